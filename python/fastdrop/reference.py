@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What every fastdrop operation means, in plain NumPy.
+
+This file is the definition and the judge: the compiled core must agree with it bit for bit. It is
+written to be read, imports NumPy and nothing of fastdrop, and is slow on purpose. The rules it
+spells out are those of ``docs/stream.md`` (mask stream, version 1), in the same order:
+
+1. a generator turns a 128-bit counter and a key into 128 bits;
+2. a mask is five numbers (generator, key, stream, shape, p), and its elements are numbered in C order;
+3. every index has one 64-bit number ``U``, and the element is dropped when ``U < p * 2**64``;
+4. what is kept is scaled by ``1 / (1 - p)``, what is dropped becomes ``+0.0``.
+"""
+
+import math
+
+import numpy as np
+
+__all__ = [
+    "Mask",
+    "ars4x32",
+    "dropout",
+    "dropout_backward",
+    "keep",
+    "key_from",
+    "philox4x32",
+    "scale",
+    "threshold",
+]
+
+# --- 1. Generators: (counter, key) -> 128 bits, as four little-endian 32-bit words ------------------
+# Both are from Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC'11).
+
+
+def _xtime(byte):
+    """Multiply by x in GF(2^8) modulo x^8 + x^4 + x^3 + x + 1 (FIPS 197, section 4.2)."""
+    return ((byte << 1) ^ ((byte >> 7) * 0x1B)) & 0xFF
+
+
+def _make_sbox():
+    """The AES S-box from its definition: the inverse in GF(2^8), then an affine map (FIPS 197, 5.1.1)."""
+    exponential = [1]  # powers of 3, which generates the multiplicative group of order 255
+    for _ in range(254):
+        exponential.append(exponential[-1] ^ _xtime(exponential[-1]))
+    logarithm = {byte: power for power, byte in enumerate(exponential)}
+    sbox = np.empty(256, np.uint8)
+    for byte in range(256):
+        inverse = exponential[-logarithm[byte] % 255] if byte else 0
+        bits = inverse * 0x0101  # so that a right shift of the 16 bits rotates the byte
+        sbox[byte] = 0x63 ^ inverse ^ ((bits >> 4) ^ (bits >> 5) ^ (bits >> 6) ^ (bits >> 7)) & 0xFF
+    return sbox
+
+
+_SBOX = _make_sbox()
+# ShiftRows: byte 4 * column + row comes from the column `row` places further on (FIPS 197, 5.1.2).
+_SHIFT_ROWS = np.array([4 * ((column + row) % 4) + row for column in range(4) for row in range(4)])
+
+
+def _aes_round(state, key, *, last=False):
+    """One AES encryption round on bytes of shape (..., 16): what ``aesenc`` (or ``aesenclast``) does."""
+    state = _SBOX[state][..., _SHIFT_ROWS]
+    if not last:  # MixColumns: each byte becomes 2*itself + 3*next + the other two of its column
+        column = state.reshape(state.shape[:-1] + (4, 4))
+        following = np.roll(column, -1, axis=-1)
+        double = (column << 1) ^ ((column >> 7) * np.uint8(0x1B))
+        double_following = np.roll(double, -1, axis=-1)
+        rest = np.roll(column, -2, axis=-1) ^ np.roll(column, -3, axis=-1)
+        state = (double ^ double_following ^ following ^ rest).reshape(state.shape)
+    return state ^ key
+
+
+def ars4x32(counter, key, rounds=7):
+    """ARS: AES rounds with a Weyl key schedule; `counter` is (..., 4) uint32, `key` four words."""
+    state = _words_to_bytes(counter) ^ _words_to_bytes(key)
+    low = int(key[0]) | int(key[1]) << 32
+    high = int(key[2]) | int(key[3]) << 32
+    for number in range(1, rounds + 1):
+        low = (low + 0x9E3779B97F4A7C15) % 2**64  # 2^64 times the golden ratio's fraction
+        high = (high + 0xBB67AE8584CAA73B) % 2**64  # 2^64 * (sqrt(3) - 1)
+        round_key = np.frombuffer(low.to_bytes(8, "little") + high.to_bytes(8, "little"), np.uint8)
+        state = _aes_round(state, round_key, last=number == rounds)
+    return np.ascontiguousarray(state).view("<u4").astype(np.uint32)
+
+
+def philox4x32(counter, key, rounds=10):
+    """Philox: multiply and exchange halves; `counter` is (..., 4) uint32, two words of `key` are used."""
+    c0, c1, c2, c3 = np.moveaxis(np.asarray(counter, np.uint64), -1, 0)
+    k0, k1 = int(key[0]), int(key[1])
+    low_half, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
+    for _ in range(rounds):
+        product0 = np.uint64(0xD2511F53) * c0
+        product1 = np.uint64(0xCD9E8D57) * c2
+        c0, c1, c2, c3 = (
+            (product1 >> shift) ^ c1 ^ np.uint64(k0),
+            product1 & low_half,
+            (product0 >> shift) ^ c3 ^ np.uint64(k1),
+            product0 & low_half,
+        )
+        k0, k1 = (k0 + 0x9E3779B9) % 2**32, (k1 + 0xBB67AE85) % 2**32
+    return np.stack([c0, c1, c2, c3], axis=-1).astype(np.uint32)
+
+
+def _words_to_bytes(words):
+    return np.ascontiguousarray(words, "<u4").view(np.uint8)
+
+
+_GENERATORS = {"ars4x32-7": ars4x32, "philox4x32-10": philox4x32}
+
+
+# --- 2. Key, stream, index ------------------------------------------------------------------------
+
+
+def key_from(rng):
+    """Four 32-bit words from anything that SPEC 7 accepts as ``rng``."""
+    if isinstance(rng, np.random.Generator):
+        rng = rng.bit_generator
+    if isinstance(rng, np.random.BitGenerator):
+        return tuple(int(word) & 0xFFFFFFFF for word in rng.random_raw(4))
+    if not isinstance(rng, np.random.SeedSequence):
+        rng = np.random.SeedSequence(rng)
+    return tuple(int(word) for word in rng.generate_state(4, np.uint32))
+
+
+def _counter(number, stream, use):
+    """The counter of a block (`use` 0) or of a tied element (`use` 1): bit 127 keeps the two apart."""
+    number = np.asarray(number, np.uint64)
+    counter = np.empty((*number.shape, 4), np.uint32)
+    counter[..., 0] = number & np.uint64(0xFFFFFFFF)
+    counter[..., 1] = number >> np.uint64(32)
+    counter[..., 2] = stream % 2**32
+    counter[..., 3] = stream >> 32 | use << 31
+    return counter
+
+
+# --- 3. The 64-bit number of an element, and the decision -----------------------------------------
+
+
+def threshold(p):
+    """``D``: p * 2^64 rounded half to even, an integer from 0 to 2^64."""
+    return round(math.ldexp(p, 64))  # the product is exact; round() of a float rounds half to even
+
+
+def keep(index, p, *, key, stream=0, generator="ars4x32-7"):
+    """True where the element with that index is kept; `index` is an integer array of any shape."""
+    index = np.asarray(index, np.uint64)
+    if p == 0 or p == 1:
+        return np.full(index.shape, p == 0)
+    generate = _GENERATORS[generator]
+    high, low = divmod(threshold(p), 2**48)
+
+    # The upper 16 bits of U: eight consecutive elements share the 16 bytes of one block.
+    block, inverse = np.unique(index >> np.uint64(3), return_inverse=True)
+    sixteenths = _words_to_bytes(generate(_counter(block, stream, 0), key)).view("<u2")
+    upper = sixteenths[inverse.reshape(index.shape), (index & np.uint64(7)).astype(np.intp)]
+
+    kept = upper > high
+    tied = upper == high  # one in 65,536: only here the lower 48 bits decide
+    words = generate(_counter(index[tied], stream, 1), key).astype(np.uint64)
+    lower = words[..., 0] | (words[..., 1] & np.uint64(0xFFFF)) << np.uint64(32)
+    kept[tied] = lower >= np.uint64(low)
+    return kept
+
+
+# --- 4. Masks and output --------------------------------------------------------------------------
+
+
+def scale(p, dtype):
+    """``1 / (1 - p)``, computed in double and rounded once to `dtype`."""
+    return np.dtype(dtype).type(1.0 / (1.0 - p))
+
+
+class Mask:
+    """The slow twin of :class:`fastdrop.Mask`: it stores the index of every element."""
+
+    def __init__(self, shape, p=0.5, *, seed=None, stream=0, generator="ars4x32-7"):
+        self.index = np.arange(math.prod(np.atleast_1d(shape)), dtype=np.uint64).reshape(shape)
+        self.p, self.key, self.stream, self.generator = p, key_from(seed), stream, generator
+
+    def __getitem__(self, window):
+        """A window of a mask is a mask whose elements have kept the indices they had in the whole."""
+        part = object.__new__(Mask)
+        part.__dict__ = {**self.__dict__, "index": self.index[window]}
+        return part
+
+    def to_numpy(self):
+        return keep(self.index, self.p, key=self.key, stream=self.stream, generator=self.generator)
+
+    def apply(self, x):
+        """``y = round(x * s)`` where kept, ``+0.0`` where dropped: by select, so NaN does not survive."""
+        x = np.asarray(x)
+        if self.p == 0:
+            return x.copy()
+        if self.p == 1:
+            return np.zeros_like(x)
+        with np.errstate(all="ignore"):
+            return np.where(self.to_numpy(), x * scale(self.p, x.dtype), x.dtype.type(0))
+
+
+def dropout(x, p=0.5, *, rng=None, training=True):
+    """Forward: drop and scale. Returns the result and the mask, as :func:`fastdrop.dropout` does."""
+    x = np.asarray(x)
+    mask = Mask(x.shape, p if training else 0.0, seed=rng)
+    return mask.apply(x), mask
+
+
+def dropout_backward(dy, mask):
+    """Backward: y is linear in x, elementwise, so the gradient is the same operation on ``dy``."""
+    return mask.apply(dy)
