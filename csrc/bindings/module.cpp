@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The extension module. Python objects are thin: they hold numbers, and call these functions with them.
+#include <pybind11/stl.h>
+
+#include "../dispatch/isa_registry.h"
+#include "../runtime/parallel.h"
+#include "array_args.h"
+
+namespace fastdrop {
+namespace {
+
+// Shorter calls keep the GIL: they last about as long as giving it up and taking it back.
+constexpr std::uint64_t kReleaseElements = 1 << 14;
+
+void run_without_gil(const Request& request, py::ssize_t element_count) {
+  if (static_cast<std::uint64_t>(element_count) < kReleaseElements) return run(request);
+  const py::gil_scoped_release release;
+  run(request);
+}
+
+py::object scale_kept(const py::object& x, const py::object& out, int generator, std::uint64_t key_low,
+                      std::uint64_t key_high, std::uint64_t stream, double p, std::uint64_t start,
+                      const py::tuple& shape, const py::object& strides) {
+  const MaskArgs mask(generator, key_low, key_high, stream, p, start, shape, strides);
+  const Element element = plain_element(x, mask.window, false);
+  if (element == kElementCount) return py::none();
+  const auto from = py::reinterpret_borrow<py::array>(x);
+  py::array to;
+  if (out.is_none()) {
+    to = py::array(from.dtype(), std::vector<py::ssize_t>(from.shape(), from.shape() + from.ndim()));
+  } else {
+    if (plain_element(out, mask.window, true) != element) return py::none();
+    to = py::reinterpret_borrow<py::array>(out);
+    if (partly_overlap(from, to)) return py::none();
+  }
+  run_without_gil({kScaleKept, element, mask.numbers, mask.window, from.data(), to.mutable_data()}, from.size());
+  return std::move(to);
+}
+
+py::array keep_mask(int generator, std::uint64_t key_low, std::uint64_t key_high, std::uint64_t stream,
+                    double p, std::uint64_t start, const py::tuple& shape, const py::object& strides) {
+  const MaskArgs mask(generator, key_low, key_high, stream, p, start, shape, strides);
+  py::array_t<bool> to(std::vector<py::ssize_t>(mask.window.shape, mask.window.shape + mask.window.rank));
+  run_without_gil({kKeepMask, kBool, mask.numbers, mask.window, nullptr, to.mutable_data()}, to.size());
+  return std::move(to);
+}
+
+py::array generate(const std::string& generator, std::uint64_t first, std::uint64_t upper,
+                   const std::array<std::uint32_t, 4>& key_words, py::ssize_t block_count) {
+  py::array_t<std::uint32_t> words(std::vector<py::ssize_t>{block_count, 4});
+  const std::uint64_t key[2] = {key_words[0] | std::uint64_t{key_words[1]} << 32,
+                                key_words[2] | std::uint64_t{key_words[3]} << 32};
+  for (int rule = 0; rule < kKeepRuleCount; ++rule)
+    if (generator == kKeepRuleNames[rule])
+      current_isa().kernels->generate[rule](key, first, upper, static_cast<std::uint64_t>(block_count),
+                                            words.mutable_data());
+  return std::move(words);
+}
+
+py::tuple generators() {
+  py::tuple names(static_cast<py::ssize_t>(kKeepRuleCount));
+  for (int rule = 0; rule < kKeepRuleCount; ++rule) names[rule] = kKeepRuleNames[rule];
+  return names;
+}
+
+py::list isas() {
+  py::list rows;
+  for (const Isa& isa : built_isas()) rows.append(py::make_tuple(isa.name, isa.description, usable(isa)));
+  return rows;
+}
+
+}  // namespace
+}  // namespace fastdrop
+
+PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
+  using namespace fastdrop;
+  m.doc() = "The compiled core of fastdrop. Private: use the functions of the fastdrop package.";
+  m.attr("__version__") = FASTDROP_VERSION;
+  m.attr("compiler") = FASTDROP_COMPILER;
+  m.attr("has_openmp") = has_openmp();
+  m.attr("generators") = generators();
+  m.def("scale_kept", &scale_kept,
+        "x where kept, times the scale, and zero elsewhere; None if an array needs Python's attention.");
+  m.def("keep_mask", &keep_mask, "The mask as an array of bool, True where kept.");
+  m.def("generate", &generate, "Words of consecutive generator blocks, on the ISA in use; for tests.");
+  m.def("isas", &isas, "(name, description, usable) of every ISA that was built, best first.");
+  m.def("isa", [] { return current_isa().name; }, "The ISA in use.");
+  m.def("use_isa", [](const std::string& name) { return use_isa(name).name; },
+        "Switch the ISA; returns the name of the one before.");
+  m.def("thread_count", &thread_count, "Threads that a large call made here would use.");
+  m.def("set_thread_limit", &set_thread_limit, "Set fastdrop's own limit.");
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What this processor can do and the operating system has enabled. Knows no kernel.
+#pragma once
+#include <cstdint>
+
+namespace fastdrop {
+
+// One bit per instruction-set extension, named as in /proc/cpuinfo. A vector extension is reported only if
+// the operating system also saves its registers (XCR0); CPUID alone has crashed other libraries.
+enum CpuFeature : std::uint32_t {
+  kSse42 = 1 << 0,
+  kPopcnt = 1 << 1,
+  kAes = 1 << 2,
+  kAvx = 1 << 3,
+  kF16c = 1 << 4,
+  kFma = 1 << 5,
+  kAvx2 = 1 << 6,
+  kAvx512f = 1 << 7,
+  kAvx512bw = 1 << 8,
+  kAvx512dq = 1 << 9,
+  kAvx512vl = 1 << 10,
+  kVaes = 1 << 11,
+};
+
+std::uint32_t cpu_features();
+
+}  // namespace fastdrop

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "isa_registry.h"
+
+#include <atomic>
+#include <cstdlib>
+#include <stdexcept>
+
+#include "cpu_features.h"
+
+namespace fastdrop {
+
+#if defined(__x86_64__)
+namespace avx512 {
+extern const KernelTable kernel_table;
+}
+namespace avx2 {
+extern const KernelTable kernel_table;
+}
+#endif
+namespace scalar {
+extern const KernelTable kernel_table;
+}
+
+namespace {
+
+constexpr std::uint32_t kNeededByAvx2 = kSse42 | kPopcnt | kAes | kAvx | kF16c | kFma | kAvx2;
+constexpr std::uint32_t kNeededByAvx512 =
+    kNeededByAvx2 | kAvx512f | kAvx512bw | kAvx512dq | kAvx512vl | kVaes;
+
+std::atomic<const Isa*> in_use{nullptr};
+
+const Isa& find(const std::string& name, const char* given_as) {
+  std::string names;
+  for (const Isa& isa : built_isas()) {
+    if (!usable(isa)) continue;
+    if (name == isa.name) return isa;
+    names += (names.empty() ? "'" : ", '") + std::string(isa.name) + "'";
+  }
+  throw std::invalid_argument(std::string(given_as) + " is '" + name +
+                              "'; the instruction sets usable here are " + names);
+}
+
+const Isa& first_choice() {
+  if (const char* name = std::getenv("FASTDROP_ISA"); name != nullptr && *name != '\0')
+    return find(name, "environment variable FASTDROP_ISA");
+  for (const Isa& isa : built_isas())
+    if (usable(isa)) return isa;
+  return built_isas().back();
+}
+
+}  // namespace
+
+const std::vector<Isa>& built_isas() {
+  static const std::vector<Isa> isas = {
+#if defined(__x86_64__)
+      {"avx512", "AVX-512 F, BW, DQ, VL and VAES", kNeededByAvx512, &avx512::kernel_table},
+      {"avx2", "AVX2, FMA, F16C and AES-NI", kNeededByAvx2, &avx2::kernel_table},
+#endif
+      {"scalar", "portable C++", 0, &scalar::kernel_table},
+  };
+  return isas;
+}
+
+bool usable(const Isa& isa) {
+  static const std::uint32_t features = cpu_features();
+  return (isa.needs & ~features) == 0;
+}
+
+const Isa& current_isa() {
+  const Isa* isa = in_use.load(std::memory_order_acquire);
+  if (isa == nullptr) {
+    const Isa* chosen = &first_choice();
+    // Another thread may have chosen, or switched, meanwhile: then that stands.
+    if (in_use.compare_exchange_strong(isa, chosen)) isa = chosen;
+  }
+  return *isa;
+}
+
+const Isa& use_isa(const std::string& name) {
+  const Isa& chosen = find(name, "name");
+  const Isa& previous = current_isa();
+  in_use.store(&chosen, std::memory_order_release);
+  return previous;
+}
+
+}  // namespace fastdrop

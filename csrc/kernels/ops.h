@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Operations: what is done with the values and the keep bits of one tile. No loops over tiles, no threads.
+#pragma once
+#include "../shared/kernel_table.h"
+#include "../shared/tile.h"
+#include "elements.h"
+
+namespace fastdrop::FASTDROP_ISA {
+namespace {
+
+// y = keep ? round(x * s) : +0.0. Linear in x element by element, so the same operation is its own
+// backward pass. The zero is selected: multiplying by a mask would let a dropped NaN through.
+template <class Element>
+struct ScaleKept {
+  static constexpr bool reads_x = true;
+  using Value = typename Element::Value;
+  using Lanes = typename Element::Lanes;
+
+  explicit ScaleKept(const KernelArgs& args) : scale_(Lanes::broadcast(args.scale)) {}
+
+  template <bool around_cache>
+  void tile(const Value* x, Value* out, TileBits keep) const {
+#pragma GCC unroll 32
+    for (int i = 0; i < kTileElements; i += Lanes::width) {
+      const Lanes y = zero_unless(keep.word[i / 32], i % 32, Lanes::load(x + i) * scale_);
+      if constexpr (around_cache)
+        y.store_around_cache(out + i);
+      else
+        y.store(out + i);
+    }
+  }
+
+ private:
+  Lanes scale_;
+};
+
+// The mask itself: 1 where kept, 0 where dropped.
+template <class Element>
+struct KeepMask {
+  static constexpr bool reads_x = false;
+  using Value = typename Element::Value;
+
+  explicit KeepMask(const KernelArgs&) {}
+
+  template <bool>
+  void tile(const Value*, Value* out, TileBits keep) const {
+    for (int i = 0; i < kTileElements; ++i) out[i] = keep.word[i / 32] >> (i % 32) & 1;
+  }
+};
+
+}  // namespace
+}  // namespace fastdrop::FASTDROP_ISA

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// AVX2 with AES-NI: the vector contract of kernels/README.md, 256 bits wide.
+#pragma once
+#include <immintrin.h>
+#include <stdint.h>
+
+namespace fastdrop::FASTDROP_ISA {
+namespace {
+
+struct Blocks {
+  __m256i lanes;
+  static constexpr int count = 2;
+  static constexpr int in_flight = 4;
+
+  static Blocks broadcast(uint64_t low, uint64_t high) {
+    return {_mm256_broadcastsi128_si256(_mm_set_epi64x((int64_t)high, (int64_t)low))};
+  }
+  static Blocks counters(uint64_t first, uint64_t upper) {
+    return {_mm256_add_epi64(broadcast(first, upper).lanes, _mm256_set_epi64x(0, 1, 0, 0))};
+  }
+  void store(uint32_t* words) const { _mm256_storeu_si256((__m256i*)words, lanes); }
+};
+
+inline Blocks operator^(Blocks a, Blocks b) { return {_mm256_xor_si256(a.lanes, b.lanes)}; }
+
+inline Blocks even_products(Blocks a, Blocks b) { return {_mm256_mul_epu32(a.lanes, b.lanes)}; }
+inline Blocks reverse_words(Blocks a) { return {_mm256_shuffle_epi32(a.lanes, _MM_SHUFFLE(0, 1, 2, 3))}; }
+inline Blocks odd_words(Blocks a) { return {_mm256_srli_epi64(a.lanes, 32)}; }
+
+// Two halves of eight 16-bit lanes, each 0 or -1, become 16 bits in order.
+inline uint32_t bits_of_lanes(__m128i low, __m128i high) {
+  return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(low, high));
+}
+// AVX2 has no unsigned comparison: a >= b exactly when max(a, b) == a.
+inline uint32_t at_least_bits(Blocks numbers, Blocks bounds) {
+  const __m256i lanes = _mm256_cmpeq_epi16(_mm256_max_epu16(numbers.lanes, bounds.lanes), numbers.lanes);
+  return bits_of_lanes(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256(lanes, 1));
+}
+
+// AES-NI works on 128 bits, so its blocks stay in 128-bit registers from counter to comparison.
+struct AesBlocks {
+  __m128i low, high;
+  static constexpr int count = 2;
+  static constexpr int in_flight = 4;
+
+  static AesBlocks broadcast(uint64_t low, uint64_t high) {
+    const __m128i block = _mm_set_epi64x((int64_t)high, (int64_t)low);
+    return {block, block};
+  }
+  static AesBlocks counters(uint64_t first, uint64_t upper) {
+    const __m128i block = _mm_set_epi64x((int64_t)upper, (int64_t)first);
+    return {block, _mm_add_epi64(block, _mm_set_epi64x(0, 1))};
+  }
+  void store(uint32_t* words) const {
+    _mm_storeu_si128((__m128i*)words, low);
+    _mm_storeu_si128((__m128i*)(words + 4), high);
+  }
+};
+
+inline AesBlocks operator^(AesBlocks a, AesBlocks b) {
+  return {_mm_xor_si128(a.low, b.low), _mm_xor_si128(a.high, b.high)};
+}
+inline uint32_t at_least_bits(AesBlocks numbers, AesBlocks bounds) {
+  return bits_of_lanes(_mm_cmpeq_epi16(_mm_max_epu16(numbers.low, bounds.low), numbers.low),
+                       _mm_cmpeq_epi16(_mm_max_epu16(numbers.high, bounds.high), numbers.high));
+}
+// Whether any number seen equals its bound.
+class Ties {
+ public:
+  void look(Blocks numbers, Blocks bounds) {
+    tied_ = _mm256_or_si256(tied_, _mm256_cmpeq_epi16(numbers.lanes, bounds.lanes));
+  }
+  void look(AesBlocks numbers, AesBlocks bounds) {
+    const __m128i low = _mm_cmpeq_epi16(numbers.low, bounds.low);
+    const __m128i high = _mm_cmpeq_epi16(numbers.high, bounds.high);
+    tied_ = _mm256_or_si256(tied_, _mm256_zextsi128_si256(_mm_or_si128(low, high)));
+  }
+  bool found() const { return !_mm256_testz_si256(tied_, tied_); }
+
+ private:
+  __m256i tied_ = _mm256_setzero_si256();
+};
+
+inline AesBlocks aes_round(AesBlocks state, AesBlocks key) {
+  return {_mm_aesenc_si128(state.low, key.low), _mm_aesenc_si128(state.high, key.low)};
+}
+inline AesBlocks aes_last_round(AesBlocks state, AesBlocks key) {
+  return {_mm_aesenclast_si128(state.low, key.low), _mm_aesenclast_si128(state.high, key.low)};
+}
+
+// NumPy aligns large arrays to 16 bytes, so a 32-byte streaming store would often not be allowed; small
+// ones to the same cache line are combined by the processor before they leave it.
+inline void stream_halves(void* to, __m256i lanes) {
+  auto halves = static_cast<__m128i*>(to);
+  _mm_stream_si128(halves, _mm256_castsi256_si128(lanes));
+  _mm_stream_si128(halves + 1, _mm256_extracti128_si256(lanes, 1));
+}
+inline void finish_stores_around_cache() { _mm_sfence(); }
+
+struct Float32Lanes {
+  using Value = float;
+  __m256 lanes;
+  static constexpr int width = 8;
+
+  static Float32Lanes load(const float* from) { return {_mm256_loadu_ps(from)}; }
+  static Float32Lanes broadcast(double value) { return {_mm256_set1_ps((float)value)}; }
+  void store(float* to) const { _mm256_storeu_ps(to, lanes); }
+  void store_around_cache(float* to) const { stream_halves(to, _mm256_castps_si256(lanes)); }
+};
+inline Float32Lanes operator*(Float32Lanes a, Float32Lanes b) {
+  return {_mm256_mul_ps(a.lanes, b.lanes)};
+}
+// Every lane sees all 32 bits and tests its own.
+inline Float32Lanes zero_unless(uint32_t bits, int first_bit, Float32Lanes a) {
+  const __m256i own_bit = _mm256_slli_epi32(_mm256_set_epi32(128, 64, 32, 16, 8, 4, 2, 1), first_bit);
+  const __m256i own = _mm256_and_si256(_mm256_set1_epi32((int32_t)bits), own_bit);
+  return {_mm256_and_ps(a.lanes, _mm256_castsi256_ps(_mm256_cmpeq_epi32(own, own_bit)))};
+}
+
+struct Float64Lanes {
+  using Value = double;
+  __m256d lanes;
+  static constexpr int width = 4;
+
+  static Float64Lanes load(const double* from) { return {_mm256_loadu_pd(from)}; }
+  static Float64Lanes broadcast(double value) { return {_mm256_set1_pd(value)}; }
+  void store(double* to) const { _mm256_storeu_pd(to, lanes); }
+  void store_around_cache(double* to) const { stream_halves(to, _mm256_castpd_si256(lanes)); }
+};
+inline Float64Lanes operator*(Float64Lanes a, Float64Lanes b) {
+  return {_mm256_mul_pd(a.lanes, b.lanes)};
+}
+inline Float64Lanes zero_unless(uint32_t bits, int first_bit, Float64Lanes a) {
+  const __m256i own_bit = _mm256_slli_epi64(_mm256_set_epi64x(8, 4, 2, 1), first_bit);
+  const __m256i own = _mm256_and_si256(_mm256_set1_epi64x(bits), own_bit);
+  return {_mm256_and_pd(a.lanes, _mm256_castsi256_pd(_mm256_cmpeq_epi64(own, own_bit)))};
+}
+
+}  // namespace
+}  // namespace fastdrop::FASTDROP_ISA

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Portable C++: the vector contract of kernels/README.md, one block and one value at a time.
+// The compiler may still use its baseline vectors (SSE2 on x86-64); AES rounds are done in software.
+#pragma once
+#include <stdint.h>
+
+namespace fastdrop::FASTDROP_ISA {
+namespace {
+
+struct Blocks {
+  uint32_t word[4];
+  static constexpr int count = 1;
+  static constexpr int in_flight = 1;
+
+  static Blocks broadcast(uint64_t low, uint64_t high) {
+    return {{(uint32_t)low, (uint32_t)(low >> 32), (uint32_t)high, (uint32_t)(high >> 32)}};
+  }
+  static Blocks counters(uint64_t first, uint64_t upper) { return broadcast(first, upper); }
+  void store(uint32_t* words) const {
+    for (int i = 0; i < 4; ++i) words[i] = word[i];
+  }
+};
+
+inline Blocks operator^(Blocks a, Blocks b) {
+  return {{a.word[0] ^ b.word[0], a.word[1] ^ b.word[1], a.word[2] ^ b.word[2], a.word[3] ^ b.word[3]}};
+}
+
+inline Blocks even_products(Blocks a, Blocks b) {
+  return Blocks::broadcast((uint64_t)a.word[0] * b.word[0], (uint64_t)a.word[2] * b.word[2]);
+}
+inline Blocks reverse_words(Blocks a) { return {{a.word[3], a.word[2], a.word[1], a.word[0]}}; }
+inline Blocks odd_words(Blocks a) { return {{a.word[1], 0, a.word[3], 0}}; }
+
+inline uint32_t number_of(Blocks numbers, int i) {
+  return numbers.word[i / 2] >> (16 * (i % 2)) & 0xFFFF;
+}
+inline uint32_t at_least_bits(Blocks numbers, Blocks bounds) {
+  uint32_t bits = 0;
+  for (int i = 0; i < 8; ++i) bits |= (uint32_t)(number_of(numbers, i) >= number_of(bounds, i)) << i;
+  return bits;
+}
+
+// Whether any number seen equals its bound.
+class Ties {
+ public:
+  void look(Blocks numbers, Blocks bounds) {
+    for (int i = 0; i < 8; ++i) tied_ |= number_of(numbers, i) == number_of(bounds, i);
+  }
+  bool found() const { return tied_; }
+
+ private:
+  bool tied_ = false;
+};
+
+// AES by table (FIPS 197; Daemen and Rijmen, "AES Proposal: Rijndael", section 5.2.1): entry b holds the
+// column that MixColumns makes of SubBytes(b) in row 0; the other rows are its rotations. The table comes
+// from the field arithmetic at compile time; the known answers of the stream document pin it.
+struct AesTables {
+  uint8_t sbox[256];
+  uint32_t column[256];
+};
+constexpr uint8_t times_x(uint8_t a) { return (uint8_t)(a << 1 ^ (a >> 7) * 0x1B); }
+constexpr uint8_t rotate_left(uint8_t a, int by) { return (uint8_t)(a << by | a >> (8 - by)); }
+constexpr AesTables make_aes_tables() {
+  AesTables tables{};
+  uint8_t power = 1, inverse = 1;  // power runs through 3^k, inverse through 3^-k: all but zero
+  for (int k = 0; k < 255; ++k) {
+    tables.sbox[power] = (uint8_t)(0x63 ^ inverse ^ rotate_left(inverse, 1) ^ rotate_left(inverse, 2) ^
+                                   rotate_left(inverse, 3) ^ rotate_left(inverse, 4));
+    power = (uint8_t)(power ^ times_x(power));
+    // 1/3 = 0xF6 = x^7 + x^6 + x^5 + x^4 + x^2 + x, by Horner's rule
+    uint8_t product = 0;
+    for (int bit = 7; bit >= 0; --bit) {
+      product = times_x(product);
+      if (0xF6 >> bit & 1) product = (uint8_t)(product ^ inverse);
+    }
+    inverse = product;
+  }
+  tables.sbox[0] = 0x63;
+  for (int b = 0; b < 256; ++b) {
+    const uint8_t once = tables.sbox[b], twice = times_x(once);
+    tables.column[b] = (uint32_t)twice | (uint32_t)once << 8 | (uint32_t)once << 16 |
+                       (uint32_t)(uint8_t)(twice ^ once) << 24;
+  }
+  return tables;
+}
+constexpr AesTables kAes = make_aes_tables();
+
+inline uint32_t rotate_left(uint32_t a, int by) { return a << by | a >> (32 - by); }
+// After ShiftRows, row r of column c comes from column c + r.
+inline uint8_t shifted_byte(const Blocks& state, int column, int row) {
+  return (uint8_t)(state.word[(column + row) % 4] >> (8 * row));
+}
+
+using AesBlocks = Blocks;
+inline AesBlocks aes_round(AesBlocks state, AesBlocks key) {
+  AesBlocks next;
+  for (int c = 0; c < 4; ++c)
+    next.word[c] = key.word[c] ^ kAes.column[shifted_byte(state, c, 0)] ^
+                   rotate_left(kAes.column[shifted_byte(state, c, 1)], 8) ^
+                   rotate_left(kAes.column[shifted_byte(state, c, 2)], 16) ^
+                   rotate_left(kAes.column[shifted_byte(state, c, 3)], 24);
+  return next;
+}
+inline AesBlocks aes_last_round(AesBlocks state, AesBlocks key) {
+  AesBlocks next = key;
+  for (int c = 0; c < 4; ++c)
+    for (int r = 0; r < 4; ++r)
+      next.word[c] ^= (uint32_t)kAes.sbox[shifted_byte(state, c, r)] << (8 * r);
+  return next;
+}
+
+inline void finish_stores_around_cache() {}
+
+template <class T>
+struct ScalarLane {
+  using Value = T;
+  T value;
+  static constexpr int width = 1;
+
+  static ScalarLane load(const T* from) { return {*from}; }
+  static ScalarLane broadcast(double value) { return {(T)value}; }
+  void store(T* to) const { *to = value; }
+  void store_around_cache(T* to) const { store(to); }
+};
+template <class T>
+inline ScalarLane<T> operator*(ScalarLane<T> a, ScalarLane<T> b) {
+  return {a.value * b.value};
+}
+template <class T>
+inline ScalarLane<T> zero_unless(uint32_t bits, int first_bit, ScalarLane<T> a) {
+  return {bits >> first_bit & 1 ? a.value : T(0)};
+}
+using Float32Lanes = ScalarLane<float>;
+using Float64Lanes = ScalarLane<double>;
+
+}  // namespace
+}  // namespace fastdrop::FASTDROP_ISA

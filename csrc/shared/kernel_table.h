@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the two worlds agree on: the arguments of a kernel, and the table of kernels that each ISA fills.
+// Plain data only; a function defined here would be compiled with several sets of flags.
+#pragma once
+#include <stdint.h>
+
+namespace fastdrop {
+
+// Three short lists. A name stands at the place of its number, and is the same in C++ and Python.
+enum Operation : int { kScaleKept, kKeepMask, kOperationCount };
+constexpr const char* kOperationNames[kOperationCount] = {"scale_kept", "keep_mask"};
+
+enum Element : int { kFloat32, kFloat64, kBool, kElementCount };
+constexpr const char* kElementNames[kElementCount] = {"float32", "float64", "bool"};
+
+enum KeepRule : int { kArs4x32, kPhilox4x32, kKeepRuleCount };
+constexpr const char* kKeepRuleNames[kKeepRuleCount] = {"ars4x32-7", "philox4x32-10"};
+
+// The part of a mask that does not change from element to element (stream document, sections 2 and 3).
+struct KeepArgs {
+  uint64_t key[2];
+  uint64_t stream;
+  uint32_t threshold_high;  // H, the upper 16 bits of D = p * 2^64; p = 1 never reaches a kernel
+  uint64_t threshold_low;   // L, the lower 48 bits
+};
+
+// One run of consecutive mask indices over contiguous data. x may be out, or unused by the operation.
+struct KernelArgs {
+  const void* x;
+  void* out;
+  uint64_t start;  // mask index of the first element
+  uint64_t element_count;
+  KeepArgs keep;
+  double scale;            // 1 / (1 - p), to be rounded once to the compute type
+  bool around_cache;       // write whole tiles with streaming stores: out is 16-byte aligned and not x
+};
+
+using Kernel = void (*)(const KernelArgs&);
+
+// For known-answer tests: words of consecutive blocks, counters (first + j mod 2^64, upper).
+using GenerateKernel = void (*)(const uint64_t key[2], uint64_t first, uint64_t upper,
+                                uint64_t block_count, uint32_t* words);
+
+struct KernelTable {
+  Kernel run[kOperationCount][kElementCount][kKeepRuleCount];  // null: no such combination
+  GenerateKernel generate[kKeepRuleCount];
+};
+
+}  // namespace fastdrop
