@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What was built, what runs here, and how many threads: to see, and to choose."""
+
+import os
+import platform
+from typing import Any
+
+import numpy as np
+
+from . import _checks, _core
+
+STREAM_VERSION = 1  # of the mask stream (docs/stream.md)
+
+
+def isas() -> tuple[str, ...]:
+    """The instruction sets that can be used on this machine, best first."""
+    return tuple(name for name, _, usable in _core.isas() if usable)
+
+
+def isa() -> str:
+    """The instruction set in use: ``FASTDROP_ISA``, else the best one; results do not depend on it.
+
+    Raises
+    ------
+    ValueError
+        If the environment variable ``FASTDROP_ISA`` is not one of `isas`.
+    """
+    return _core.isa()
+
+
+def use_isa(name: str) -> str:
+    """Use another instruction set from now on, in the whole process.
+
+    Parameters
+    ----------
+    name : str
+        One of `isas`.
+
+    Returns
+    -------
+    str
+        The one that was in use.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `name` is not one of `isas`; the message lists them.
+    """
+    return _core.use_isa(_checks.choice(name, "name", isas()))
+
+
+def get_num_threads() -> int:
+    """How many threads a large call made by this thread would use.
+
+    The smallest of fastdrop's own limit (`set_num_threads`, at first ``FASTDROP_NUM_THREADS``) and OpenMP's
+    limit in the calling thread (``OMP_NUM_THREADS``, `threadpoolctl`, otherwise the number of cores). It is
+    1 in a process that was forked after threads had run. Small arrays always use one thread, and results
+    do not depend on the number.
+
+    Raises
+    ------
+    ValueError
+        If the environment variable ``FASTDROP_NUM_THREADS`` is not a whole number of at least 1.
+    """
+    return _core.thread_count()
+
+
+def set_num_threads(n: int) -> int:
+    """Limit the threads of later calls, in the whole process.
+
+    Parameters
+    ----------
+    n : int
+        At least 1. OpenMP's own limit stands beside it, see `get_num_threads`.
+
+    Returns
+    -------
+    int
+        What `get_num_threads` was.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `n` is not an integer of at least 1.
+    """
+    limit = _checks.integer(n, "n", 1, 2**31)
+    previous = _core.thread_count()
+    _core.set_thread_limit(limit)
+    return previous
+
+
+def show_config(mode: str = "stdout") -> dict[str, Any] | None:
+    """Print, or return, everything that a bug report needs.
+
+    Parameters
+    ----------
+    mode : {"stdout", "dict"}
+        Print it, or return it as a dictionary that JSON can hold.
+    """
+    _checks.choice(mode, "mode", ("stdout", "dict"))
+    config = {
+        "fastdrop": _core.__version__,
+        "distribution": "fastdrop-kernels",
+        "location": os.path.dirname(_core.__file__),
+        "mask stream": STREAM_VERSION,
+        "isa": isa(),
+        "isa chosen by": "FASTDROP_ISA or use_isa" if isa() != isas()[0] else "best usable",
+        "isas": {name: description for name, description, usable in _core.isas() if usable},
+        "isas built but not usable here": [name for name, _, usable in _core.isas() if not usable],
+        "threads": get_num_threads(),
+        "OpenMP": _core.has_openmp,
+        "OpenMP libraries loaded": _openmp_libraries(),
+        "compiler": _core.compiler,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "system": platform.platform(),
+    }
+    if mode == "dict":
+        return config
+    for name, value in config.items():
+        print(f"{name + ':':<32}{_readable(value)}")
+    return None
+
+
+def _readable(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} ({description})" for name, description in value.items())
+    if isinstance(value, list):
+        return ", ".join(value) if value else "none"
+    return str(value)
+
+
+def _openmp_libraries() -> list[str]:
+    """Paths of the OpenMP runtimes in this process: more than one is worth knowing when threads misbehave."""
+    try:
+        with open("/proc/self/maps") as maps:
+            paths = {line.split(maxsplit=5)[5].strip() for line in maps if line.count("/")}
+    except OSError:  # not Linux
+        return []
+    return sorted(path for path in paths if "omp" in os.path.basename(path) and ".so" in path)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Dropout as functions of arrays."""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _checks
+from .mask import Mask, MaskGenerator, Seed, _key_from
+
+Rng: TypeAlias = "Seed | MaskGenerator"
+
+
+def _draw(rng: Rng, shape: tuple[int, ...], p: float) -> Mask:
+    if isinstance(rng, MaskGenerator):
+        return rng._next(shape, p)
+    return Mask._of((0, *_key_from(rng, "rng"), 0, p, 0, shape, None))
+
+
+def dropout(
+    x: ArrayLike,
+    p: float = 0.5,
+    *,
+    rng: Rng = None,
+    training: bool = True,
+    out: NDArray[Any] | None = None,
+) -> tuple[NDArray[Any], Mask]:
+    """Drop elements at random and scale the others, in one pass.
+
+    ``y = round(x * s)`` with probability ``1 - p`` and ``+0.0`` otherwise, where ``s = 1 / (1 - p)`` rounded
+    once to the dtype: the expected value of `y` is `x` (inverted dropout, [1]_).
+
+    Parameters
+    ----------
+    x : array_like of float32 or float64
+        Values, of any shape.
+    p : float, default 0.5
+        Probability of dropping an element, from 0 to 1.
+    rng : optional
+        Where the mask comes from. A `MaskGenerator` hands out its next mask. A `numpy.random` Generator or
+        BitGenerator gives a new key by four raw draws. None is fresh entropy. An int or a SeedSequence
+        gives the *same* mask at every call: in a training loop use a `MaskGenerator`.
+    training : bool, default True
+        False: nothing is dropped. Returns `x` itself, or `out` holding a copy of it.
+    out : ndarray, optional
+        Where to write the result: of x's shape and dtype, and either `x` itself (in place) or not
+        overlapping it. Reusing an array is faster than a new one.
+
+    Returns
+    -------
+    y : ndarray
+        The result: `out`, or a new array of x's shape and dtype.
+    mask : Mask
+        What `dropout_backward` needs: a few numbers, no array.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind or out of range; `out` is then untouched.
+
+    References
+    ----------
+    .. [1] Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, "Dropout: A Simple Way to Prevent
+       Neural Networks from Overfitting", JMLR 15 (2014), section 10.
+
+    Examples
+    --------
+    >>> import numpy as np, fastdrop
+    >>> y, mask = fastdrop.dropout(np.ones(8, np.float32), 0.5, rng=1)
+    >>> y
+    array([0., 0., 2., 2., 0., 2., 2., 2.], dtype=float32)
+    >>> fastdrop.dropout_backward(np.ones(8, np.float32), mask)
+    array([0., 0., 2., 2., 0., 2., 2., 2.], dtype=float32)
+    """
+    p = _checks.probability(p)
+    array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
+    if training:
+        mask = _draw(rng, array.shape, p)
+        return mask.apply(array, out=out), mask
+    mask = Mask._of((0, 0, 0, 0, 0.0, 0, array.shape, None))
+    if out is not None:
+        return mask.apply(array, out=out), mask
+    _checks.float_array(array, "x")
+    return array, mask
+
+
+def dropout_backward(dy: ArrayLike, mask: Mask, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    """The gradient of `dropout` with respect to its input, in one pass.
+
+    `dropout` is linear in each element, so ``dx = round(dy * s)`` where the mask keeps and ``+0.0`` where it
+    drops. The mask is generated again; neither `x` nor `y` is needed.
+
+    Parameters
+    ----------
+    dy : array_like of float32 or float64
+        Gradient with respect to the result of `dropout`, of the mask's shape.
+    mask : Mask
+        The mask that `dropout` returned.
+    out : ndarray, optional
+        Where to write: of dy's shape and dtype, and either `dy` itself or not overlapping it.
+
+    Returns
+    -------
+    ndarray
+        `out`, or a new array of dy's shape and dtype.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind or shape; `out` is then untouched.
+    """
+    if not isinstance(mask, Mask):
+        raise TypeError(f"mask must be the fastdrop.Mask that dropout returned, not {_checks._described(mask)}")
+    return mask._apply(dy, out, "dy")

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Layers: objects with a training state. They hold no mathematics."""
+
+from typing import Any
+
+from numpy.typing import ArrayLike, NDArray
+
+from . import _checks
+from .functional import Rng, dropout, dropout_backward
+from .mask import Mask, MaskGenerator
+
+
+class Dropout:
+    """Dropout as a layer: forward, backward, train, eval.
+
+    Every forward pass in training takes the next mask of the layer's `MaskGenerator`; the backward pass
+    uses the mask of the last forward pass.
+
+    Parameters
+    ----------
+    p : float, default 0.5
+        Probability of dropping an element, from 0 to 1.
+    rng : optional
+        None (fresh entropy), an int, a `numpy.random` SeedSequence, BitGenerator or Generator, of which the
+        layer makes a `MaskGenerator` of its own; or a `MaskGenerator`, which it then shares.
+
+    Attributes
+    ----------
+    p : float
+        Probability of dropping; may be set between steps.
+    training : bool
+        Whether elements are dropped.
+    rng : MaskGenerator
+        Where the masks come from.
+    mask : Mask or None
+        The mask of the last forward pass.
+
+    Examples
+    --------
+    >>> import numpy as np, fastdrop
+    >>> drop = fastdrop.Dropout(0.5, rng=0)
+    >>> y = drop(np.ones((2, 3), np.float32))
+    >>> dx = drop.backward(np.ones((2, 3), np.float32))
+    >>> bool((y == dx).all())
+    True
+    >>> drop.eval()(y) is y
+    True
+    """
+
+    def __init__(self, p: float = 0.5, *, rng: Rng = None) -> None:
+        self.p = p
+        self.rng = rng if isinstance(rng, MaskGenerator) else _own_generator(rng)
+        self.training = True
+        self.mask: Mask | None = None
+
+    @property
+    def p(self) -> float:
+        return self._p
+
+    @p.setter
+    def p(self, p: float) -> None:
+        self._p = _checks.probability(p)
+
+    def forward(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Drop and scale; in evaluation, `x` itself, or `out` holding a copy. See `dropout`."""
+        y, self.mask = dropout(x, self._p, rng=self.rng, training=self.training, out=out)
+        return y
+
+    __call__ = forward
+
+    def backward(self, dy: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """The gradient with respect to the last forward pass's input. See `dropout_backward`.
+
+        Raises
+        ------
+        ValueError
+            If there was no forward pass.
+        """
+        if self.mask is None:
+            raise ValueError("backward needs the mask of a forward pass, and there was none yet")
+        return dropout_backward(dy, self.mask, out=out)
+
+    def train(self, mode: bool = True) -> "Dropout":
+        """Drop from now on, or with ``mode=False`` stop dropping. Returns the layer."""
+        self.training = bool(mode)
+        return self
+
+    def eval(self) -> "Dropout":
+        """Stop dropping. Returns the layer."""
+        return self.train(False)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the next masks depend on, for a checkpoint; plain numbers and strings that JSON can hold."""
+        return {"p": self._p, "training": self.training, "rng": self.rng.state}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on exactly where `state_dict` was taken.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `state` is not what `state_dict` returns; the layer is then unchanged.
+        """
+        wanted = {"p", "training", "rng"}
+        if not isinstance(state, dict) or set(state) != wanted:
+            raise ValueError(
+                f"state must be a dict with the keys {sorted(wanted)}, not {_checks._described(state)}"
+            )
+        p = _checks.probability(state["p"])
+        self.rng.state = state["rng"]  # checks, and raises before it changes anything
+        self._p, self.training, self.mask = p, bool(state["training"]), None
+
+    def __repr__(self) -> str:
+        return f"Dropout(p={self._p!r}, training={self.training}, rng={self.rng!r})"
+
+
+def _own_generator(rng: Any) -> MaskGenerator:
+    try:
+        return MaskGenerator(rng)
+    except (TypeError, ValueError) as error:
+        raise type(error)(str(error).replace("seed must", "rng must", 1)) from None

@@ -1,0 +1,384 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Masks that are numbers instead of arrays, and the generators that hand them out."""
+
+import math
+import threading
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from . import _checks, _core
+
+Seed: TypeAlias = (
+    "None | int | Sequence[int] | np.random.SeedSequence | np.random.BitGenerator | np.random.Generator"
+)
+Index: TypeAlias = "int | slice | ellipsis | tuple[int | slice | ellipsis, ...]"
+
+# What the core is called with: generator number, key (two halves), stream, p, then the window: index of its
+# first element, shape, and strides in elements of the whole mask (None: the window is C-contiguous).
+_Numbers: TypeAlias = tuple[
+    int, int, int, int, float, int, tuple[int, ...], tuple[int, ...] | None
+]  # fmt: skip
+
+_WORD = 2**32
+
+
+def _key_from(seed: Any, name: str) -> tuple[int, int]:
+    """The two 64-bit halves of a key (stream document, section 2)."""
+    bits = seed.bit_generator if isinstance(seed, np.random.Generator) else seed
+    if isinstance(bits, np.random.BitGenerator):
+        words = [int(word) % _WORD for word in bits.random_raw(4)]
+    else:
+        if not isinstance(seed, np.random.SeedSequence):
+            try:
+                if isinstance(seed, (bool, np.bool_, float, str)):
+                    raise TypeError
+                seed = np.random.SeedSequence(seed)
+            except (TypeError, ValueError):
+                raise (ValueError if isinstance(seed, (int, np.integer)) else TypeError)(
+                    f"{name} must be None, a non-negative integer or a sequence of them, or a numpy.random "
+                    f"SeedSequence, BitGenerator or Generator, not {_checks._described(seed)}"
+                ) from None
+        words = seed.generate_state(4, np.uint32).tolist()
+    return words[0] | words[1] << 32, words[2] | words[3] << 32
+
+
+def _words(key_low: int, key_high: int) -> tuple[int, int, int, int]:
+    return key_low % _WORD, key_low >> 32, key_high % _WORD, key_high >> 32
+
+
+class Mask:
+    """A dropout mask, or a window of one: five numbers, and no array.
+
+    Whether an element is kept is a function of the mask's numbers and of the element's index in the whole
+    mask, in C order (``docs/stream.md``). So a mask costs the same whatever its shape, a window has the
+    bits of the whole, and forward, backward, machines, threads and shards agree without storing anything.
+
+    Masks are immutable, hashable and picklable, and equal if their numbers are.
+
+    Parameters
+    ----------
+    shape : int or sequence of int
+        Shape of the whole mask, at most 2**63 elements.
+    p : float, default 0.5
+        Probability of dropping an element, from 0 to 1; exact to 2**-64.
+    seed : optional
+        None (fresh entropy), a non-negative int or a sequence of them, or a `numpy.random` SeedSequence,
+        BitGenerator or Generator. The last two are advanced by four raw draws.
+    stream : int, default 0
+        One of 2**63 independent masks for the same seed, 0 <= stream < 2**63.
+    generator : {"ars4x32-7", "philox4x32-10"}
+        The counter-based generator.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind or out of range; the message names it.
+
+    Examples
+    --------
+    >>> import numpy as np, fastdrop
+    >>> mask = fastdrop.Mask((10**12, 1024), p=0.1, seed=42)  # costs nothing
+    >>> shard = mask[10**11 : 10**11 + 2, :8]
+    >>> shard.apply(np.ones((2, 8), np.float32)).shape
+    (2, 8)
+    >>> shard.to_numpy().dtype
+    dtype('bool')
+    """
+
+    __slots__ = ("_numbers",)
+    _numbers: _Numbers
+
+    def __init__(
+        self,
+        shape: int | Sequence[int],
+        p: float = 0.5,
+        *,
+        seed: Seed = None,
+        stream: int = 0,
+        generator: str = "ars4x32-7",
+    ) -> None:
+        lengths = _checks.shape(shape)
+        p = _checks.probability(p)
+        stream = _checks.integer(stream, "stream", 0, _checks.INDEX_LIMIT)
+        number = _core.generators.index(_checks.choice(generator, "generator", _core.generators))
+        self._numbers = (number, *_key_from(seed, "seed"), stream, p, 0, lengths, None)
+
+    @classmethod
+    def _of(cls, numbers: _Numbers) -> "Mask":
+        mask = object.__new__(cls)
+        mask._numbers = numbers
+        return mask
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes."""
+        return self._numbers[6]
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def p(self) -> float:
+        """Probability of dropping."""
+        return self._numbers[4]
+
+    @property
+    def generator(self) -> str:
+        """Name of the counter-based generator."""
+        return _core.generators[self._numbers[0]]
+
+    @property
+    def key(self) -> tuple[int, int, int, int]:
+        """The generator's key: four 32-bit words."""
+        return _words(*self._numbers[1:3])
+
+    @property
+    def stream(self) -> int:
+        """Number of the mask among those of its key."""
+        return self._numbers[3]
+
+    def apply(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Scale what is kept, and put zero where an element is dropped.
+
+        ``y = round(x * s)`` where kept and ``+0.0`` where dropped, with ``s = 1 / (1 - p)`` rounded once to
+        the dtype. The zero is selected, not multiplied: a dropped NaN becomes 0. This is the forward pass
+        and, on the gradient, the backward pass.
+
+        Parameters
+        ----------
+        x : array_like of float32 or float64
+            Values, of the mask's shape. Subclasses of ndarray count as ndarray.
+        out : ndarray, optional
+            Where to write: of x's shape and dtype, and either `x` itself or not overlapping it. Reusing an
+            array is faster than a new one.
+
+        Returns
+        -------
+        ndarray
+            `out`, or a new array of x's shape and dtype.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an array does not fit; `out` is then untouched.
+        """
+        return self._apply(x, out, "x")
+
+    def _apply(self, x: ArrayLike, out: NDArray[Any] | None, name: str) -> NDArray[Any]:
+        # The core takes arrays that it can walk as they lie; nothing is left to check about them.
+        result: NDArray[Any] | None = _core.scale_kept(x, out, *self._numbers)
+        if result is not None:
+            return result
+        array = _checks.float_array(x, name)
+        _checks.same_shape(array, self.shape, name)
+        if out is not None:
+            _checks.output(out, array, name)
+        plain = np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
+        result = _core.scale_kept(plain, plain, *self._numbers)
+        assert result is not None  # a fresh C-contiguous array of the right dtype and shape
+        if out is None:
+            return result
+        out[...] = result
+        return out
+
+    def to_numpy(self) -> NDArray[np.bool_]:
+        """The mask as an array of bool: True where an element is kept."""
+        return _core.keep_mask(*self._numbers)
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError("a Mask has no array to share; a copy is needed")
+        array = self.to_numpy()
+        return array if dtype is None else array.astype(dtype, copy=False)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("a mask without axes has no len()")
+        return self.shape[0]
+
+    def __getitem__(self, index: Index) -> "Mask":
+        """A window: basic indexing with integers, slices (steps too) and ``...``, as on an array."""
+        generator, key_low, key_high, stream, p, start, shape, strides = self._numbers
+        if strides is None:
+            strides = _c_strides(shape)
+        window_shape: list[int] = []
+        window_strides: list[int] = []
+        for length, stride, entry in zip(shape, strides, _entries(index, len(shape)), strict=True):
+            if isinstance(entry, slice):
+                picked = range(length)[entry]
+                window_shape.append(len(picked))
+                window_strides.append(stride * picked.step)
+                start += stride * picked.start if picked else 0
+            else:
+                start += stride * range(length)[entry]
+        lengths = tuple(window_shape)
+        in_order = tuple(window_strides) == _c_strides(lengths)
+        steps = None if in_order else tuple(window_strides)
+        return Mask._of((generator, key_low, key_high, stream, p, start, lengths, steps))
+
+    def __eq__(self, other: object) -> bool:
+        return self._numbers == other._numbers if isinstance(other, Mask) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._numbers)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (self.generator, *self._numbers[1:])
+
+    def __repr__(self) -> str:
+        key = ", ".join(f"0x{word:08x}" for word in self.key)
+        window = f", start={self._numbers[5]}" if self._numbers[5] or self._numbers[7] else ""
+        window += f", strides={self._numbers[7]}" if self._numbers[7] else ""
+        return (
+            f"<fastdrop.Mask shape={self.shape}, p={self.p!r}, key=({key}), stream={self.stream}, "
+            f"generator={self.generator!r}{window}>"
+        )
+
+
+def _unpickled(generator: str, *rest: Any) -> Mask:
+    return Mask._of((_core.generators.index(generator), *rest))
+
+
+def _c_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    strides, stride = [], 1
+    for length in reversed(shape):
+        strides.append(stride)
+        stride *= length
+    return tuple(reversed(strides))
+
+
+def _entries(index: Any, ndim: int) -> list[Any]:
+    """One integer or slice for every axis."""
+    entries = list(index) if isinstance(index, tuple) else [index]
+    for position, entry in enumerate(entries):
+        if entry is not Ellipsis and not isinstance(entry, slice):
+            entries[position] = _checks.integer(entry, "a mask's index", -_checks.INDEX_LIMIT, _checks.INDEX_LIMIT)
+    if entries.count(Ellipsis) > 1:
+        raise IndexError("a mask's index can have one '...' only")
+    missing = ndim - (len(entries) - entries.count(Ellipsis))
+    if missing < 0:
+        raise IndexError(f"a mask of {ndim} axes has been indexed with {ndim - missing}")
+    position = entries.index(Ellipsis) if Ellipsis in entries else len(entries)
+    entries[position : position + 1] = [slice(None)] * missing
+    return entries
+
+
+class MaskGenerator:
+    """Hands out masks: one key, and the streams 0, 1, 2, ... one after another.
+
+    Parameters
+    ----------
+    seed : optional
+        As for `Mask`: None, a non-negative int or a sequence of them, or a `numpy.random` SeedSequence,
+        BitGenerator or Generator.
+    generator : {"ars4x32-7", "philox4x32-10"}
+        The counter-based generator of the masks.
+
+    Notes
+    -----
+    A generator can be shared between threads: each mask is handed out once.
+
+    Examples
+    --------
+    >>> import fastdrop
+    >>> masks = fastdrop.MaskGenerator(0)
+    >>> masks.mask((2, 3), 0.1).stream, masks.mask((2, 3), 0.1).stream
+    (0, 1)
+    """
+
+    __slots__ = ("_children", "_key", "_lock", "_number", "_stream")
+
+    def __init__(self, seed: Seed = None, *, generator: str = "ars4x32-7") -> None:
+        self._number = _core.generators.index(_checks.choice(generator, "generator", _core.generators))
+        self._key = _key_from(seed, "seed")
+        self._stream = 0
+        self._children = 0
+        self._lock = threading.Lock()
+
+    @property
+    def key(self) -> tuple[int, int, int, int]:
+        """The key of every mask handed out: four 32-bit words."""
+        return _words(*self._key)
+
+    @property
+    def generator(self) -> str:
+        """Name of the counter-based generator."""
+        return _core.generators[self._number]
+
+    def mask(self, shape: int | Sequence[int], p: float = 0.5) -> Mask:
+        """The next mask, of that shape and probability of dropping."""
+        return self._next(_checks.shape(shape), _checks.probability(p))
+
+    def _next(self, shape: tuple[int, ...], p: float) -> Mask:
+        with self._lock:
+            stream = self._stream
+            if stream >= _checks.INDEX_LIMIT:
+                raise ValueError("all 2**63 streams of this MaskGenerator have been handed out")
+            self._stream = stream + 1
+        return Mask._of((self._number, *self._key, stream, p, 0, shape, None))
+
+    def spawn(self, n_children: int) -> "list[MaskGenerator]":
+        """New generators with keys of their own, for workers or layers.
+
+        The key of child number `c` is that of
+        ``numpy.random.SeedSequence(key, spawn_key=(c,))``; children are numbered over all calls.
+        """
+        count = _checks.integer(n_children, "n_children", 0, _checks.INDEX_LIMIT)
+        with self._lock:
+            first = self._children
+            self._children += count
+        return [
+            MaskGenerator(np.random.SeedSequence(self.key, spawn_key=(child,)), generator=self.generator)
+            for child in range(first, first + count)
+        ]
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What the next masks depend on, as plain numbers and strings that JSON can hold; may be set."""
+        with self._lock:
+            return {
+                "generator": self.generator,
+                "key": list(self.key),
+                "stream": self._stream,
+                "children": self._children,
+            }
+
+    @state.setter
+    def state(self, state: dict[str, Any]) -> None:
+        number, key, stream, children = _checked_state(state)
+        with self._lock:
+            self._number, self._key, self._stream, self._children = number, key, stream, children
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._lock = threading.Lock()
+        self.state = state
+
+    def __repr__(self) -> str:
+        key = ", ".join(f"0x{word:08x}" for word in self.key)
+        return f"<fastdrop.MaskGenerator key=({key}), stream={self._stream}, generator={self.generator!r}>"
+
+
+def _checked_state(state: Any) -> tuple[int, tuple[int, int], int, int]:
+    wanted = {"generator", "key", "stream", "children"}
+    if not isinstance(state, dict) or set(state) != wanted:
+        raise ValueError(f"state must be a dict with the keys {sorted(wanted)}, not {_checks._described(state)}")
+    number = _core.generators.index(_checks.choice(state["generator"], "state['generator']", _core.generators))
+    if not isinstance(state["key"], Sequence) or len(state["key"]) != 4:
+        raise ValueError(f"state['key'] must be four integers, not {_checks._described(state['key'])}")
+    words = [_checks.integer(word, "state['key']", 0, _WORD) for word in state["key"]]
+    stream = _checks.integer(state["stream"], "state['stream']", 0, _checks.INDEX_LIMIT + 1)
+    children = _checks.integer(state["children"], "state['children']", 0, _checks.INDEX_LIMIT)
+    return number, (words[0] | words[1] << 32, words[2] | words[3] << 32), stream, children

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The golden masks of stream version 1, on every instruction set that is usable here."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import fastdrop
+
+
+def golden_masks() -> list[dict[str, Any]]:
+    """The rows of the golden file that the package ships."""
+    for folder in fastdrop.__path__:  # an editable install has two: the sources, and what was built
+        path = Path(folder) / "golden-masks-v1.json"
+        if path.exists():
+            rows: list[dict[str, Any]] = json.loads(path.read_text())
+            return rows
+    raise FileNotFoundError("golden-masks-v1.json is missing from the installed package")
+
+
+def matches(row: dict[str, Any]) -> bool:
+    """Whether the mask that a golden row describes has the bits that it says."""
+    start, count = int(row["start"]), row["n"]
+    whole = fastdrop.Mask(
+        start + count,
+        row["p"],
+        seed=int(row["seed"]),
+        stream=int(row["stream"]),
+        generator=row["generator"],
+    )
+    bits = np.packbits(whole[start:].to_numpy(), bitorder="little").tobytes()
+    return hashlib.sha256(bits).hexdigest() == row["sha256_packbits_little"]
+
+
+def selftest() -> int:
+    """Print a line for every instruction set; return 0 if all is well, else 1."""
+    rows = golden_masks()
+    before, failed = fastdrop.isa(), 0
+    try:
+        for name in fastdrop.isas():
+            fastdrop.use_isa(name)
+            right = sum(matches(row) for row in rows)
+            failed += right != len(rows)
+            print(f"{name}: {right} of {len(rows)} golden masks match")
+    finally:
+        fastdrop.use_isa(before)
+    return 1 if failed else 0
