@@ -47,10 +47,11 @@ struct MaskArgs {
 // byte order. kElementCount: it is not one.
 inline Element plain_element(py::handle object, const Window& window, bool writeable) {
   using api = py::detail::npy_api;
-  if (Py_TYPE(object.ptr()) != reinterpret_cast<PyTypeObject*>(api::get().PyArray_Type_)) return kElementCount;
+  if (Py_TYPE(object.ptr()) != reinterpret_cast<PyTypeObject*>(api::get().PyArray_Type_))
+    return kElementCount;
   const auto array = py::reinterpret_borrow<py::array>(object);
-  const int flags = api::NPY_ARRAY_C_CONTIGUOUS_ | api::NPY_ARRAY_ALIGNED_ |
-                    (writeable ? api::NPY_ARRAY_WRITEABLE_ : 0);
+  const int flags =
+      api::NPY_ARRAY_C_CONTIGUOUS_ | api::NPY_ARRAY_ALIGNED_ | (writeable ? api::NPY_ARRAY_WRITEABLE_ : 0);
   if ((array.flags() & flags) != flags || array.ndim() != window.rank) return kElementCount;
   for (int axis = 0; axis < window.rank; ++axis)
     if (array.shape(axis) != window.shape[axis]) return kElementCount;

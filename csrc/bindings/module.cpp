@@ -33,7 +33,8 @@ py::object scale_kept(const py::object& x, const py::object& out, int generator,
     to = py::reinterpret_borrow<py::array>(out);
     if (partly_overlap(from, to)) return py::none();
   }
-  run_without_gil({kScaleKept, element, mask.numbers, mask.window, from.data(), to.mutable_data()}, from.size());
+  run_without_gil({kScaleKept, element, mask.numbers, mask.window, from.data(), to.mutable_data()},
+                  from.size());
   return std::move(to);
 }
 
@@ -85,8 +86,9 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   m.def("generate", &generate, "Words of consecutive generator blocks, on the ISA in use; for tests.");
   m.def("isas", &isas, "(name, description, usable) of every ISA that was built, best first.");
   m.def("isa", [] { return current_isa().name; }, "The ISA in use.");
-  m.def("use_isa", [](const std::string& name) { return use_isa(name).name; },
-        "Switch the ISA; returns the name of the one before.");
+  m.def(
+      "use_isa", [](const std::string& name) { return use_isa(name).name; },
+      "Switch the ISA; returns the name of the one before.");
   m.def("thread_count", &thread_count, "Threads that a large call made here would use.");
   m.def("set_thread_limit", &set_thread_limit, "Set fastdrop's own limit.");
 }

@@ -26,10 +26,13 @@ struct Ars4x32 {
   // Rounds are the outer loop, so that the independent blocks hide each other's latency.
   template <int vector_count>
   void operator()(Blocks (&state)[vector_count]) const {
+#pragma GCC unroll 8
     for (Blocks& block : state) block = block ^ key[0];
 #pragma GCC unroll 8
     for (int round = 1; round < rounds; ++round)
+#pragma GCC unroll 8
       for (Blocks& block : state) block = aes_round(block, key[round]);
+#pragma GCC unroll 8
     for (Blocks& block : state) block = aes_last_round(block, key[rounds]);
   }
 };
@@ -55,6 +58,7 @@ struct Philox4x32 {
     const Blocks multipliers = Blocks::broadcast(0xD2511F53, 0xCD9E8D57);
 #pragma GCC unroll 10
     for (int round = 0; round < rounds; ++round)
+#pragma GCC unroll 8
       for (Blocks& block : state) {
         // products: (lo0, hi0, lo1, hi1); wanted: (hi1 ^ c1 ^ k0, lo1, hi0 ^ c3 ^ k1, lo0)
         const Blocks products = even_products(block, multipliers);

@@ -18,22 +18,44 @@ class StreamKeep {
     for (int v = 0; v < tile_vectors; ++v) counters_[v] = Blocks::counters(v * Blocks::count, args.stream);
   }
 
-  TileBits operator()(uint64_t tile) const {
+  // The random numbers of consecutive tiles: what can be done ahead of the data.
+  template <int tiles>
+  struct Ahead {
+    typename Generator::Blocks numbers[tiles * kTileBlocks / Generator::Blocks::count];
+  };
+
+  template <int tiles>
+  Ahead<tiles> ahead(uint64_t first_tile) const {
+    constexpr int vectors = tiles * tile_vectors;
+    constexpr int step = vectors < Blocks::in_flight ? vectors : Blocks::in_flight;
+    Ahead<tiles> result;
+#pragma GCC unroll 32
+    for (int first = 0; first < vectors; first += step) {
+      Blocks numbers[step];
+#pragma GCC unroll 32
+      for (int v = 0; v < step; ++v) numbers[v] = counters(first_tile, first + v);
+      generator_(numbers);
+#pragma GCC unroll 32
+      for (int v = 0; v < step; ++v) result.numbers[first + v] = numbers[v];
+    }
+    return result;
+  }
+
+  // The keep bits of one of those tiles.
+  template <int tiles>
+  TileBits bits(const Ahead<tiles>& ahead, uint64_t first_tile, int tile) const {
     TileBits keep{};
     Ties ties;
 #pragma GCC unroll 16
-    for (int step = 0; step < tile_vectors; step += Blocks::in_flight) {
-      Blocks numbers[Blocks::in_flight];
-      generate(tile, step, numbers);
-#pragma GCC unroll 4
-      for (int v = 0; v < Blocks::in_flight; ++v) {
-        const int bit = (step + v) * Blocks::count * kBlockElements;
-        keep.word[bit / 32] |= at_least_bits(numbers[v], bounds_) << (bit % 32);
-        ties.look(numbers[v], bounds_);
-      }
+    for (int v = 0; v < tile_vectors; ++v) {
+      const Blocks numbers = ahead.numbers[tile * tile_vectors + v];
+      const int bit = v * Blocks::count * kBlockElements;
+      keep.word[bit / 32] |= at_least_bits(numbers, bounds_) << (bit % 32);
+      ties.look(numbers, bounds_);
     }
     // With no lower bits in the threshold, "at least" is already the whole decision.
-    if (__builtin_expect(args_.threshold_low != 0 && ties.found(), 0)) return resolve(tile, keep);
+    if (__builtin_expect(args_.threshold_low != 0 && ties.found(), 0))
+      return resolve(first_tile + tile, keep);
     return keep;
   }
 
@@ -41,23 +63,18 @@ class StreamKeep {
   using Blocks = typename Generator::Blocks;
   static constexpr int tile_vectors = kTileBlocks / Blocks::count;
 
-  void generate(uint64_t tile, int step, Blocks (&numbers)[Blocks::in_flight]) const {
-    // The tile's first counter is a multiple of 16, so adding a counter below 16 is an exclusive or.
-    const Blocks first = Blocks::broadcast(tile * kTileBlocks, 0);
-#pragma GCC unroll 4
-    for (int v = 0; v < Blocks::in_flight; ++v) numbers[v] = first ^ counters_[step + v];
-    generator_(numbers);
+  // A tile's first counter is a multiple of 16, so adding a counter below 16 is an exclusive or.
+  Blocks counters(uint64_t first_tile, int vector) const {
+    const uint64_t tile = first_tile + vector / tile_vectors;
+    return Blocks::broadcast(tile * kTileBlocks, 0) ^ counters_[vector % tile_vectors];
   }
 
   // A tied element looks at the lower 48 bits, which come from its own counter, marked by bit 127. This
   // happens in one tile of 512, so the numbers are made again rather than carried along.
   __attribute__((noinline)) TileBits resolve(uint64_t tile, TileBits keep) const {
     uint32_t words[4 * kTileBlocks];
-    for (int step = 0; step < tile_vectors; step += Blocks::in_flight) {
-      Blocks numbers[Blocks::in_flight];
-      generate(tile, step, numbers);
-      for (int v = 0; v < Blocks::in_flight; ++v) numbers[v].store(words + 4 * Blocks::count * (step + v));
-    }
+    const Ahead<1> again = ahead<1>(tile);
+    for (int v = 0; v < tile_vectors; ++v) again.numbers[v].store(words + 4 * Blocks::count * v);
     for (int element = 0; element < kTileElements; ++element) {
       if ((words[element / 2] >> (16 * (element % 2)) & 0xFFFF) != args_.threshold_high) continue;
       const uint64_t index = tile * kTileElements + element;

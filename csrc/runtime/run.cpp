@@ -24,9 +24,7 @@ constexpr std::uint64_t element_bytes(Element element) {
 }
 
 // Stream document, section 3: D = p * 2^64 rounded half to even. Not for p = 1, where D has 65 bits.
-std::uint64_t threshold(double p) {
-  return static_cast<std::uint64_t>(std::nearbyint(std::ldexp(p, 64)));
-}
+std::uint64_t threshold(double p) { return static_cast<std::uint64_t>(std::nearbyint(std::ldexp(p, 64))); }
 
 // A window as equal runs of consecutive indices: the trailing axes that lie together in the whole mask are
 // one run, and the leading axes say where each run begins.
@@ -122,6 +120,7 @@ class Job {
   }
 
   const char* x_at(std::uint64_t element) const {
+    if (request_.x == nullptr) return nullptr;
     return static_cast<const char*>(request_.x) + element * element_bytes(request_.element);
   }
   char* out_at(std::uint64_t element) const {

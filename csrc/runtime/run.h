@@ -29,7 +29,7 @@ struct Request {
   Element element;
   MaskNumbers mask;
   Window window;
-  const void* x;  // C-contiguous, of the window's shape; may be out; unused by kKeepMask
+  const void* x;  // C-contiguous, of the window's shape; may be out; null for kKeepMask
   void* out;
 };
 

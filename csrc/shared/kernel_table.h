@@ -31,15 +31,15 @@ struct KernelArgs {
   uint64_t start;  // mask index of the first element
   uint64_t element_count;
   KeepArgs keep;
-  double scale;            // 1 / (1 - p), to be rounded once to the compute type
-  bool around_cache;       // write whole tiles with streaming stores: out is 16-byte aligned and not x
+  double scale;       // 1 / (1 - p), to be rounded once to the compute type
+  bool around_cache;  // write whole tiles with streaming stores: out is 16-byte aligned and not x
 };
 
 using Kernel = void (*)(const KernelArgs&);
 
 // For known-answer tests: words of consecutive blocks, counters (first + j mod 2^64, upper).
-using GenerateKernel = void (*)(const uint64_t key[2], uint64_t first, uint64_t upper,
-                                uint64_t block_count, uint32_t* words);
+using GenerateKernel = void (*)(const uint64_t key[2], uint64_t first, uint64_t upper, uint64_t block_count,
+                                uint32_t* words);
 
 struct KernelTable {
   Kernel run[kOperationCount][kElementCount][kKeepRuleCount];  // null: no such combination

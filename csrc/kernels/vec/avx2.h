@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// AVX2 with AES-NI: the vector contract of kernels/README.md, 256 bits wide.
+// AVX2 with AES-NI: the vector contract of csrc/README.md, 256 bits wide.
 #pragma once
 #include <immintrin.h>
 #include <stdint.h>
@@ -107,9 +107,7 @@ struct Float32Lanes {
   void store(float* to) const { _mm256_storeu_ps(to, lanes); }
   void store_around_cache(float* to) const { stream_halves(to, _mm256_castps_si256(lanes)); }
 };
-inline Float32Lanes operator*(Float32Lanes a, Float32Lanes b) {
-  return {_mm256_mul_ps(a.lanes, b.lanes)};
-}
+inline Float32Lanes operator*(Float32Lanes a, Float32Lanes b) { return {_mm256_mul_ps(a.lanes, b.lanes)}; }
 // Every lane sees all 32 bits and tests its own.
 inline Float32Lanes zero_unless(uint32_t bits, int first_bit, Float32Lanes a) {
   const __m256i own_bit = _mm256_slli_epi32(_mm256_set_epi32(128, 64, 32, 16, 8, 4, 2, 1), first_bit);
@@ -127,9 +125,7 @@ struct Float64Lanes {
   void store(double* to) const { _mm256_storeu_pd(to, lanes); }
   void store_around_cache(double* to) const { stream_halves(to, _mm256_castpd_si256(lanes)); }
 };
-inline Float64Lanes operator*(Float64Lanes a, Float64Lanes b) {
-  return {_mm256_mul_pd(a.lanes, b.lanes)};
-}
+inline Float64Lanes operator*(Float64Lanes a, Float64Lanes b) { return {_mm256_mul_pd(a.lanes, b.lanes)}; }
 inline Float64Lanes zero_unless(uint32_t bits, int first_bit, Float64Lanes a) {
   const __m256i own_bit = _mm256_slli_epi64(_mm256_set_epi64x(8, 4, 2, 1), first_bit);
   const __m256i own = _mm256_and_si256(_mm256_set1_epi64x(bits), own_bit);

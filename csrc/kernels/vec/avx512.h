@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// AVX-512 (F, BW, DQ, VL) with VAES: the vector contract of kernels/README.md, 512 bits wide.
+// AVX-512 (F, BW, DQ, VL) with VAES: the vector contract of csrc/README.md, 512 bits wide.
 #pragma once
 #include <immintrin.h>
 #include <stdint.h>
@@ -10,7 +10,7 @@ namespace {
 struct Blocks {
   __m512i lanes;
   static constexpr int count = 4;
-  static constexpr int in_flight = 4;
+  static constexpr int in_flight = 8;
 
   static Blocks broadcast(uint64_t low, uint64_t high) {
     const __m512i lower = _mm512_maskz_set1_epi64(0x55, (int64_t)low);
@@ -74,9 +74,7 @@ struct Float32Lanes {
   void store(float* to) const { _mm512_storeu_ps(to, lanes); }
   void store_around_cache(float* to) const { stream_quarters(to, _mm512_castps_si512(lanes)); }
 };
-inline Float32Lanes operator*(Float32Lanes a, Float32Lanes b) {
-  return {_mm512_mul_ps(a.lanes, b.lanes)};
-}
+inline Float32Lanes operator*(Float32Lanes a, Float32Lanes b) { return {_mm512_mul_ps(a.lanes, b.lanes)}; }
 inline Float32Lanes zero_unless(uint32_t bits, int first_bit, Float32Lanes a) {
   return {_mm512_maskz_mov_ps((__mmask16)(bits >> first_bit), a.lanes)};
 }
@@ -91,9 +89,7 @@ struct Float64Lanes {
   void store(double* to) const { _mm512_storeu_pd(to, lanes); }
   void store_around_cache(double* to) const { stream_quarters(to, _mm512_castpd_si512(lanes)); }
 };
-inline Float64Lanes operator*(Float64Lanes a, Float64Lanes b) {
-  return {_mm512_mul_pd(a.lanes, b.lanes)};
-}
+inline Float64Lanes operator*(Float64Lanes a, Float64Lanes b) { return {_mm512_mul_pd(a.lanes, b.lanes)}; }
 inline Float64Lanes zero_unless(uint32_t bits, int first_bit, Float64Lanes a) {
   return {_mm512_maskz_mov_pd((__mmask8)(bits >> first_bit), a.lanes)};
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Portable C++: the vector contract of kernels/README.md, one block and one value at a time.
+// Portable C++: the vector contract of csrc/README.md, one block and one value at a time.
 // The compiler may still use its baseline vectors (SSE2 on x86-64); AES rounds are done in software.
 #pragma once
 #include <stdint.h>
@@ -31,9 +31,7 @@ inline Blocks even_products(Blocks a, Blocks b) {
 inline Blocks reverse_words(Blocks a) { return {{a.word[3], a.word[2], a.word[1], a.word[0]}}; }
 inline Blocks odd_words(Blocks a) { return {{a.word[1], 0, a.word[3], 0}}; }
 
-inline uint32_t number_of(Blocks numbers, int i) {
-  return numbers.word[i / 2] >> (16 * (i % 2)) & 0xFFFF;
-}
+inline uint32_t number_of(Blocks numbers, int i) { return numbers.word[i / 2] >> (16 * (i % 2)) & 0xFFFF; }
 inline uint32_t at_least_bits(Blocks numbers, Blocks bounds) {
   uint32_t bits = 0;
   for (int i = 0; i < 8; ++i) bits |= (uint32_t)(number_of(numbers, i) >= number_of(bounds, i)) << i;
@@ -105,8 +103,7 @@ inline AesBlocks aes_round(AesBlocks state, AesBlocks key) {
 inline AesBlocks aes_last_round(AesBlocks state, AesBlocks key) {
   AesBlocks next = key;
   for (int c = 0; c < 4; ++c)
-    for (int r = 0; r < 4; ++r)
-      next.word[c] ^= (uint32_t)kAes.sbox[shifted_byte(state, c, r)] << (8 * r);
+    for (int r = 0; r < 4; ++r) next.word[c] ^= (uint32_t)kAes.sbox[shifted_byte(state, c, r)] << (8 * r);
   return next;
 }
 
