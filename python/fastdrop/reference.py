@@ -148,16 +148,17 @@ def keep(index, p, *, key, stream=0, generator="ars4x32-7"):
     high, low = divmod(threshold(p), 2**48)
 
     # The upper 16 bits of U: eight consecutive elements share the 16 bytes of one block.
-    block, inverse = np.unique(index >> np.uint64(3), return_inverse=True)
+    flat = index.reshape(-1)
+    block, inverse = np.unique(flat >> np.uint64(3), return_inverse=True)
     sixteenths = _words_to_bytes(generate(_counter(block, stream, 0), key)).view("<u2")
-    upper = sixteenths[inverse.reshape(index.shape), (index & np.uint64(7)).astype(np.intp)]
+    upper = sixteenths[inverse, (flat & np.uint64(7)).astype(np.intp)]
 
     kept = upper > high
     tied = upper == high  # one in 65,536: only here the lower 48 bits decide
-    words = generate(_counter(index[tied], stream, 1), key).astype(np.uint64)
+    words = generate(_counter(flat[tied], stream, 1), key).astype(np.uint64)
     lower = words[..., 0] | (words[..., 1] & np.uint64(0xFFFF)) << np.uint64(32)
     kept[tied] = lower >= np.uint64(low)
-    return kept
+    return kept.reshape(index.shape)
 
 
 # --- 4. Masks and output --------------------------------------------------------------------------

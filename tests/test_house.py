@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The structure itself: arrows between folders, symbols of the per-ISA objects, and what the binary does."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import cmake
+import ninja
+import pybind11
+import pytest
+
+import fastdrop
+from fastdrop import _core
+
+ROOT = Path(__file__).parents[1]
+CSRC = ROOT / "csrc"
+PACKAGE = ROOT / "python" / "fastdrop"
+
+# Who may include whom (csrc/README.md).
+ARROWS = {
+    "shared": {"shared"},
+    "kernels": {"kernels", "shared"},
+    "dispatch": {"dispatch", "shared"},
+    "runtime": {"runtime", "dispatch", "shared"},
+    "bindings": {"bindings", "runtime", "dispatch", "shared"},
+}
+SOURCES = sorted(path for path in CSRC.rglob("*") if path.suffix in {".h", ".cpp"})
+
+
+def room(path):
+    return path.relative_to(CSRC).parts[0]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(CSRC)))
+def test_cpp_arrows(source):
+    text = source.read_text()
+    for name in re.findall(r'#include "(.*)"', text):
+        included = (source.parent / name).resolve()
+        assert included.exists(), name
+        assert room(included) in ARROWS[room(source)], name
+    standard = set(re.findall(r"#include <(.*)>", text))
+    if room(source) in {"kernels", "shared"}:
+        assert standard <= {"stdint.h", "immintrin.h"}, "no standard library where flags differ"
+    if source.name != "parallel.cpp":
+        assert "omp.h" not in standard
+        assert "#pragma omp" not in text
+
+
+def imported(path):
+    """The modules of fastdrop that a Python file imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            yield from [node.module] if node.module else [alias.name for alias in node.names]
+
+
+def test_python_arrows():
+    assert set(imported(PACKAGE / "reference.py")) == set(), "the judge stands alone"
+    assert set(imported(PACKAGE / "_checks.py")) == set()
+    assert set(imported(PACKAGE / "mask.py")) <= {"_checks", "_core"}
+    assert set(imported(PACKAGE / "functional.py")) <= {"_checks", "mask"}
+    assert set(imported(PACKAGE / "layers.py")) <= {"_checks", "functional", "mask"}
+    assert set(imported(PACKAGE / "config.py")) <= {"_checks", "_core"}
+
+
+@pytest.fixture(scope="session")
+def unoptimised_objects(tmp_path_factory):
+    """The kernel objects at -O0, where inline functions that -O2 hides become symbols."""
+    build = tmp_path_factory.mktemp("build")
+    targets = [f"kernels_{name}" for name, _, _ in _core.isas()]
+    # The tools that the test extra brings, wherever the environment's scripts are.
+    tool = str(Path(cmake.CMAKE_BIN_DIR) / "cmake")
+    configure = [tool, "-S", str(ROOT), "-B", str(build), "-DCMAKE_BUILD_TYPE=Debug"]
+    configure += ["-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={Path(ninja.BIN_DIR) / 'ninja'}"]
+    configure += ["-DCMAKE_CXX_FLAGS=-O0", f"-DPython_EXECUTABLE={sys.executable}"]
+    configure += [f"-Dpybind11_DIR={pybind11.get_cmake_dir()}"]
+    subprocess.run(configure, check=True, capture_output=True)
+    subprocess.run([tool, "--build", str(build), "--target", *targets], check=True, capture_output=True)
+    objects = sorted(build.rglob("kernels*.o"))
+    assert len(objects) == len(targets)
+    return objects
+
+
+def symbols(path, *options):
+    result = subprocess.run(["nm", *options, str(path)], check=True, capture_output=True, text=True)
+    return [line.split()[-2:] for line in result.stdout.splitlines()]
+
+
+def test_no_weak_symbols_in_isa_objects(unoptimised_objects):
+    """A weak symbol is one that the linker may take from another ISA's object."""
+    for path in unoptimised_objects:
+        kinds = {kind for kind, _ in symbols(path)}
+        assert not kinds & set("VvWwu"), path
+        exported = [name for kind, name in symbols(path) if kind.isupper() and kind != "U"]
+        assert len(exported) == 1, exported
+        assert "kernel_table" in exported[0]
+
+
+def test_isa_objects_need_nothing_but_memory_functions(unoptimised_objects):
+    for path in unoptimised_objects:
+        needed = {name for kind, name in symbols(path) if kind == "U"}
+        assert needed <= {"memcpy", "memset", "_GLOBAL_OFFSET_TABLE_", "__stack_chk_fail"}, path
+
+
+def test_the_binary_changes_nothing_when_it_is_loaded():
+    """No start-up code that sets flush-to-zero, and OpenMP's oldest entry points only."""
+    names = {name.split("@")[0] for _, name in symbols(_core.__file__, "-D", "--undefined-only")}
+    assert {name for name in names if name.startswith("GOMP_")} <= {"GOMP_parallel"}
+    wanted = {"omp_get_thread_num", "omp_get_num_threads", "omp_get_max_threads", "omp_in_parallel"}
+    assert {name for name in names if name.startswith("omp_")} <= wanted
+    everything = {name for _, name in symbols(_core.__file__, "-D")}
+    assert not any("fast_math" in name for name in everything)
+
+
+def test_versions_agree():
+    version = re.search(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[1]
+    assert fastdrop.__version__ == version
+    assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_files_are_short():
+    """One job a file: nobody has to read more than 400 lines to understand one."""
+    files = [*SOURCES, *PACKAGE.rglob("*.py"), *ROOT.glob("tests/*.py"), *ROOT.glob("examples/*.py")]
+    long = {str(path): count for path in files if (count := len(path.read_text().splitlines())) > 400}
+    assert not long
+
+
+def test_every_public_name_has_a_docstring():
+    for name in fastdrop.__all__:
+        if name != "__version__":
+            assert getattr(fastdrop, name).__doc__, name

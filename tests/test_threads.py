@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Threads from outside: the GIL, other Python threads, fork, limits, and the floating-point environment."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_limits
+
+import fastdrop
+
+LARGE = 2**20  # beyond the thread split
+
+
+def run(code, timeout=60, **environment):
+    """A fresh interpreter; its output. A hang is a failure, not a wait."""
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+def test_the_gil_is_released():
+    """A thread that only counts makes progress during one long call."""
+    code = """
+        import sys, threading, time, numpy as np, fastdrop
+        x = np.ones(2**25, np.float32)
+        mask = fastdrop.Mask(x.size, 0.1, seed=0)
+        progress, stop = 0, False
+        def count():
+            global progress
+            while not stop:
+                progress += 1
+                time.sleep(0)
+        sys.setswitchinterval(1000)  # the GIL changes hands only when it is given up
+        counter = threading.Thread(target=count)
+        counter.start()
+        while progress == 0:
+            time.sleep(0.001)
+        before = progress
+        mask.apply(x, out=x)
+        after = progress
+        stop = True
+        counter.join()
+        print(after > before)
+    """
+    assert run(code) == "True"
+
+
+def test_concurrent_calls_give_what_single_calls_give(threads):
+    x = np.random.default_rng(0).standard_normal(LARGE).astype(np.float32)
+    masks = [fastdrop.Mask(LARGE, 0.3, seed=seed) for seed in range(6)]
+    single = [mask.apply(x) for mask in masks]
+    results = [None] * len(masks)
+
+    def work(number):
+        for _ in range(5):
+            results[number] = masks[number].apply(x)
+
+    with threads(2):
+        workers = [threading.Thread(target=work, args=(number,)) for number in range(len(masks))]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    for one, other in zip(single, results, strict=True):
+        assert (one == other).all()
+
+
+def test_switching_the_isa_under_running_calls():
+    """A call uses one ISA from beginning to end, whichever it is."""
+    x = np.ones(50_000, np.float32)
+    mask = fastdrop.Mask(x.size, 0.3, seed=0)
+    expected = mask.apply(x)
+    before, done = fastdrop.isa(), threading.Event()
+
+    def switch():
+        while not done.is_set():
+            for name in fastdrop.isas():
+                fastdrop.use_isa(name)
+
+    switcher = threading.Thread(target=switch)
+    switcher.start()
+    try:
+        for _ in range(200):
+            assert (mask.apply(x) == expected).all()
+    finally:
+        done.set()
+        switcher.join()
+        fastdrop.use_isa(before)
+
+
+FORK = """
+    import os, sys, signal, numpy as np, fastdrop
+    x = np.ones(2**22, np.float32)
+    mask = fastdrop.Mask(x.size, 0.1, seed=0)
+    {before}
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(30)  # a child that hangs dies of this, and the parent sees it
+        same = bool((mask.apply(x) == expected).all())
+        print(same, fastdrop.get_num_threads(), flush=True)
+        os._exit(0 if same else 1)
+    _, status = os.waitpid(pid, 0)
+    sys.exit(os.waitstatus_to_exitcode(status) != 0)
+"""
+
+
+def test_fork_after_threads_have_run():
+    """libgomp's pool does not survive fork(): such a child stays on one thread, and is right."""
+    before = "expected = mask.apply(x); assert fastdrop.get_num_threads() == 2"
+    assert run(FORK.format(before=before), OMP_NUM_THREADS="2") == "True 1"
+
+
+def test_fork_before_threads_have_run():
+    before = "expected = np.concatenate([mask[i : i + 4096].apply(x[:4096]) for i in range(0, x.size, 4096)])"
+    assert run(FORK.format(before=before), OMP_NUM_THREADS="2") == "True 2"
+
+
+def test_multiprocessing_workers_after_threads_have_run():
+    code = """
+        import multiprocessing, numpy as np, fastdrop
+        x = np.ones(2**20, np.float32)
+        def work(seed):
+            return float(fastdrop.Mask(x.size, 0.5, seed=seed).apply(x).sum())
+        here = [work(seed) for seed in range(4)]
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            print(pool.map(work, range(4)) == here)
+    """
+    assert run(code, OMP_NUM_THREADS="2") == "True"
+
+
+@pytest.mark.parametrize(
+    ("environment", "threads"),
+    [
+        ({"OMP_NUM_THREADS": "3"}, 3),
+        ({"OMP_NUM_THREADS": "3", "FASTDROP_NUM_THREADS": "2"}, 2),
+        ({"OMP_NUM_THREADS": "1", "FASTDROP_NUM_THREADS": "2"}, 1),
+        ({"OMP_NUM_THREADS": "3", "FASTDROP_NUM_THREADS": ""}, 3),
+    ],
+)
+def test_environment_limits(environment, threads):
+    assert run("import fastdrop; print(fastdrop.get_num_threads())", **environment) == str(threads)
+
+
+def test_threadpoolctl_limits():
+    with threadpool_limits(1, user_api="openmp"):
+        assert fastdrop.get_num_threads() == 1
+
+
+FLUSH_TO_ZERO = """
+    import ctypes, mmap, platform, numpy as np, fastdrop
+    assert platform.machine() == "x86_64"
+    # ldmxcsr [rdi]; ret   and   stmxcsr [rdi]; ret
+    code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    code.write(bytes([0x0F, 0xAE, 0x17, 0xC3, 0x0F, 0xAE, 0x1F, 0xC3]))
+    address = ctypes.addressof(ctypes.c_char.from_buffer(code))
+    function = ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_uint32))
+    load, store = function(address), function(address + 4)
+    def mxcsr(value=None):
+        word = ctypes.c_uint32(0 if value is None else value)
+        (store if value is None else load)(ctypes.byref(word))
+        return word.value
+"""
+
+
+def test_subnormals_whatever_the_caller_has_set(threads):
+    """Flush-to-zero, denormals-are-zero and another rounding, set by the caller: same bits, state left alone."""
+    code = (
+        FLUSH_TO_ZERO
+        + """
+    x = np.full(2**20, 4e-39, np.float32)  # subnormal
+    x[1::2] = 1.1
+    mask = fastdrop.Mask(x.size, 0.1, seed=0)
+    expected = mask.apply(x)
+    assert 0 < expected[expected > 0].min() < 1e-37
+    for count in (1, 2):
+        fastdrop.set_num_threads(count)
+        for value in (0x1F80 | 0x8040, 0x1F80 | 0x6000, 0x1F80 | 0x8040 | 0x4000 | 0x3F):
+            before = mxcsr()
+            mxcsr(value)
+            result = mask.apply(x)
+            small = mask[:64].apply(x[:64])
+            after = mxcsr()
+            mxcsr(before)
+            assert after == value, (hex(after), hex(value))
+            assert result.tobytes() == expected.tobytes(), hex(value)
+            assert small.tobytes() == expected[:64].tobytes(), hex(value)
+    print("ok")
+    """
+    )
+    assert run(code, OMP_NUM_THREADS="2") == "ok"
