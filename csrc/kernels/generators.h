@@ -23,17 +23,18 @@ struct Ars4x32 {
     }
   }
 
-  // Rounds are the outer loop, so that the independent blocks hide each other's latency.
-  template <int vector_count>
-  void operator()(Blocks (&state)[vector_count]) const {
-#pragma GCC unroll 8
-    for (Blocks& block : state) block = block ^ key[0];
+  // From counters to random numbers, in place. Rounds are the outer loop, so that independent vectors hide
+  // each other's latency.
+  template <int vectors>
+  void generate(Blocks* block) const {
+#pragma GCC unroll kUnroll
+    for (int v = 0; v < vectors; ++v) block[v] = block[v] ^ key[0];
 #pragma GCC unroll 8
     for (int round = 1; round < rounds; ++round)
-#pragma GCC unroll 8
-      for (Blocks& block : state) block = aes_round(block, key[round]);
-#pragma GCC unroll 8
-    for (Blocks& block : state) block = aes_last_round(block, key[rounds]);
+#pragma GCC unroll kUnroll
+      for (int v = 0; v < vectors; ++v) block[v] = aes_round(block[v], key[round]);
+#pragma GCC unroll kUnroll
+    for (int v = 0; v < vectors; ++v) block[v] = aes_last_round(block[v], key[rounds]);
   }
 };
 
@@ -53,16 +54,16 @@ struct Philox4x32 {
     }
   }
 
-  template <int vector_count>
-  void operator()(Blocks (&state)[vector_count]) const {
+  template <int vectors>
+  void generate(Blocks* block) const {
     const Blocks multipliers = Blocks::broadcast(0xD2511F53, 0xCD9E8D57);
-#pragma GCC unroll 10
+#pragma GCC unroll 16
     for (int round = 0; round < rounds; ++round)
-#pragma GCC unroll 8
-      for (Blocks& block : state) {
+#pragma GCC unroll kUnroll
+      for (int v = 0; v < vectors; ++v) {
         // products: (lo0, hi0, lo1, hi1); wanted: (hi1 ^ c1 ^ k0, lo1, hi0 ^ c3 ^ k1, lo0)
-        const Blocks products = even_products(block, multipliers);
-        block = reverse_words(products) ^ (odd_words(block) ^ key[round]);
+        const Blocks products = even_products(block[v], multipliers);
+        block[v] = reverse_words(products) ^ (odd_words(block[v]) ^ key[round]);
       }
   }
 };

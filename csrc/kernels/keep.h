@@ -29,28 +29,24 @@ class StreamKeep {
     constexpr int vectors = tiles * tile_vectors;
     constexpr int step = vectors < Blocks::in_flight ? vectors : Blocks::in_flight;
     Ahead<tiles> result;
-#pragma GCC unroll 32
+#pragma GCC unroll kUnroll
     for (int first = 0; first < vectors; first += step) {
-      Blocks numbers[step];
-#pragma GCC unroll 32
-      for (int v = 0; v < step; ++v) numbers[v] = counters(first_tile, first + v);
-      generator_(numbers);
-#pragma GCC unroll 32
-      for (int v = 0; v < step; ++v) result.numbers[first + v] = numbers[v];
+#pragma GCC unroll kUnroll
+      for (int v = first; v < first + step; ++v) result.numbers[v] = counters(first_tile, v);
+      generator_.template generate<step>(result.numbers + first);
     }
     return result;
   }
 
   // The keep bits of one of those tiles.
   template <int tiles>
-  TileBits bits(const Ahead<tiles>& ahead, uint64_t first_tile, int tile) const {
-    TileBits keep{};
+  TileKeep decide(const Ahead<tiles>& ahead, uint64_t first_tile, int tile) const {
+    TileKeep keep;
     Ties ties;
-#pragma GCC unroll 16
+#pragma GCC unroll kUnroll
     for (int v = 0; v < tile_vectors; ++v) {
       const Blocks numbers = ahead.numbers[tile * tile_vectors + v];
-      const int bit = v * Blocks::count * kBlockElements;
-      keep.word[bit / 32] |= at_least_bits(numbers, bounds_) << (bit % 32);
+      keep.set(v * Blocks::count * kBlockElements, numbers, bounds_);
       ties.look(numbers, bounds_);
     }
     // With no lower bits in the threshold, "at least" is already the whole decision.
@@ -71,23 +67,23 @@ class StreamKeep {
 
   // A tied element looks at the lower 48 bits, which come from its own counter, marked by bit 127. This
   // happens in one tile of 512, so the numbers are made again rather than carried along.
-  __attribute__((noinline)) TileBits resolve(uint64_t tile, TileBits keep) const {
+  __attribute__((noinline)) TileKeep resolve(uint64_t tile, TileKeep keep) const {
     uint32_t words[4 * kTileBlocks];
     const Ahead<1> again = ahead<1>(tile);
     for (int v = 0; v < tile_vectors; ++v) again.numbers[v].store(words + 4 * Blocks::count * v);
     for (int element = 0; element < kTileElements; ++element) {
       if ((words[element / 2] >> (16 * (element % 2)) & 0xFFFF) != args_.threshold_high) continue;
       const uint64_t index = tile * kTileElements + element;
-      if (lower_bits(index) < args_.threshold_low) keep.word[element / 32] &= ~(1u << (element % 32));
+      if (lower_bits(index) < args_.threshold_low) keep.drop(element);
     }
     return keep;
   }
 
   uint64_t lower_bits(uint64_t index) const {
-    Blocks state[1] = {Blocks::counters(index, args_.stream | 1ull << 63)};
-    generator_(state);
+    Blocks block = Blocks::counters(index, args_.stream | 1ull << 63);
+    generator_.template generate<1>(&block);
     uint32_t v[4 * Blocks::count];
-    state[0].store(v);
+    block.store(v);
     return v[0] | (uint64_t)(v[1] & 0xFFFF) << 32;
   }
 

@@ -14,8 +14,8 @@ namespace {
 
 // A tile that the run covers only in part, from its element `first`, is worked on in buffers.
 template <class Operation, class Value>
-__attribute__((noinline)) void run_part(const Operation& operation, const Value* x, Value* out, TileBits keep,
-                                        uint64_t first, uint64_t count) {
+__attribute__((noinline)) void run_part(const Operation& operation, const Value* x, Value* out,
+                                        const TileKeep& keep, uint64_t first, uint64_t count) {
   alignas(64) Value tile_x[kTileElements] = {}, tile_out[kTileElements];
   if (Operation::reads_x) __builtin_memcpy(tile_x + first, x, count * sizeof(Value));
   operation.template tile<false>(tile_x, tile_out, keep);
@@ -30,11 +30,8 @@ inline void prefetch_ahead(const void* tile_x, int bytes) {
     __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(tile_x) + ahead + line));
 }
 
-// The numbers of the next two tiles are drawn before the data of these two is worked on. A tile by itself is
-// a chain of dependent instructions, longer than the processor can look past: in cache this took a forward
-// pass on AVX-512 from 1.52 to 1.18 times a memcpy. Three tiles (1.26) do not fit the registers.
-constexpr int kAheadTiles = 2;
-
+// The numbers of the next kAheadTiles tiles are drawn before the data of these is worked on, because a tile
+// by itself is a chain of dependent instructions, longer than a processor can look past.
 template <bool around_cache, class Operation, class Keep, class Value>
 void run_tiles(const Operation& operation, const Keep& keep, const Value* x, Value* out, uint64_t first_tile,
                uint64_t tile_count) {
@@ -44,15 +41,19 @@ void run_tiles(const Operation& operation, const Keep& keep, const Value* x, Val
   for (; end - tile >= kAheadTiles; tile += kAheadTiles) {
     if (Operation::reads_x) prefetch_ahead(x, kAheadTiles * kTileElements * sizeof(Value));
     const auto next = keep.template ahead<kAheadTiles>(tile + kAheadTiles);
-#pragma GCC unroll 2
+#pragma GCC unroll kUnroll
     for (int i = 0; i < kAheadTiles; ++i) {
-      operation.template tile<around_cache>(x, out, keep.bits(ready, tile, i));
+      operation.template tile<around_cache>(x, out, keep.decide(ready, tile, i));
       x += kTileElements, out += kTileElements;
     }
     ready = next;
   }
-  if (tile < end)  // an odd one
-    operation.template tile<around_cache>(x, out, keep.bits(ready, tile, 0));
+#pragma GCC unroll kUnroll
+  for (int i = 0; i < kAheadTiles - 1; ++i) {  // fewer than kAheadTiles are left
+    if (tile + i == end) break;
+    operation.template tile<around_cache>(x, out, keep.decide(ready, tile, i));
+    x += kTileElements, out += kTileElements;
+  }
 }
 
 // A run is the end of a tile, whole tiles, and the beginning of a tile; each may be missing.
@@ -68,7 +69,7 @@ void run(const KernelArgs& args) {
     const uint64_t tile = index / kTileElements, first = index % kTileElements;
     uint64_t count = kTileElements - first < left ? kTileElements - first : left;
     if (count < kTileElements) {
-      run_part(operation, x, out, keep.bits(keep.template ahead<1>(tile), tile, 0), first, count);
+      run_part(operation, x, out, keep.decide(keep.template ahead<1>(tile), tile, 0), first, count);
     } else {
       const uint64_t tile_count = left / kTileElements;
       if (args.around_cache)
@@ -87,10 +88,10 @@ void generate(const uint64_t key[2], uint64_t first, uint64_t upper, uint64_t bl
   using Blocks = typename Generator::Blocks;
   const Generator generator(key);
   for (uint64_t done = 0; done < block_count; done += Blocks::count) {
-    Blocks block[1] = {Blocks::counters(first + done, upper)};
-    generator(block);
+    Blocks block = Blocks::counters(first + done, upper);
+    generator.template generate<1>(&block);
     uint32_t buffer[4 * Blocks::count];
-    block[0].store(buffer);
+    block.store(buffer);
     const uint64_t left = block_count - done;
     const uint64_t count = left < Blocks::count ? left : Blocks::count;
     __builtin_memcpy(words + 4 * done, buffer, 4 * count * sizeof(*words));

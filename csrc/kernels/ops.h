@@ -19,10 +19,10 @@ struct ScaleKept {
   explicit ScaleKept(const KernelArgs& args) : scale_(Lanes::broadcast(args.scale)) {}
 
   template <bool around_cache>
-  void tile(const Value* x, Value* out, TileBits keep) const {
-#pragma GCC unroll 32
+  void tile(const Value* x, Value* out, const TileKeep& keep) const {
+#pragma GCC unroll kUnroll
     for (int i = 0; i < kTileElements; i += Lanes::width) {
-      const Lanes y = zero_unless(keep.word[i / 32], i % 32, Lanes::load(x + i) * scale_);
+      const Lanes y = zero_unless(keep, i, Lanes::load(x + i) * scale_);
       if constexpr (around_cache)
         y.store_around_cache(out + i);
       else
@@ -43,8 +43,8 @@ struct KeepMask {
   explicit KeepMask(const KernelArgs&) {}
 
   template <bool>
-  void tile(const Value*, Value* out, TileBits keep) const {
-    for (int i = 0; i < kTileElements; ++i) out[i] = keep.word[i / 32] >> (i % 32) & 1;
+  void tile(const Value*, Value* out, const TileKeep& keep) const {
+    for (int i = 0; i < kTileElements; ++i) out[i] = keep.kept(i);
   }
 };
 

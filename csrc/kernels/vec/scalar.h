@@ -4,8 +4,13 @@
 #pragma once
 #include <stdint.h>
 
+#include "../../shared/tile.h"
+
 namespace fastdrop::FASTDROP_ISA {
 namespace {
+
+constexpr int kAheadTiles = 1;  // nothing overlaps here; the loop wants a number
+constexpr int kUnroll = 1;      // sixteen copies of the software AES would not fit the instruction cache
 
 struct Blocks {
   uint32_t word[4];
@@ -32,11 +37,16 @@ inline Blocks reverse_words(Blocks a) { return {{a.word[3], a.word[2], a.word[1]
 inline Blocks odd_words(Blocks a) { return {{a.word[1], 0, a.word[3], 0}}; }
 
 inline uint32_t number_of(Blocks numbers, int i) { return numbers.word[i / 2] >> (16 * (i % 2)) & 0xFFFF; }
-inline uint32_t at_least_bits(Blocks numbers, Blocks bounds) {
-  uint32_t bits = 0;
-  for (int i = 0; i < 8; ++i) bits |= (uint32_t)(number_of(numbers, i) >= number_of(bounds, i)) << i;
-  return bits;
-}
+// Keep decisions as bytes, 0 or 1.
+struct TileKeep {
+  uint8_t keep[kTileElements];
+
+  void set(int first, Blocks numbers, Blocks bounds) {
+    for (int i = 0; i < 8; ++i) keep[first + i] = number_of(numbers, i) >= number_of(bounds, i);
+  }
+  void drop(int element) { keep[element] = 0; }
+  bool kept(int element) const { return keep[element] != 0; }
+};
 
 // Whether any number seen equals its bound.
 class Ties {
@@ -125,8 +135,8 @@ inline ScalarLane<T> operator*(ScalarLane<T> a, ScalarLane<T> b) {
   return {a.value * b.value};
 }
 template <class T>
-inline ScalarLane<T> zero_unless(uint32_t bits, int first_bit, ScalarLane<T> a) {
-  return {bits >> first_bit & 1 ? a.value : T(0)};
+inline ScalarLane<T> zero_unless(const TileKeep& keep, int first, ScalarLane<T> a) {
+  return {keep.keep[first] ? a.value : T(0)};
 }
 using Float32Lanes = ScalarLane<float>;
 using Float64Lanes = ScalarLane<double>;
