@@ -59,9 +59,17 @@ def imported(path):
 def test_python_arrows():
     assert set(imported(PACKAGE / "reference.py")) == set(), "the judge stands alone"
     assert set(imported(PACKAGE / "_checks.py")) == set()
-    assert set(imported(PACKAGE / "mask.py")) <= {"_checks", "_core"}
-    assert set(imported(PACKAGE / "functional.py")) <= {"_checks", "mask"}
-    assert set(imported(PACKAGE / "layers.py")) <= {"_checks", "functional", "mask"}
+    assert set(imported(PACKAGE / "_seeds.py")) <= {"_checks"}
+    assert set(imported(PACKAGE / "mask.py")) <= {"_checks", "_core", "_seeds"}
+    assert set(imported(PACKAGE / "mask_generator.py")) <= {"_checks", "_core", "_seeds", "mask"}
+    assert set(imported(PACKAGE / "functional.py")) <= {"_checks", "_seeds", "mask", "mask_generator"}
+    assert set(imported(PACKAGE / "layers.py")) <= {
+        "_checks",
+        "_seeds",
+        "functional",
+        "mask",
+        "mask_generator",
+    }
     assert set(imported(PACKAGE / "config.py")) <= {"_checks", "_core"}
 
 

@@ -175,7 +175,7 @@ FLUSH_TO_ZERO = """
 
 
 def test_subnormals_whatever_the_caller_has_set(threads):
-    """Flush-to-zero, denormals-are-zero and another rounding, set by the caller: same bits, state left alone."""
+    """Flush-to-zero or another rounding, set by the caller: same bits, and the state left alone."""
     code = (
         FLUSH_TO_ZERO
         + """

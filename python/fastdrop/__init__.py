@@ -2,7 +2,7 @@
 """Dropout for arrays in CPU memory: one pass, no stored mask, the same mask everywhere."""
 
 try:
-    from . import _core
+    from ._core import __version__
 except ImportError as error:
     raise ImportError(
         "fastdrop's compiled core is missing or cannot be loaded: install it with 'pip install "
@@ -11,11 +11,11 @@ except ImportError as error:
     ) from error
 
 from . import reference
-from ._core import __version__
 from .config import get_num_threads, isa, isas, set_num_threads, show_config, use_isa
 from .functional import dropout, dropout_backward
 from .layers import Dropout
-from .mask import Mask, MaskGenerator
+from .mask import Mask
+from .mask_generator import MaskGenerator
 
 __all__ = [
     "Dropout",

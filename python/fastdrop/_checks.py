@@ -4,6 +4,7 @@
 import math
 import numbers
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,50 +14,62 @@ INDEX_LIMIT = 2**63  # indices and streams are below it (stream document, sectio
 _WANTED_DTYPES = "float32 or float64"
 
 
+def _shown(value: object) -> str:
+    try:
+        text = repr(value)
+    except Exception:  # a broken __repr__, or an integer of more digits than Python prints
+        text = object.__repr__(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
 def _described(value: object) -> str:
-    text = repr(value)
-    return f"{text if len(text) <= 60 else text[:57] + '...'} of type {type(value).__name__}"
+    return f"{_shown(value)} of type {type(value).__name__}"
 
 
 def probability(p: Any) -> float:
     """`p` as a float from 0 to 1."""
-    if isinstance(p, (bool, np.bool_)) or not isinstance(p, numbers.Real):
+    # Floats first: asking an abstract base class costs as much as a small dropout.
+    if type(p) is not float and (isinstance(p, (bool, np.bool_)) or not isinstance(p, numbers.Real)):
         raise TypeError(f"p must be a real number, the probability of dropping, not {_described(p)}")
-    value = float(p)
-    if not 0.0 <= value <= 1.0:  # also refuses NaN
-        raise ValueError(f"p must be from 0 to 1, the probability of dropping, not {value!r}")
-    return value + 0.0  # -0.0 becomes 0.0: equal masks compare and print alike
+    if p < 0 or not p <= 1:  # also refuses NaN; before float(), which may overflow or round to 1
+        raise ValueError(f"p must be from 0 to 1, the probability of dropping, not {_shown(p)}")
+    return float(p) + 0.0  # -0.0 becomes 0.0: equal masks compare and print alike
+
+
+def index(value: Any, name: str) -> int:
+    """`value` as an int; a bool is not one."""
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, not {_described(value)}") from None
 
 
 def integer(value: Any, name: str, lowest: int, limit: int) -> int:
     """`value` as an int, lowest <= value < limit."""
-    try:
-        if isinstance(value, (bool, np.bool_)):
-            raise TypeError
-        result = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, not {_described(value)}") from None
+    result = index(value, name)
     if not lowest <= result < limit:
-        raise ValueError(f"{name} must be at least {lowest} and less than {limit}, not {result}")
+        raise ValueError(f"{name} must be at least {lowest} and less than {limit}, not {_shown(result)}")
     return result
 
 
 def shape(value: Any) -> tuple[int, ...]:
     """`value`, an integer or a sequence of them, as a tuple of lengths."""
+    is_sequence = isinstance(value, Sequence) and not isinstance(value, (str, bytes))
     try:
-        lengths = (operator.index(value),)
+        several = is_sequence or (isinstance(value, np.ndarray) and value.ndim > 0)
+        lengths = tuple(index(length, "shape") for length in (value if several else (value,)))
     except TypeError:
-        try:
-            lengths = tuple(operator.index(length) for length in value)
-        except TypeError:
-            wanted = "an integer or a sequence of integers"
-            raise TypeError(f"shape must be {wanted}, not {_described(value)}") from None
+        wanted = "an integer or a sequence of integers"
+        raise TypeError(f"shape must be {wanted}, not {_described(value)}") from None
     if any(length < 0 for length in lengths):
-        raise ValueError(f"shape must have no negative length, not {lengths}")
+        raise ValueError(f"shape must have no negative length, not {_shown(lengths)}")
     if len(lengths) > 64:
         raise ValueError(f"shape must have at most 64 axes, not {len(lengths)}")
     if math.prod(lengths) > INDEX_LIMIT or any(length >= INDEX_LIMIT for length in lengths):
-        raise ValueError(f"shape must have at most 2**63 elements, not {lengths}")
+        wanted = "at most 2**63 elements and no axis as long as that"
+        raise ValueError(f"shape must have {wanted}, not {_shown(lengths)}")
     return lengths
 
 
@@ -76,8 +89,9 @@ def float_array(value: Any, name: str) -> NDArray[Any]:
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name} must be an array of {_WANTED_DTYPES}: {error}") from None
     if array.dtype.kind != "f" or array.dtype.itemsize not in (4, 8):
-        fix = f"; convert it with numpy.asarray({name}, dtype=numpy.float32)" if array.dtype.kind in "iub" else ""
-        raise TypeError(f"{name} must be an array of {_WANTED_DTYPES}, not of {array.dtype}{fix}")
+        fix = f"; convert it with numpy.asarray({name}, dtype=numpy.float32)"
+        given = f"{array.dtype}{fix if array.dtype.kind in 'iub' else ''}"
+        raise TypeError(f"{name} must be an array of {_WANTED_DTYPES}, not of {given}")
     return array
 
 
@@ -96,17 +110,42 @@ def output(out: Any, x: NDArray[Any], name: str) -> None:
         raise ValueError(f"out must have the shape of {name}, {x.shape}, not {out.shape}")
     if not out.flags.writeable:
         raise ValueError("out must be writeable, not a read-only array")
-    if any(stride == 0 and length > 1 for stride, length in zip(out.strides, out.shape, strict=True)):
-        raise ValueError("out must have its own memory for every element, not a stride of 0")
-    if _same_memory(out, x):
-        return
-    if np.shares_memory(out, x):
+    if _overlaps_itself(out):
+        raise ValueError(f"out must have its own memory for every element, not the strides {out.strides}")
+    # Whether two arrays overlap is NP-hard to say; slices of one array take a single step. What is not
+    # settled in this many steps, some milliseconds, counts as overlapping.
+    if not _same_memory(out, x) and np.may_share_memory(out, x, max_work=10_000):  # type: ignore[arg-type]
         raise ValueError(f"out must be {name} itself or not overlap it, not share a part of its memory")
 
 
+def _overlaps_itself(array: NDArray[Any]) -> bool:
+    """Whether elements may share memory: never so in what slicing and transposing make of a plain array.
+
+    Taken by rising stride, each axis must step over all that the axes before it reach.
+    """
+    axes = [axis for axis in zip(array.strides, array.shape, strict=True) if axis[1] > 1]
+    reach = array.itemsize
+    for stride, length in sorted((abs(stride), length) for stride, length in axes):
+        if stride < reach:
+            return array.size > 0
+        reach += stride * (length - 1)
+    return False
+
+
 def _same_memory(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    """Whether every element of `a` is the same one of `b`, which has the same shape."""
+    axes = zip(a.shape, a.strides, b.strides, strict=True)
     return (
         a.__array_interface__["data"][0] == b.__array_interface__["data"][0]
-        and a.strides == b.strides
         and a.dtype == b.dtype
+        and all(first == second for length, first, second in axes if length > 1)
     )
+
+
+def state(value: Any, keys: set[str]) -> None:
+    """That `value` is a dict with exactly these keys."""
+    wanted = f"state must be a dict with the keys {sorted(keys)}"
+    if not isinstance(value, dict):
+        raise TypeError(f"{wanted}, not {_described(value)}")
+    if set(value) != keys:
+        raise ValueError(f"{wanted}, not {_shown(list(value))}")

@@ -44,7 +44,7 @@ def use_isa(name: str) -> str:
     Raises
     ------
     TypeError, ValueError
-        If `name` is not one of `isas`; the message lists them.
+        If `name` is not one of `isas`; the message lists them. ValueError too where `isa` raises it.
     """
     return _core.use_isa(_checks.choice(name, "name", isas()))
 
@@ -81,7 +81,7 @@ def set_num_threads(n: int) -> int:
     Raises
     ------
     TypeError, ValueError
-        If `n` is not an integer of at least 1.
+        If `n` is not an integer of at least 1. ValueError too where `get_num_threads` raises it.
     """
     limit = _checks.integer(n, "n", 1, 2**31)
     previous = _core.thread_count()

@@ -7,15 +7,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _checks
-from .mask import Mask, MaskGenerator, Seed, _key_from
+from ._seeds import Seed, key_from
+from .mask import Mask
+from .mask_generator import MaskGenerator
 
-Rng: TypeAlias = "Seed | MaskGenerator"
+Rng: TypeAlias = Seed | MaskGenerator
 
 
 def _draw(rng: Rng, shape: tuple[int, ...], p: float) -> Mask:
     if isinstance(rng, MaskGenerator):
         return rng._next(shape, p)
-    return Mask._of((0, *_key_from(rng, "rng"), 0, p, 0, shape, None))
+    return Mask._of((0, *key_from(rng, "rng"), 0, p, 0, shape, None))
 
 
 def dropout(
@@ -50,7 +52,7 @@ def dropout(
     Returns
     -------
     y : ndarray
-        The result: `out`, or a new array of x's shape and dtype.
+        The result: `out`, or a new array of x's shape and dtype, in native byte order.
     mask : Mask
         What `dropout_backward` needs: a few numbers, no array.
 
@@ -69,9 +71,9 @@ def dropout(
     >>> import numpy as np, fastdrop
     >>> y, mask = fastdrop.dropout(np.ones(8, np.float32), 0.5, rng=1)
     >>> y
-    array([0., 0., 2., 2., 0., 2., 2., 2.], dtype=float32)
+    array([2., 0., 0., 2., 0., 0., 2., 0.], dtype=float32)
     >>> fastdrop.dropout_backward(np.ones(8, np.float32), mask)
-    array([0., 0., 2., 2., 0., 2., 2., 2.], dtype=float32)
+    array([2., 0., 0., 2., 0., 0., 2., 0.], dtype=float32)
     """
     p = _checks.probability(p)
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
@@ -103,7 +105,7 @@ def dropout_backward(dy: ArrayLike, mask: Mask, *, out: NDArray[Any] | None = No
     Returns
     -------
     ndarray
-        `out`, or a new array of dy's shape and dtype.
+        `out`, or a new array of dy's shape and dtype, in native byte order.
 
     Raises
     ------
@@ -111,5 +113,6 @@ def dropout_backward(dy: ArrayLike, mask: Mask, *, out: NDArray[Any] | None = No
         If an argument is of the wrong kind or shape; `out` is then untouched.
     """
     if not isinstance(mask, Mask):
-        raise TypeError(f"mask must be the fastdrop.Mask that dropout returned, not {_checks._described(mask)}")
+        wanted = "the fastdrop.Mask that dropout returned"
+        raise TypeError(f"mask must be {wanted}, not {_checks._described(mask)}")
     return mask._apply(dy, out, "dy")

@@ -6,8 +6,10 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 
 from . import _checks
+from ._seeds import key_from
 from .functional import Rng, dropout, dropout_backward
-from .mask import Mask, MaskGenerator
+from .mask import Mask
+from .mask_generator import MaskGenerator
 
 
 class Dropout:
@@ -49,7 +51,7 @@ class Dropout:
 
     def __init__(self, p: float = 0.5, *, rng: Rng = None) -> None:
         self.p = p
-        self.rng = rng if isinstance(rng, MaskGenerator) else _own_generator(rng)
+        self.rng = rng if isinstance(rng, MaskGenerator) else MaskGenerator._of(0, key_from(rng, "rng"))
         self.training = True
         self.mask: Mask | None = None
 
@@ -91,7 +93,7 @@ class Dropout:
 
     def state_dict(self) -> dict[str, Any]:
         """What the next masks depend on, for a checkpoint; plain numbers and strings that JSON can hold."""
-        return {"p": self._p, "training": self.training, "rng": self.rng.state}
+        return {"p": self._p, "training": bool(self.training), "rng": self.rng.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on exactly where `state_dict` was taken.
@@ -101,21 +103,12 @@ class Dropout:
         TypeError, ValueError
             If `state` is not what `state_dict` returns; the layer is then unchanged.
         """
-        wanted = {"p", "training", "rng"}
-        if not isinstance(state, dict) or set(state) != wanted:
-            raise ValueError(
-                f"state must be a dict with the keys {sorted(wanted)}, not {_checks._described(state)}"
-            )
-        p = _checks.probability(state["p"])
+        _checks.state(state, {"p", "training", "rng"})
+        p, training = _checks.probability(state["p"]), state["training"]
+        if not isinstance(training, bool):
+            raise TypeError(f"state['training'] must be a bool, not {_checks._described(training)}")
         self.rng.state = state["rng"]  # checks, and raises before it changes anything
-        self._p, self.training, self.mask = p, bool(state["training"]), None
+        self._p, self.training, self.mask = p, training, None
 
     def __repr__(self) -> str:
         return f"Dropout(p={self._p!r}, training={self.training}, rng={self.rng!r})"
-
-
-def _own_generator(rng: Any) -> MaskGenerator:
-    try:
-        return MaskGenerator(rng)
-    except (TypeError, ValueError) as error:
-        raise type(error)(str(error).replace("seed must", "rng must", 1)) from None

@@ -1,52 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Masks that are numbers instead of arrays, and the generators that hand them out."""
+"""Masks that are numbers instead of arrays, and their windows."""
 
 import math
-import threading
 from collections.abc import Sequence
+from types import EllipsisType
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _checks, _core
+from ._seeds import Seed, key_from, words_of
 
-Seed: TypeAlias = (
-    "None | int | Sequence[int] | np.random.SeedSequence | np.random.BitGenerator | np.random.Generator"
-)
-Index: TypeAlias = "int | slice | ellipsis | tuple[int | slice | ellipsis, ...]"
+Index: TypeAlias = int | slice | EllipsisType | tuple[int | slice | EllipsisType, ...]
 
 # What the core is called with: generator number, key (two halves), stream, p, then the window: index of its
 # first element, shape, and strides in elements of the whole mask (None: the window is C-contiguous).
-_Numbers: TypeAlias = tuple[
-    int, int, int, int, float, int, tuple[int, ...], tuple[int, ...] | None
-]  # fmt: skip
-
-_WORD = 2**32
-
-
-def _key_from(seed: Any, name: str) -> tuple[int, int]:
-    """The two 64-bit halves of a key (stream document, section 2)."""
-    bits = seed.bit_generator if isinstance(seed, np.random.Generator) else seed
-    if isinstance(bits, np.random.BitGenerator):
-        words = [int(word) % _WORD for word in bits.random_raw(4)]
-    else:
-        if not isinstance(seed, np.random.SeedSequence):
-            try:
-                if isinstance(seed, (bool, np.bool_, float, str)):
-                    raise TypeError
-                seed = np.random.SeedSequence(seed)
-            except (TypeError, ValueError):
-                raise (ValueError if isinstance(seed, (int, np.integer)) else TypeError)(
-                    f"{name} must be None, a non-negative integer or a sequence of them, or a numpy.random "
-                    f"SeedSequence, BitGenerator or Generator, not {_checks._described(seed)}"
-                ) from None
-        words = seed.generate_state(4, np.uint32).tolist()
-    return words[0] | words[1] << 32, words[2] | words[3] << 32
-
-
-def _words(key_low: int, key_high: int) -> tuple[int, int, int, int]:
-    return key_low % _WORD, key_low >> 32, key_high % _WORD, key_high >> 32
+_Numbers: TypeAlias = tuple[int, int, int, int, float, int, tuple[int, ...], tuple[int, ...] | None]
 
 
 class Mask:
@@ -104,7 +74,7 @@ class Mask:
         p = _checks.probability(p)
         stream = _checks.integer(stream, "stream", 0, _checks.INDEX_LIMIT)
         number = _core.generators.index(_checks.choice(generator, "generator", _core.generators))
-        self._numbers = (number, *_key_from(seed, "seed"), stream, p, 0, lengths, None)
+        self._numbers = (number, *key_from(seed, "seed"), stream, p, 0, lengths, None)
 
     @classmethod
     def _of(cls, numbers: _Numbers) -> "Mask":
@@ -140,7 +110,7 @@ class Mask:
     @property
     def key(self) -> tuple[int, int, int, int]:
         """The generator's key: four 32-bit words."""
-        return _words(*self._numbers[1:3])
+        return words_of(*self._numbers[1:3])
 
     @property
     def stream(self) -> int:
@@ -165,7 +135,7 @@ class Mask:
         Returns
         -------
         ndarray
-            `out`, or a new array of x's shape and dtype.
+            `out`, or a new array of x's shape and dtype, in native byte order.
 
         Raises
         ------
@@ -188,7 +158,7 @@ class Mask:
         assert result is not None  # a fresh C-contiguous array of the right dtype and shape
         if out is None:
             return result
-        out[...] = result
+        np.asarray(out)[...] = result  # a subclass could write less, as a MaskedArray with a hard mask does
         return out
 
     def to_numpy(self) -> NDArray[np.bool_]:
@@ -218,13 +188,24 @@ class Mask:
                 picked = range(length)[entry]
                 window_shape.append(len(picked))
                 window_strides.append(stride * picked.step)
-                start += stride * picked.start if picked else 0
+                start += stride * picked.start
+            elif -length <= entry < length:
+                start += stride * (entry % length)
             else:
-                start += stride * range(length)[entry]
+                given = _checks._shown(entry)
+                raise IndexError(f"a mask's index must be within the axis of length {length}, not {given}")
         lengths = tuple(window_shape)
-        in_order = tuple(window_strides) == _c_strides(lengths)
-        steps = None if in_order else tuple(window_strides)
-        return Mask._of((generator, key_low, key_high, stream, p, start, lengths, steps))
+        if 0 in lengths:
+            return Mask._of((generator, key_low, key_high, stream, p, 0, lengths, None))
+        # The stride of an axis of length 1 is never used: in order, whatever step it came from.
+        plain = _c_strides(lengths)
+        steps = tuple(
+            in_order if length == 1 else stride
+            for length, in_order, stride in zip(lengths, plain, window_strides, strict=True)
+        )
+        return Mask._of(
+            (generator, key_low, key_high, stream, p, start, lengths, None if steps == plain else steps)
+        )
 
     def __eq__(self, other: object) -> bool:
         return self._numbers == other._numbers if isinstance(other, Mask) else NotImplemented
@@ -262,7 +243,7 @@ def _entries(index: Any, ndim: int) -> list[Any]:
     entries = list(index) if isinstance(index, tuple) else [index]
     for position, entry in enumerate(entries):
         if entry is not Ellipsis and not isinstance(entry, slice):
-            entries[position] = _checks.integer(entry, "a mask's index", -_checks.INDEX_LIMIT, _checks.INDEX_LIMIT)
+            entries[position] = _checks.index(entry, "a mask's index")
     if entries.count(Ellipsis) > 1:
         raise IndexError("a mask's index can have one '...' only")
     missing = ndim - (len(entries) - entries.count(Ellipsis))
@@ -271,114 +252,3 @@ def _entries(index: Any, ndim: int) -> list[Any]:
     position = entries.index(Ellipsis) if Ellipsis in entries else len(entries)
     entries[position : position + 1] = [slice(None)] * missing
     return entries
-
-
-class MaskGenerator:
-    """Hands out masks: one key, and the streams 0, 1, 2, ... one after another.
-
-    Parameters
-    ----------
-    seed : optional
-        As for `Mask`: None, a non-negative int or a sequence of them, or a `numpy.random` SeedSequence,
-        BitGenerator or Generator.
-    generator : {"ars4x32-7", "philox4x32-10"}
-        The counter-based generator of the masks.
-
-    Notes
-    -----
-    A generator can be shared between threads: each mask is handed out once.
-
-    Examples
-    --------
-    >>> import fastdrop
-    >>> masks = fastdrop.MaskGenerator(0)
-    >>> masks.mask((2, 3), 0.1).stream, masks.mask((2, 3), 0.1).stream
-    (0, 1)
-    """
-
-    __slots__ = ("_children", "_key", "_lock", "_number", "_stream")
-
-    def __init__(self, seed: Seed = None, *, generator: str = "ars4x32-7") -> None:
-        self._number = _core.generators.index(_checks.choice(generator, "generator", _core.generators))
-        self._key = _key_from(seed, "seed")
-        self._stream = 0
-        self._children = 0
-        self._lock = threading.Lock()
-
-    @property
-    def key(self) -> tuple[int, int, int, int]:
-        """The key of every mask handed out: four 32-bit words."""
-        return _words(*self._key)
-
-    @property
-    def generator(self) -> str:
-        """Name of the counter-based generator."""
-        return _core.generators[self._number]
-
-    def mask(self, shape: int | Sequence[int], p: float = 0.5) -> Mask:
-        """The next mask, of that shape and probability of dropping."""
-        return self._next(_checks.shape(shape), _checks.probability(p))
-
-    def _next(self, shape: tuple[int, ...], p: float) -> Mask:
-        with self._lock:
-            stream = self._stream
-            if stream >= _checks.INDEX_LIMIT:
-                raise ValueError("all 2**63 streams of this MaskGenerator have been handed out")
-            self._stream = stream + 1
-        return Mask._of((self._number, *self._key, stream, p, 0, shape, None))
-
-    def spawn(self, n_children: int) -> "list[MaskGenerator]":
-        """New generators with keys of their own, for workers or layers.
-
-        The key of child number `c` is that of
-        ``numpy.random.SeedSequence(key, spawn_key=(c,))``; children are numbered over all calls.
-        """
-        count = _checks.integer(n_children, "n_children", 0, _checks.INDEX_LIMIT)
-        with self._lock:
-            first = self._children
-            self._children += count
-        return [
-            MaskGenerator(np.random.SeedSequence(self.key, spawn_key=(child,)), generator=self.generator)
-            for child in range(first, first + count)
-        ]
-
-    @property
-    def state(self) -> dict[str, Any]:
-        """What the next masks depend on, as plain numbers and strings that JSON can hold; may be set."""
-        with self._lock:
-            return {
-                "generator": self.generator,
-                "key": list(self.key),
-                "stream": self._stream,
-                "children": self._children,
-            }
-
-    @state.setter
-    def state(self, state: dict[str, Any]) -> None:
-        number, key, stream, children = _checked_state(state)
-        with self._lock:
-            self._number, self._key, self._stream, self._children = number, key, stream, children
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self._lock = threading.Lock()
-        self.state = state
-
-    def __repr__(self) -> str:
-        key = ", ".join(f"0x{word:08x}" for word in self.key)
-        return f"<fastdrop.MaskGenerator key=({key}), stream={self._stream}, generator={self.generator!r}>"
-
-
-def _checked_state(state: Any) -> tuple[int, tuple[int, int], int, int]:
-    wanted = {"generator", "key", "stream", "children"}
-    if not isinstance(state, dict) or set(state) != wanted:
-        raise ValueError(f"state must be a dict with the keys {sorted(wanted)}, not {_checks._described(state)}")
-    number = _core.generators.index(_checks.choice(state["generator"], "state['generator']", _core.generators))
-    if not isinstance(state["key"], Sequence) or len(state["key"]) != 4:
-        raise ValueError(f"state['key'] must be four integers, not {_checks._described(state['key'])}")
-    words = [_checks.integer(word, "state['key']", 0, _WORD) for word in state["key"]]
-    stream = _checks.integer(state["stream"], "state['stream']", 0, _checks.INDEX_LIMIT + 1)
-    children = _checks.integer(state["children"], "state['children']", 0, _checks.INDEX_LIMIT)
-    return number, (words[0] | words[1] << 32, words[2] | words[3] << 32), stream, children

@@ -12,8 +12,11 @@ spells out are those of ``docs/stream.md`` (mask stream, version 1), in the same
 """
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 __all__ = [
     "Mask",
@@ -27,16 +30,19 @@ __all__ = [
     "threshold",
 ]
 
+Bytes: TypeAlias = NDArray[np.uint8]
+Words: TypeAlias = NDArray[np.uint32]
+
 # --- 1. Generators: (counter, key) -> 128 bits, as four little-endian 32-bit words ------------------
 # Both are from Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC'11).
 
 
-def _xtime(byte):
+def _xtime(byte: int) -> int:
     """Multiply by x in GF(2^8) modulo x^8 + x^4 + x^3 + x + 1 (FIPS 197, section 4.2)."""
     return ((byte << 1) ^ ((byte >> 7) * 0x1B)) & 0xFF
 
 
-def _make_sbox():
+def _make_sbox() -> NDArray[np.uint8]:
     """The AES S-box from its definition: the inverse in GF(2^8), then an affine map (FIPS 197, 5.1.1)."""
     exponential = [1]  # powers of 3, which generates the multiplicative group of order 255
     for _ in range(254):
@@ -55,20 +61,20 @@ _SBOX = _make_sbox()
 _SHIFT_ROWS = np.array([4 * ((column + row) % 4) + row for column in range(4) for row in range(4)])
 
 
-def _aes_round(state, key, *, last=False):
+def _aes_round(state: Bytes, key: Bytes, *, last: bool = False) -> Bytes:
     """One AES encryption round on bytes of shape (..., 16): what ``aesenc`` (or ``aesenclast``) does."""
     state = _SBOX[state][..., _SHIFT_ROWS]
     if not last:  # MixColumns: each byte becomes 2*itself + 3*next + the other two of its column
-        column = state.reshape(state.shape[:-1] + (4, 4))
+        column: Bytes = state.reshape((*state.shape[:-1], 4, 4))
         following = np.roll(column, -1, axis=-1)
-        double = (column << 1) ^ ((column >> 7) * np.uint8(0x1B))
+        double: Bytes = (column << np.uint8(1)) ^ ((column >> np.uint8(7)) * np.uint8(0x1B))
         double_following = np.roll(double, -1, axis=-1)
         rest = np.roll(column, -2, axis=-1) ^ np.roll(column, -3, axis=-1)
         state = (double ^ double_following ^ following ^ rest).reshape(state.shape)
     return state ^ key
 
 
-def ars4x32(counter, key, rounds=7):
+def ars4x32(counter: ArrayLike, key: Sequence[int], rounds: int = 7) -> Words:
     """ARS: AES rounds with a Weyl key schedule; `counter` is (..., 4) uint32, `key` four words."""
     state = _words_to_bytes(counter) ^ _words_to_bytes(key)
     low = int(key[0]) | int(key[1]) << 32
@@ -81,7 +87,7 @@ def ars4x32(counter, key, rounds=7):
     return np.ascontiguousarray(state).view("<u4").astype(np.uint32)
 
 
-def philox4x32(counter, key, rounds=10):
+def philox4x32(counter: ArrayLike, key: Sequence[int], rounds: int = 10) -> Words:
     """Philox: multiply and exchange halves; `counter` is (..., 4) uint32, two words of `key` are used."""
     c0, c1, c2, c3 = np.moveaxis(np.asarray(counter, np.uint64), -1, 0)
     k0, k1 = int(key[0]), int(key[1])
@@ -99,17 +105,20 @@ def philox4x32(counter, key, rounds=10):
     return np.stack([c0, c1, c2, c3], axis=-1).astype(np.uint32)
 
 
-def _words_to_bytes(words):
+def _words_to_bytes(words: ArrayLike) -> Bytes:
     return np.ascontiguousarray(words, "<u4").view(np.uint8)
 
 
-_GENERATORS = {"ars4x32-7": ars4x32, "philox4x32-10": philox4x32}
+_GENERATORS: dict[str, Callable[[ArrayLike, Sequence[int]], Words]] = {
+    "ars4x32-7": ars4x32,
+    "philox4x32-10": philox4x32,
+}
 
 
 # --- 2. Key, stream, index ------------------------------------------------------------------------
 
 
-def key_from(rng):
+def key_from(rng: Any) -> tuple[int, ...]:
     """Four 32-bit words from anything that SPEC 7 accepts as ``rng``."""
     if isinstance(rng, np.random.Generator):
         rng = rng.bit_generator
@@ -120,7 +129,7 @@ def key_from(rng):
     return tuple(int(word) for word in rng.generate_state(4, np.uint32))
 
 
-def _counter(number, stream, use):
+def _counter(number: ArrayLike, stream: int, use: int) -> Words:
     """The counter of a block (`use` 0) or of a tied element (`use` 1): bit 127 keeps the two apart."""
     number = np.asarray(number, np.uint64)
     counter = np.empty((*number.shape, 4), np.uint32)
@@ -134,12 +143,14 @@ def _counter(number, stream, use):
 # --- 3. The 64-bit number of an element, and the decision -----------------------------------------
 
 
-def threshold(p):
+def threshold(p: float) -> int:
     """``D``: p * 2^64 rounded half to even, an integer from 0 to 2^64."""
     return round(math.ldexp(p, 64))  # the product is exact; round() of a float rounds half to even
 
 
-def keep(index, p, *, key, stream=0, generator="ars4x32-7"):
+def keep(
+    index: ArrayLike, p: float, *, key: Sequence[int], stream: int = 0, generator: str = "ars4x32-7"
+) -> NDArray[np.bool_]:
     """True where the element with that index is kept; `index` is an integer array of any shape."""
     index = np.asarray(index, np.uint64)
     if p == 0 or p == 1:
@@ -164,28 +175,36 @@ def keep(index, p, *, key, stream=0, generator="ars4x32-7"):
 # --- 4. Masks and output --------------------------------------------------------------------------
 
 
-def scale(p, dtype):
+def scale(p: float, dtype: DTypeLike) -> Any:
     """``1 / (1 - p)``, computed in double and rounded once to `dtype`."""
-    return np.dtype(dtype).type(1.0 / (1.0 - p))
+    return np.array(1.0 / (1.0 - p)).astype(dtype)[()]
 
 
 class Mask:
     """The slow twin of :class:`fastdrop.Mask`: it stores the index of every element."""
 
-    def __init__(self, shape, p=0.5, *, seed=None, stream=0, generator="ars4x32-7"):
+    def __init__(
+        self,
+        shape: int | Sequence[int],
+        p: float = 0.5,
+        *,
+        seed: Any = None,
+        stream: int = 0,
+        generator: str = "ars4x32-7",
+    ) -> None:
         self.index = np.arange(math.prod(np.atleast_1d(shape)), dtype=np.uint64).reshape(shape)
         self.p, self.key, self.stream, self.generator = p, key_from(seed), stream, generator
 
-    def __getitem__(self, window):
+    def __getitem__(self, window: Any) -> "Mask":
         """A window of a mask is a mask whose elements have kept the indices they had in the whole."""
         part = object.__new__(Mask)
         part.__dict__ = {**self.__dict__, "index": self.index[window]}
         return part
 
-    def to_numpy(self):
+    def to_numpy(self) -> NDArray[np.bool_]:
         return keep(self.index, self.p, key=self.key, stream=self.stream, generator=self.generator)
 
-    def apply(self, x):
+    def apply(self, x: ArrayLike) -> NDArray[Any]:
         """``y = round(x * s)`` where kept, ``+0.0`` where dropped: by select, so NaN does not survive."""
         x = np.asarray(x)
         if self.p == 0:
@@ -193,16 +212,19 @@ class Mask:
         if self.p == 1:
             return np.zeros_like(x)
         with np.errstate(all="ignore"):
-            return np.where(self.to_numpy(), x * scale(self.p, x.dtype), x.dtype.type(0))
+            y: NDArray[Any] = np.where(self.to_numpy(), x * scale(self.p, x.dtype), x.dtype.type(0))
+        return y
 
 
-def dropout(x, p=0.5, *, rng=None, training=True):
+def dropout(
+    x: ArrayLike, p: float = 0.5, *, rng: Any = None, training: bool = True
+) -> tuple[NDArray[Any], Mask]:
     """Forward: drop and scale. Returns the result and the mask, as :func:`fastdrop.dropout` does."""
     x = np.asarray(x)
     mask = Mask(x.shape, p if training else 0.0, seed=rng)
     return mask.apply(x), mask
 
 
-def dropout_backward(dy, mask):
+def dropout_backward(dy: ArrayLike, mask: Mask) -> NDArray[Any]:
     """Backward: y is linear in x, elementwise, so the gradient is the same operation on ``dy``."""
     return mask.apply(dy)

@@ -32,7 +32,7 @@ def matches(row: dict[str, Any]) -> bool:
         generator=row["generator"],
     )
     bits = np.packbits(whole[start:].to_numpy(), bitorder="little").tobytes()
-    return hashlib.sha256(bits).hexdigest() == row["sha256_packbits_little"]
+    return bool(hashlib.sha256(bits).hexdigest() == row["sha256_packbits_little"])
 
 
 def selftest() -> int:

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Generators that hand out masks, one stream after another, and can be saved and spawned."""
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import _checks, _core
+from ._seeds import WORD, Seed, key_from, words_of
+from .mask import Mask
+
+
+class MaskGenerator:
+    """Hands out masks: one key, and the streams 0, 1, 2, ... one after another.
+
+    Parameters
+    ----------
+    seed : optional
+        As for `Mask`: None, a non-negative int or a sequence of them, or a `numpy.random` SeedSequence,
+        BitGenerator or Generator.
+    generator : {"ars4x32-7", "philox4x32-10"}
+        The counter-based generator of the masks.
+
+    Notes
+    -----
+    A generator can be shared between threads: each mask is handed out once.
+
+    Examples
+    --------
+    >>> import fastdrop
+    >>> masks = fastdrop.MaskGenerator(0)
+    >>> masks.mask((2, 3), 0.1).stream, masks.mask((2, 3), 0.1).stream
+    (0, 1)
+    """
+
+    __slots__ = ("_children", "_key", "_lock", "_number", "_stream")
+
+    def __init__(self, seed: Seed = None, *, generator: str = "ars4x32-7") -> None:
+        number = _core.generators.index(_checks.choice(generator, "generator", _core.generators))
+        self._start(number, key_from(seed, "seed"))
+
+    @classmethod
+    def _of(cls, number: int, key: tuple[int, int]) -> "MaskGenerator":
+        masks = object.__new__(cls)
+        masks._start(number, key)
+        return masks
+
+    def _start(self, number: int, key: tuple[int, int]) -> None:
+        self._number, self._key, self._stream, self._children = number, key, 0, 0
+        self._lock = threading.Lock()
+
+    @property
+    def key(self) -> tuple[int, int, int, int]:
+        """The key of every mask handed out: four 32-bit words."""
+        return words_of(*self._key)
+
+    @property
+    def generator(self) -> str:
+        """Name of the counter-based generator."""
+        return _core.generators[self._number]
+
+    def mask(self, shape: int | Sequence[int], p: float = 0.5) -> Mask:
+        """The next mask, of that shape and probability of dropping."""
+        return self._next(_checks.shape(shape), _checks.probability(p))
+
+    def _next(self, shape: tuple[int, ...], p: float) -> Mask:
+        with self._lock:
+            stream = self._stream
+            if stream >= _checks.INDEX_LIMIT:
+                raise ValueError("all 2**63 streams of this MaskGenerator have been handed out")
+            self._stream = stream + 1
+        return Mask._of((self._number, *self._key, stream, p, 0, shape, None))
+
+    def spawn(self, n_children: int) -> "list[MaskGenerator]":
+        """New generators with keys of their own, for workers or layers.
+
+        The key of child number `c` is that of
+        ``numpy.random.SeedSequence(key, spawn_key=(c,))``; children are numbered over all calls.
+        """
+        count = _checks.integer(n_children, "n_children", 0, _checks.INDEX_LIMIT)
+        with self._lock:
+            first = self._children
+            self._children += count
+        seeds = (
+            np.random.SeedSequence(self.key, spawn_key=(child,)) for child in range(first, first + count)
+        )
+        return [MaskGenerator._of(self._number, key_from(seed, "seed")) for seed in seeds]
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What the next masks depend on, as plain numbers and strings that JSON can hold; may be set."""
+        with self._lock:
+            return {
+                "generator": self.generator,
+                "key": list(self.key),
+                "stream": self._stream,
+                "children": self._children,
+            }
+
+    @state.setter
+    def state(self, state: dict[str, Any]) -> None:
+        number, key, stream, children = _checked_state(state)
+        with self._lock:
+            self._number, self._key, self._stream, self._children = number, key, stream, children
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._lock = threading.Lock()
+        self.state = state
+
+    def __repr__(self) -> str:
+        key = ", ".join(f"0x{word:08x}" for word in self.key)
+        return f"<fastdrop.MaskGenerator key=({key}), stream={self._stream}, generator={self.generator!r}>"
+
+
+def _checked_state(state: Any) -> tuple[int, tuple[int, int], int, int]:
+    _checks.state(state, {"generator", "key", "stream", "children"})
+    generator = _checks.choice(state["generator"], "state['generator']", _core.generators)
+    number = _core.generators.index(generator)
+    if not isinstance(state["key"], Sequence) or len(state["key"]) != 4:
+        raise ValueError(f"state['key'] must be four integers, not {_checks._described(state['key'])}")
+    words = [_checks.integer(word, "state['key']", 0, WORD) for word in state["key"]]
+    stream = _checks.integer(state["stream"], "state['stream']", 0, _checks.INDEX_LIMIT + 1)
+    children = _checks.integer(state["children"], "state['children']", 0, _checks.INDEX_LIMIT)
+    return number, (words[0] | words[1] << 32, words[2] | words[3] << 32), stream, children

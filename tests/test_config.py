@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What runs here and how it is chosen: ISAs, environment variables, `python -m fastdrop`, a clean import."""
+
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import fastdrop
+from fastdrop import _core, selftest
+from fastdrop.__main__ import main
+
+
+def python(*arguments, code=0, **environment):
+    """A fresh interpreter that knows only these FASTDROP variables: what it printed, and its errors."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("FASTDROP_")}
+    result = subprocess.run(
+        [sys.executable, "-W", "error", *arguments],
+        env={**inherited, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == code, result.stderr
+    return result.stdout, result.stderr
+
+
+def run(code, **environment):
+    """What the code printed; it must not have complained."""
+    output, errors = python("-c", textwrap.dedent(code), **environment)
+    assert errors == ""
+    return output.strip()
+
+
+# --- Instruction sets -----------------------------------------------------------------------------
+
+# What each ISA's kernels may use, in the words of /proc/cpuinfo, which lists what the kernel has enabled.
+AVX2 = {"sse4_2", "popcnt", "aes", "avx", "f16c", "fma", "avx2"}
+NEEDS = {
+    "avx512": AVX2 | {"avx512f", "avx512bw", "avx512dq", "avx512vl", "vaes"},
+    "avx2": AVX2,
+    "scalar": set(),
+}
+
+
+def cpu_flags():
+    """The flags that every processor has."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return set.intersection(*(set(line.split()) for line in lines if line.startswith(("flags", "Features"))))
+
+
+def test_isas_are_those_that_the_processor_has():
+    flags = cpu_flags()
+    assert {name: usable for name, _, usable in _core.isas()} == {
+        name: NEEDS[name] <= flags for name, _, _ in _core.isas()
+    }
+    built = [name for name, _, _ in _core.isas()]
+    assert built == [name for name in NEEDS if name in built]  # best first
+    assert fastdrop.isas() == tuple(name for name in built if NEEDS[name] <= flags)
+    assert fastdrop.isas()[-1] == "scalar"
+
+
+def test_use_isa():
+    before = fastdrop.isa()
+    try:
+        for name in fastdrop.isas():
+            previous = fastdrop.isa()
+            assert fastdrop.use_isa(name) == previous
+            assert fastdrop.isa() == name
+            assert fastdrop.show_config("dict")["isa"] == name
+        with pytest.raises(ValueError, match="must be one of"):
+            fastdrop.use_isa("mmx")
+        assert fastdrop.isa() == "scalar"
+    finally:
+        fastdrop.use_isa(before)
+
+
+@pytest.mark.parametrize("name", fastdrop.isas())
+def test_isa_from_the_environment(name):
+    code = "import fastdrop; print(fastdrop.isa(), fastdrop.show_config('dict')['isa chosen by'])"
+    reason = "best usable" if name == fastdrop.isas()[0] else "FASTDROP_ISA or use_isa"
+    assert run(code, FASTDROP_ISA=name) == f"{name} {reason}"
+    assert run(code, FASTDROP_ISA="") == run(code) == f"{fastdrop.isas()[0]} best usable"
+
+
+# Every function that needs to know, small arrays included; and that nothing was written.
+EVERY_USE = """
+    import numpy as np, fastdrop
+    x = np.ones(3, np.float32)
+    uses = [
+        lambda: fastdrop.dropout(x, out=x),
+        lambda: fastdrop.dropout(x[::-1], out=x[::-1]),
+        lambda: fastdrop.Mask(3).to_numpy(),
+        lambda: fastdrop.show_config("dict"),
+        lambda: fastdrop.{function}(),
+        lambda: fastdrop.{setter},
+    ]
+    for use in uses:
+        try:
+            use()
+        except ValueError as error:
+            print(error)
+    assert (x == 1).all()
+"""
+
+
+@pytest.mark.parametrize("name", ["mmx", "SCALAR", " scalar", "scalar,avx2", "0"])
+def test_unknown_isa_from_the_environment(name):
+    """The import succeeds; the first use says what is possible, and so does every later one."""
+    code = EVERY_USE.format(function="isa", setter="use_isa('scalar')")
+    usable = ", ".join(map(repr, fastdrop.isas()))
+    message = f"environment variable FASTDROP_ISA is '{name}'; the instruction sets usable here are {usable}"
+    assert run(code, FASTDROP_ISA=name).splitlines() == [message] * 6
+
+
+# --- Threads --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "2.5", "two", "1e3", "0x2", "2 ", " "])
+def test_bad_number_of_threads_from_the_environment(value):
+    code = EVERY_USE.format(function="get_num_threads", setter="set_num_threads(1)")
+    message = (
+        f"environment variable FASTDROP_NUM_THREADS is '{value}'; it must be a whole number of at least 1"
+    )
+    assert run(code, FASTDROP_NUM_THREADS=value).splitlines() == [message] * 6
+
+
+@pytest.mark.parametrize("value", ["", "3", "99999999999999999999"])
+def test_number_of_threads(value):
+    code = """
+        import fastdrop
+        print(fastdrop.get_num_threads(), fastdrop.show_config("dict")["threads"])
+        print(fastdrop.set_num_threads(2), fastdrop.get_num_threads())
+        print(fastdrop.set_num_threads(1), fastdrop.get_num_threads())
+        print(fastdrop.set_num_threads(2**31 - 1), fastdrop.get_num_threads())
+    """
+    few = "3 3\n3 2\n2 1\n1 3" if _core.has_openmp else "1 1\n1 1\n1 1\n1 1"
+    assert run(code, OMP_NUM_THREADS="3", FASTDROP_NUM_THREADS=value) == few
+
+
+# --- show_config and python -m fastdrop -----------------------------------------------------------
+
+
+def test_show_config(capsys):
+    config = fastdrop.show_config("dict")
+    assert json.loads(json.dumps(config)) == config
+    assert capsys.readouterr() == ("", "")
+    assert config["fastdrop"] == fastdrop.__version__ == importlib.metadata.version(config["distribution"])
+    assert tuple(config["isas"]) == fastdrop.isas()
+    assert set(config["isas"]) | set(config["isas built but not usable here"]) == set(NEEDS) & {
+        name for name, _, _ in _core.isas()
+    }
+    assert config["threads"] == fastdrop.get_num_threads()
+    assert all(Path(path).exists() for path in [config["location"], *config["OpenMP libraries loaded"]])
+    assert bool(config["OpenMP libraries loaded"]) >= config["OpenMP"]
+    assert fastdrop.show_config() is fastdrop.show_config("stdout") is None
+    output, errors = capsys.readouterr()
+    lines = output.splitlines()
+    assert errors == ""
+    assert len(lines) == 2 * len(config)
+    assert lines[: len(config)] == lines[len(config) :]
+    for line, (name, value) in zip(lines, config.items(), strict=False):
+        assert line.startswith(f"{name}: ")
+        if isinstance(value, (str, int)):
+            assert line.endswith(f" {value}")
+        else:
+            assert all(entry in line for entry in value or ["none"])
+
+
+def test_info():
+    config = fastdrop.show_config("dict")
+    output, errors = python("-m", "fastdrop", "info")
+    assert [line.split(":")[0] for line in output.splitlines()] == list(config)
+    assert errors == ""
+    output, errors = python("-m", "fastdrop", "info", "--json", FASTDROP_ISA="scalar")
+    shown = json.loads(output)
+    assert list(shown) == list(config)
+    assert (shown["isa"], shown["isa chosen by"]) == ("scalar", "FASTDROP_ISA or use_isa")
+    assert shown["location"] == config["location"]
+    assert errors == ""
+
+
+def test_version_and_usage():
+    assert python("-m", "fastdrop", "--version") == (f"{fastdrop.__version__}\n", "")
+    for arguments in ([], ["nothing"], ["info", "--xml"]):
+        output, errors = python("-m", "fastdrop", *arguments, code=2)
+        assert output == ""
+        assert "usage: python -m fastdrop" in errors
+
+
+def test_selftest():
+    output, errors = python("-m", "fastdrop", "selftest")
+    count = len(selftest.golden_masks())
+    assert output.splitlines() == [
+        f"{name}: {count} of {count} golden masks match" for name in fastdrop.isas()
+    ]
+    assert errors == ""
+
+
+def test_selftest_compares_the_golden_masks_of_the_tests():
+    golden = json.loads((Path(__file__).parent / "data" / "golden-masks-v1.json").read_text())
+    assert selftest.golden_masks() == golden
+
+
+TAMPERED = {
+    "seed": "12345",
+    "stream": "3",
+    "start": "17",
+    "n": 5,
+    "p": 0.3,
+    "sha256_packbits_little": "0" * 64,
+}
+
+
+@pytest.mark.parametrize("field", TAMPERED)
+def test_selftest_finds_a_wrong_mask(field, monkeypatch, capsys):
+    rows = selftest.golden_masks()
+    wrong = next(row for row in rows if 0 < row["p"] < 1 and row[field] != TAMPERED[field])
+    wrong[field] = TAMPERED[field]
+    monkeypatch.setattr(selftest, "golden_masks", lambda: rows)
+    before = fastdrop.isa()
+    assert main(["selftest"]) == 1
+    assert fastdrop.isa() == before
+    output, errors = capsys.readouterr()
+    right = len(rows) - 1
+    assert output.splitlines() == [
+        f"{name}: {right} of {len(rows)} golden masks match" for name in fastdrop.isas()
+    ]
+    assert errors == ""
+
+
+# --- The import -----------------------------------------------------------------------------------
+
+
+def test_import_leaves_the_process_as_it_was():
+    """No variable, thread, signal handler, locale, warning filter or line of output; NumPy comes first."""
+    code = """
+        import ctypes, itertools, locale, os, signal, sys, threading, warnings
+        import numpy as np
+        def environment():  # of the process: os.environ does not see what C code sets
+            start = ctypes.POINTER(ctypes.c_char_p).in_dll(ctypes.CDLL(None), "environ")
+            return list(itertools.takewhile(bool, (start[place] for place in itertools.count())))
+        def state():
+            return (
+                environment(), dict(os.environ), os.listdir("/proc/self/task"), threading.enumerate(),
+                [signal.getsignal(number) for number in signal.valid_signals()],
+                locale.setlocale(locale.LC_ALL), list(warnings.filters), np.geterr(),
+                os.getcwd(), os.sched_getaffinity(0), list(sys.path),
+            )
+        before = state()
+        import fastdrop
+        assert "FASTDROP_ISA=scalar" in map(os.fsdecode, environment())
+        assert state() == before
+    """
+    assert run(code, FASTDROP_ISA="scalar") == ""
+
+
+def test_import_without_the_core_says_what_to_do():
+    code = """
+        import sys
+        sys.modules["fastdrop._core"] = None
+        try:
+            import fastdrop
+        except ImportError as error:
+            print(error)
+    """
+    message = run(code)
+    assert message.startswith("fastdrop's compiled core is missing")
+    assert "pip install fastdrop-kernels" in message

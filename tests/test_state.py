@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a mask is: equal, copied and pickled by its numbers, never changed; and where its key comes from."""
+
+import copy
+import itertools
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fastdrop
+from fastdrop import reference
+
+X = np.arange(1, 61, dtype=np.float32).reshape(6, 10)
+# Two of each: what any number of a mask can be, and something else.
+SHAPES, PROBABILITIES, SEEDS, STREAMS = [(6, 10), (10, 6)], [0.5, 0.25], [0, 1], [0, 2**63 - 1]
+
+
+def copies(thing):
+    """The thing after every way of copying it."""
+    yield copy.copy(thing)
+    yield copy.deepcopy(thing)
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        yield pickle.loads(pickle.dumps(thing, protocol))
+
+
+def every_mask(generators):
+    for shape in SHAPES:
+        for p in PROBABILITIES:
+            for seed in SEEDS:
+                for stream in STREAMS:
+                    for generator in generators:
+                        mask = fastdrop.Mask(shape, p, seed=seed, stream=stream, generator=generator)
+                        yield from (mask, mask[1:], mask[:, ::2], mask[::-1], mask[2], mask[2, 3])
+
+
+# --- Mask -----------------------------------------------------------------------------------------
+
+
+def test_masks_are_equal_if_their_numbers_are():
+    masks = list(every_mask(["ars4x32-7", "philox4x32-10"]))
+    again = list(every_mask(["ars4x32-7", "philox4x32-10"]))
+    assert masks == again
+    assert [hash(mask) for mask in masks] == [hash(mask) for mask in again]
+    assert all(one != other for one, other in itertools.combinations(masks, 2))
+    assert len(set(masks + again)) == len(masks)
+    assert all(mask != other for mask in masks for other in (None, 0, mask.key, reference.Mask(3), "mask"))
+
+
+def test_a_window_is_equal_however_it_was_cut():
+    mask = fastdrop.Mask((6, 10), seed=0)
+    assert mask[:] == mask[...] == mask[()] == mask[:, :] == mask[::1, ...] == mask
+    assert mask[1:][2:] == mask[3:] == mask[-3:] == mask[3:100]
+    assert mask[::-1][::-1] == mask
+    assert mask[2][3] == mask[2, 3] == mask[-4, -7] == mask[..., 3][2] == mask[np.int8(2), np.array(3)]
+    assert mask[0:1] == mask[0:1:7] == mask[0 : 1 : 10**30] == mask[0::-1]  # one row: no step was taken
+    assert mask[9:] == mask[7:3] == mask[:0]  # nothing
+    assert list(mask) == [mask[row] for row in range(6)] == [mask[row] for row in range(-6, 0)]
+    assert len(mask) == 6
+
+
+def test_windows_whose_numbers_would_not_fit():
+    """An axis without elements lets the others be of any length, and a single element any step."""
+    mask = fastdrop.Mask((0, 2**62, 2**62), 0.5, seed=0)
+    assert mask[:, 5, ::2].shape == (0, 2**61)
+    assert mask[:, 5, ::2].to_numpy().size == 0
+    one = fastdrop.Mask(10, 0.5, seed=0)[3 :: 10**30]
+    assert one.to_numpy() == reference.Mask(10, 0.5, seed=0).to_numpy()[3:4]
+
+
+@pytest.mark.parametrize("thing", ["mask", "window"])
+def test_copies_of_a_mask(thing, generator):
+    mask = fastdrop.Mask((6, 10), 0.3, seed=7, stream=2**40 + 1, generator=generator)
+    mask = mask if thing == "mask" else mask[1:, ::-3]
+    for other in copies(mask):
+        assert (other, hash(other), repr(other)) == (mask, hash(mask), repr(mask))
+        assert (other.to_numpy() == mask.to_numpy()).all()
+    assert len(pickle.dumps(fastdrop.Mask((10**9, 10**9), seed=0))) < 500  # numbers, no array
+
+
+def test_another_process_unpickles_the_same_bits(generator):
+    mask = fastdrop.Mask((6, 1000), 0.3, seed=7, generator=generator)[::2]
+    code = "import pickle, sys; sys.stdout.write(pickle.load(sys.stdin.buffer).to_numpy().tobytes().hex())"
+    result = subprocess.run(
+        [sys.executable, "-c", code], input=pickle.dumps(mask), capture_output=True, check=True
+    )
+    assert bytes.fromhex(result.stdout.decode()) == mask.to_numpy().tobytes()
+
+
+def test_a_mask_cannot_be_changed():
+    mask = fastdrop.Mask((6, 10), 0.5, seed=0)
+    before = pickle.dumps(mask)
+    for name in ("shape", "ndim", "size", "p", "generator", "key", "stream", "anything"):
+        with pytest.raises(AttributeError):
+            setattr(mask, name, 1)
+        with pytest.raises(AttributeError):
+            delattr(mask, name)
+    with pytest.raises(TypeError):
+        mask[0] = True
+    mask.to_numpy()[...] = False
+    np.asarray(mask)[...] = False
+    assert pickle.dumps(mask) == before
+    assert (mask.to_numpy() == reference.Mask((6, 10), 0.5, seed=0).to_numpy()).all()
+
+
+def test_attributes_and_repr(generator):
+    mask = fastdrop.Mask((6, 10), 0.25, seed=3, stream=9, generator=generator)
+    assert (mask.shape, mask.ndim, mask.size, mask.p) == ((6, 10), 2, 60, 0.25)
+    assert (mask.generator, mask.stream, mask.key) == (generator, 9, reference.key_from(3))
+    for text in ("shape=(6, 10)", "p=0.25", f"0x{mask.key[3]:08x}", "stream=9", repr(generator)):
+        assert text in repr(mask)
+    assert "start=30, strides=(10, 2)" in repr(mask[3:, ::2])
+    assert "start" not in repr(mask)
+
+
+def test_asarray():
+    mask = fastdrop.Mask((6, 10), 0.25, seed=3)
+    keep = reference.Mask((6, 10), 0.25, seed=3).to_numpy()
+    for dtype in (None, bool, np.float32, np.uint8, object):
+        assert np.asarray(mask, dtype).dtype == np.dtype(dtype or bool)
+        assert (np.asarray(mask, dtype) == keep).all()
+        assert (np.array(mask, dtype) == keep).all()
+
+
+# --- Keys -----------------------------------------------------------------------------------------
+
+SEED = st.none() | st.integers(0, 2**200) | st.lists(st.integers(0, 2**70), max_size=5)
+
+
+def key_of_all(seed):
+    """The key that every function makes of a seed; it must be the same."""
+    keys = {
+        fastdrop.Mask(3, seed=seed()).key,
+        fastdrop.MaskGenerator(seed()).key,
+        fastdrop.dropout(X, rng=seed())[1].key,
+        fastdrop.Dropout(rng=seed()).rng.key,
+    }
+    (key,) = keys
+    assert [type(word) for word in key] == [int] * 4
+    return key
+
+
+@given(SEED.filter(lambda seed: seed is not None))
+def test_key_of_a_number(seed):
+    assert key_of_all(lambda: seed) == reference.key_from(seed)
+    sequence = np.random.SeedSequence(seed, spawn_key=(3,))
+    assert key_of_all(lambda: sequence) == reference.key_from(sequence)
+    if isinstance(seed, list):
+        assert key_of_all(lambda: tuple(seed)) == reference.key_from(seed)
+
+
+@pytest.mark.parametrize(
+    "seed", [0, np.uint8(7), np.int64(2**40), np.array([1, 2]), [], range(3), [[1], [2, 3]]]
+)
+def test_key_of_odd_numbers(seed):
+    assert key_of_all(lambda: seed) == reference.key_from(seed)
+
+
+BIT_GENERATORS = [np.random.PCG64, np.random.PCG64DXSM, np.random.MT19937, np.random.Philox, np.random.SFC64]
+
+
+@pytest.mark.parametrize("make", BIT_GENERATORS)
+def test_key_of_a_numpy_generator_is_four_raw_draws(make):
+    expected = tuple(int(word) % 2**32 for word in make(5).random_raw(4))
+    assert key_of_all(lambda: make(5)) == expected == reference.key_from(make(5))
+    assert key_of_all(lambda: np.random.Generator(make(5))) == expected
+    used, twin = make(5), make(5)
+    for draw in (
+        lambda: fastdrop.dropout(X, rng=np.random.Generator(used)),
+        lambda: fastdrop.dropout(X, rng=used),
+        lambda: fastdrop.Mask(3, seed=used),
+        lambda: fastdrop.MaskGenerator(used),
+    ):
+        draw()
+        twin.random_raw(4)
+        assert str(used.state) == str(twin.state)
+    fastdrop.dropout(X, rng=used, training=False)
+    assert str(used.state) == str(twin.state)
+
+
+def test_entropy_is_fresh():
+    makers = [lambda: fastdrop.Mask(3), lambda: fastdrop.MaskGenerator(), lambda: fastdrop.dropout(X)[1]]
+    makers += [lambda: fastdrop.Dropout().rng]
+    keys = {make().key for make in makers for _ in range(10)}
+    assert len(keys) == 40
