@@ -16,30 +16,43 @@ namespace py = pybind11;
 
 constexpr int kMaxRank = 64;  // NumPy's own limit (NPY_MAXDIMS since NumPy 2)
 
-// A mask as Python hands it over: its numbers, and the window of the whole that it is.
+// A mask as Python hands it over, in one tuple: generator number, two halves of the key, stream, p, index of
+// the window's first element, shape, strides or None. Python has checked what they hold; the conversions are
+// the C interface's own, because a small call consists of little else.
 struct MaskArgs {
   MaskNumbers numbers;
   Window window;
   std::array<std::int64_t, kMaxRank> shape, strides;
 
   MaskArgs(const MaskArgs&) = delete;
-  MaskArgs(int generator, std::uint64_t key_low, std::uint64_t key_high, std::uint64_t stream, double p,
-           std::uint64_t start, const py::tuple& shape_tuple, const py::object& strides_tuple)
-      : numbers{static_cast<KeepRule>(generator), {key_low, key_high}, stream, p} {
-    const int rank = copy(shape_tuple, shape);
-    window = {start, rank, shape.data(), nullptr};
-    if (strides_tuple.is_none()) return;
-    copy(py::reinterpret_borrow<py::tuple>(strides_tuple), strides);
-    window.strides = strides.data();
+  explicit MaskArgs(const py::tuple& tuple) {
+    if (tuple.size() != 8) throw std::invalid_argument("a mask is eight numbers");
+    const auto item = [&tuple](py::ssize_t number) { return PyTuple_GET_ITEM(tuple.ptr(), number); };
+    const auto unsigned_item = [&item](py::ssize_t number) {
+      return PyLong_AsUnsignedLongLong(item(number));
+    };
+    const auto generator = PyLong_AsLong(item(0));
+    numbers = {static_cast<KeepRule>(generator),
+               {unsigned_item(1), unsigned_item(2)},
+               unsigned_item(3),
+               PyFloat_AsDouble(item(4))};
+    window = {unsigned_item(5), copy(item(6), shape), shape.data(), nullptr};
+    if (item(7) != Py_None) {
+      copy(item(7), strides);
+      window.strides = strides.data();
+    }
+    if (PyErr_Occurred()) throw py::error_already_set();
+    if (generator < 0 || generator >= kKeepRuleCount) throw std::invalid_argument("no such generator");
   }
 
  private:
-  static int copy(const py::tuple& from, std::array<std::int64_t, kMaxRank>& to) {
-    if (from.size() > to.size()) throw std::invalid_argument("more than 64 axes");
-    for (std::size_t axis = 0; axis < from.size(); ++axis)
-      to[axis] = PyLong_AsLongLong(PyTuple_GET_ITEM(from.ptr(), static_cast<py::ssize_t>(axis)));
-    if (PyErr_Occurred()) throw py::error_already_set();
-    return static_cast<int>(from.size());
+  static int copy(PyObject* from, std::array<std::int64_t, kMaxRank>& to) {
+    if (!PyTuple_Check(from) || PyTuple_GET_SIZE(from) > kMaxRank)
+      throw std::invalid_argument("axes must be a tuple of at most 64");
+    const auto rank = static_cast<int>(PyTuple_GET_SIZE(from));
+    for (int axis = 0; axis < rank; ++axis)
+      to[static_cast<std::size_t>(axis)] = PyLong_AsLongLong(PyTuple_GET_ITEM(from, axis));
+    return rank;
   }
 };
 

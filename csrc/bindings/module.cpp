@@ -18,10 +18,8 @@ void run_without_gil(const Request& request, py::ssize_t element_count) {
   run(request);
 }
 
-py::object scale_kept(const py::object& x, const py::object& out, int generator, std::uint64_t key_low,
-                      std::uint64_t key_high, std::uint64_t stream, double p, std::uint64_t start,
-                      const py::tuple& shape, const py::object& strides) {
-  const MaskArgs mask(generator, key_low, key_high, stream, p, start, shape, strides);
+py::object scale_kept(const py::object& x, const py::object& out, const py::tuple& numbers) {
+  const MaskArgs mask(numbers);
   const Element element = plain_element(x, mask.window, false);
   if (element == kElementCount) return py::none();
   const auto from = py::reinterpret_borrow<py::array>(x);
@@ -38,9 +36,8 @@ py::object scale_kept(const py::object& x, const py::object& out, int generator,
   return std::move(to);
 }
 
-py::array keep_mask(int generator, std::uint64_t key_low, std::uint64_t key_high, std::uint64_t stream,
-                    double p, std::uint64_t start, const py::tuple& shape, const py::object& strides) {
-  const MaskArgs mask(generator, key_low, key_high, stream, p, start, shape, strides);
+py::array keep_mask(const py::tuple& numbers) {
+  const MaskArgs mask(numbers);
   py::array_t<bool> to(std::vector<py::ssize_t>(mask.window.shape, mask.window.shape + mask.window.rank));
   run_without_gil({kKeepMask, kBool, mask.numbers, mask.window, nullptr, to.mutable_data()}, to.size());
   return std::move(to);

@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,30 +9,12 @@ compiler: Final[str]
 has_openmp: Final[bool]
 generators: Final[tuple[str, ...]]
 
-def scale_kept(
-    x: object,
-    out: object,
-    generator: int,
-    key_low: int,
-    key_high: int,
-    stream: int,
-    p: float,
-    start: int,
-    shape: tuple[int, ...],
-    strides: tuple[int, ...] | None,
-    /,
-) -> NDArray[Any] | None: ...
-def keep_mask(
-    generator: int,
-    key_low: int,
-    key_high: int,
-    stream: int,
-    p: float,
-    start: int,
-    shape: tuple[int, ...],
-    strides: tuple[int, ...] | None,
-    /,
-) -> NDArray[np.bool_]: ...
+# A mask: generator number, key (two halves), stream, p, then the window: index of its first element, shape,
+# and strides in elements of the whole mask (None: the window is C-contiguous).
+_Numbers: TypeAlias = tuple[int, int, int, int, float, int, tuple[int, ...], tuple[int, ...] | None]
+
+def scale_kept(x: object, out: object, numbers: _Numbers, /) -> NDArray[Any] | None: ...
+def keep_mask(numbers: _Numbers, /) -> NDArray[np.bool_]: ...
 def generate(
     generator: str, first: int, upper: int, key: Sequence[int], block_count: int, /
 ) -> NDArray[np.uint32]: ...

@@ -79,7 +79,7 @@ def dropout(
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
     if training:
         mask = _draw(rng, array.shape, p)
-        return mask.apply(array, out=out), mask
+        return mask._apply(array, out, "x"), mask
     mask = Mask._of((0, 0, 0, 0, 0.0, 0, array.shape, None))
     if out is not None:
         return mask.apply(array, out=out), mask

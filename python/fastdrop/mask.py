@@ -4,7 +4,7 @@
 import math
 from collections.abc import Sequence
 from types import EllipsisType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -12,11 +12,10 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from . import _checks, _core
 from ._seeds import Seed, key_from, words_of
 
-Index: TypeAlias = int | slice | EllipsisType | tuple[int | slice | EllipsisType, ...]
+if TYPE_CHECKING:
+    from ._core import _Numbers
 
-# What the core is called with: generator number, key (two halves), stream, p, then the window: index of its
-# first element, shape, and strides in elements of the whole mask (None: the window is C-contiguous).
-_Numbers: TypeAlias = tuple[int, int, int, int, float, int, tuple[int, ...], tuple[int, ...] | None]
+Index: TypeAlias = int | slice | EllipsisType | tuple[int | slice | EllipsisType, ...]
 
 
 class Mask:
@@ -59,7 +58,7 @@ class Mask:
     """
 
     __slots__ = ("_numbers",)
-    _numbers: _Numbers
+    _numbers: "_Numbers"
 
     def __init__(
         self,
@@ -77,7 +76,7 @@ class Mask:
         self._numbers = (number, *key_from(seed, "seed"), stream, p, 0, lengths, None)
 
     @classmethod
-    def _of(cls, numbers: _Numbers) -> "Mask":
+    def _of(cls, numbers: "_Numbers") -> "Mask":
         mask = object.__new__(cls)
         mask._numbers = numbers
         return mask
@@ -146,7 +145,7 @@ class Mask:
 
     def _apply(self, x: ArrayLike, out: NDArray[Any] | None, name: str) -> NDArray[Any]:
         # The core takes arrays that it can walk as they lie; nothing is left to check about them.
-        result: NDArray[Any] | None = _core.scale_kept(x, out, *self._numbers)
+        result: NDArray[Any] | None = _core.scale_kept(x, out, self._numbers)
         if result is not None:
             return result
         array = _checks.float_array(x, name)
@@ -154,7 +153,7 @@ class Mask:
         if out is not None:
             _checks.output(out, array, name)
         plain = np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
-        result = _core.scale_kept(plain, plain, *self._numbers)
+        result = _core.scale_kept(plain, plain, self._numbers)
         assert result is not None  # a fresh C-contiguous array of the right dtype and shape
         if out is None:
             return result
@@ -163,7 +162,7 @@ class Mask:
 
     def to_numpy(self) -> NDArray[np.bool_]:
         """The mask as an array of bool: True where an element is kept."""
-        return _core.keep_mask(*self._numbers)
+        return _core.keep_mask(self._numbers)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
