@@ -44,6 +44,7 @@ def run(code, **environment):
 AVX2 = {"sse4_2", "popcnt", "aes", "avx", "f16c", "fma", "avx2"}
 NEEDS = {
     "avx512": AVX2 | {"avx512f", "avx512bw", "avx512dq", "avx512vl", "vaes"},
+    "avx2vaes": AVX2 | {"vaes"},
     "avx2": AVX2,
     "scalar": set(),
 }

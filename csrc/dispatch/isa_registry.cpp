@@ -13,6 +13,9 @@ namespace fastdrop {
 namespace avx512 {
 extern const KernelTable kernel_table;
 }
+namespace avx2vaes {
+extern const KernelTable kernel_table;
+}
 namespace avx2 {
 extern const KernelTable kernel_table;
 }
@@ -24,8 +27,8 @@ extern const KernelTable kernel_table;
 namespace {
 
 constexpr std::uint32_t kNeededByAvx2 = kSse42 | kPopcnt | kAes | kAvx | kF16c | kFma | kAvx2;
-constexpr std::uint32_t kNeededByAvx512 =
-    kNeededByAvx2 | kAvx512f | kAvx512bw | kAvx512dq | kAvx512vl | kVaes;
+constexpr std::uint32_t kNeededByAvx2Vaes = kNeededByAvx2 | kVaes;
+constexpr std::uint32_t kNeededByAvx512 = kNeededByAvx2Vaes | kAvx512f | kAvx512bw | kAvx512dq | kAvx512vl;
 
 std::atomic<const Isa*> in_use{nullptr};
 
@@ -54,6 +57,7 @@ const std::vector<Isa>& built_isas() {
   static const std::vector<Isa> isas = {
 #if defined(__x86_64__)
       {"avx512", "AVX-512 F, BW, DQ, VL and VAES", kNeededByAvx512, &avx512::kernel_table},
+      {"avx2vaes", "AVX2, FMA, F16C and VAES", kNeededByAvx2Vaes, &avx2vaes::kernel_table},
       {"avx2", "AVX2, FMA, F16C and AES-NI", kNeededByAvx2, &avx2::kernel_table},
 #endif
       {"scalar", "portable C++", 0, &scalar::kernel_table},

@@ -15,25 +15,28 @@ class StreamKeep {
   explicit StreamKeep(const KeepArgs& args) : generator_(args.key), args_(args) {
     const uint64_t four_bounds = args.threshold_high * 0x0001000100010001ull;
     bounds_ = Blocks::broadcast(four_bounds, four_bounds);
-    for (int v = 0; v < tile_vectors; ++v) counters_[v] = Blocks::counters(v * Blocks::count, args.stream);
+    for (int v = 0; v < tile_vectors; ++v) counters_[v] = State::counters(v * Blocks::count, args.stream);
   }
 
   // The random numbers of consecutive tiles: what can be done ahead of the data.
   template <int tiles>
   struct Ahead {
-    typename Generator::Blocks numbers[tiles * kTileBlocks / Generator::Blocks::count];
+    Blocks numbers[tiles * kTileBlocks / Blocks::count];
   };
 
   template <int tiles>
   Ahead<tiles> ahead(uint64_t first_tile) const {
     constexpr int vectors = tiles * tile_vectors;
-    constexpr int step = vectors < Blocks::in_flight ? vectors : Blocks::in_flight;
+    constexpr int step = vectors < State::in_flight ? vectors : State::in_flight;
     Ahead<tiles> result;
 #pragma GCC unroll kUnroll
     for (int first = 0; first < vectors; first += step) {
+      State state[step];
 #pragma GCC unroll kUnroll
-      for (int v = first; v < first + step; ++v) result.numbers[v] = counters(first_tile, v);
-      generator_.template generate<step>(result.numbers + first);
+      for (int v = 0; v < step; ++v) state[v] = counters(first_tile, first + v);
+      generator_.template generate<step>(state);
+#pragma GCC unroll kUnroll
+      for (int v = 0; v < step; ++v) result.numbers[first + v] = widened(state[v]);
     }
     return result;
   }
@@ -56,13 +59,14 @@ class StreamKeep {
   }
 
  private:
-  using Blocks = typename Generator::Blocks;
+  using State = typename Generator::Blocks;
+  static_assert(State::count == Blocks::count, "widened() changes the type only");
   static constexpr int tile_vectors = kTileBlocks / Blocks::count;
 
   // A tile's first counter is a multiple of 16, so adding a counter below 16 is an exclusive or.
-  Blocks counters(uint64_t first_tile, int vector) const {
+  State counters(uint64_t first_tile, int vector) const {
     const uint64_t tile = first_tile + vector / tile_vectors;
-    return Blocks::broadcast(tile * kTileBlocks, 0) ^ counters_[vector % tile_vectors];
+    return State::broadcast(tile * kTileBlocks, 0) ^ counters_[vector % tile_vectors];
   }
 
   // A tied element looks at the lower 48 bits, which come from its own counter, marked by bit 127. This
@@ -80,17 +84,17 @@ class StreamKeep {
   }
 
   uint64_t lower_bits(uint64_t index) const {
-    Blocks block = Blocks::counters(index, args_.stream | 1ull << 63);
-    generator_.template generate<1>(&block);
+    State state = State::counters(index, args_.stream | 1ull << 63);
+    generator_.template generate<1>(&state);
     uint32_t v[4 * Blocks::count];
-    block.store(v);
+    widened(state).store(v);
     return v[0] | (uint64_t)(v[1] & 0xFFFF) << 32;
   }
 
   Generator generator_;
   KeepArgs args_;
   Blocks bounds_;
-  Blocks counters_[tile_vectors];  // of the first tile
+  State counters_[tile_vectors];  // of the first tile
 };
 
 }  // namespace

@@ -85,13 +85,13 @@ void run(const KernelArgs& args) {
 
 template <class Generator>
 void generate(const uint64_t key[2], uint64_t first, uint64_t upper, uint64_t block_count, uint32_t* words) {
-  using Blocks = typename Generator::Blocks;
+  using State = typename Generator::Blocks;
   const Generator generator(key);
   for (uint64_t done = 0; done < block_count; done += Blocks::count) {
-    Blocks block = Blocks::counters(first + done, upper);
-    generator.template generate<1>(&block);
+    State state = State::counters(first + done, upper);
+    generator.template generate<1>(&state);
     uint32_t buffer[4 * Blocks::count];
-    block.store(buffer);
+    widened(state).store(buffer);
     const uint64_t left = block_count - done;
     const uint64_t count = left < Blocks::count ? left : Blocks::count;
     __builtin_memcpy(words + 4 * done, buffer, 4 * count * sizeof(*words));

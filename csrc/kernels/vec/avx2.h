@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// AVX2 with AES-NI: the vector contract of csrc/README.md, 256 bits wide.
+// AVX2 with AES-NI, or with VAES where the compiler may use it: the vector contract of csrc/README.md, 256
+// bits wide.
 #pragma once
 #include <immintrin.h>
 #include <stdint.h>
@@ -33,7 +34,20 @@ inline Blocks even_products(Blocks a, Blocks b) { return {_mm256_mul_epu32(a.lan
 inline Blocks reverse_words(Blocks a) { return {_mm256_shuffle_epi32(a.lanes, _MM_SHUFFLE(0, 1, 2, 3))}; }
 inline Blocks odd_words(Blocks a) { return {_mm256_srli_epi64(a.lanes, 32)}; }
 
-// AES-NI works on 128 bits, so its blocks stay in 128-bit registers from counter to comparison.
+#if defined(__VAES__)
+
+using AesBlocks = Blocks;
+inline AesBlocks aes_round(AesBlocks state, AesBlocks key) {
+  return {_mm256_aesenc_epi128(state.lanes, key.lanes)};
+}
+inline AesBlocks aes_last_round(AesBlocks state, AesBlocks key) {
+  return {_mm256_aesenclast_epi128(state.lanes, key.lanes)};
+}
+inline Blocks widened(AesBlocks a) { return a; }
+
+#else
+
+// AES-NI works on 128 bits, so its blocks stay in 128-bit registers until they are random numbers.
 struct AesBlocks {
   __m128i low, high;
   static constexpr int count = 2;
@@ -47,38 +61,32 @@ struct AesBlocks {
     const __m128i block = _mm_set_epi64x((int64_t)upper, (int64_t)first);
     return {block, _mm_add_epi64(block, _mm_set_epi64x(0, 1))};
   }
-  void store(uint32_t* words) const {
-    _mm_storeu_si128((__m128i*)words, low);
-    _mm_storeu_si128((__m128i*)(words + 4), high);
-  }
 };
-
 inline AesBlocks operator^(AesBlocks a, AesBlocks b) {
   return {_mm_xor_si128(a.low, b.low), _mm_xor_si128(a.high, b.high)};
 }
-// Whether any number seen equals its bound.
-class Ties {
- public:
-  void look(Blocks numbers, Blocks bounds) {
-    tied_ = _mm256_or_si256(tied_, _mm256_cmpeq_epi16(numbers.lanes, bounds.lanes));
-  }
-  void look(AesBlocks numbers, AesBlocks bounds) {
-    const __m128i low = _mm_cmpeq_epi16(numbers.low, bounds.low);
-    const __m128i high = _mm_cmpeq_epi16(numbers.high, bounds.high);
-    tied_ = _mm256_or_si256(tied_, _mm256_zextsi128_si256(_mm_or_si128(low, high)));
-  }
-  bool found() const { return !_mm256_testz_si256(tied_, tied_); }
-
- private:
-  __m256i tied_ = _mm256_setzero_si256();
-};
-
 inline AesBlocks aes_round(AesBlocks state, AesBlocks key) {
   return {_mm_aesenc_si128(state.low, key.low), _mm_aesenc_si128(state.high, key.low)};
 }
 inline AesBlocks aes_last_round(AesBlocks state, AesBlocks key) {
   return {_mm_aesenclast_si128(state.low, key.low), _mm_aesenclast_si128(state.high, key.low)};
 }
+inline Blocks widened(Blocks a) { return a; }
+inline Blocks widened(AesBlocks a) { return {_mm256_set_m128i(a.high, a.low)}; }
+
+#endif
+
+// Whether any number seen equals its bound.
+class Ties {
+ public:
+  void look(Blocks numbers, Blocks bounds) {
+    tied_ = _mm256_or_si256(tied_, _mm256_cmpeq_epi16(numbers.lanes, bounds.lanes));
+  }
+  bool found() const { return !_mm256_testz_si256(tied_, tied_); }
+
+ private:
+  __m256i tied_ = _mm256_setzero_si256();
+};
 
 // Keep decisions as 16-bit lanes, 0 or -1: they widen to a value's own width in one instruction.
 struct TileKeep {
@@ -88,12 +96,6 @@ struct TileKeep {
   void set(int first, Blocks numbers, Blocks bounds) {
     const __m256i keep = _mm256_cmpeq_epi16(_mm256_max_epu16(numbers.lanes, bounds.lanes), numbers.lanes);
     _mm256_store_si256((__m256i*)(lanes + first), keep);
-  }
-  void set(int first, AesBlocks numbers, AesBlocks bounds) {
-    const __m128i low = _mm_cmpeq_epi16(_mm_max_epu16(numbers.low, bounds.low), numbers.low);
-    const __m128i high = _mm_cmpeq_epi16(_mm_max_epu16(numbers.high, bounds.high), numbers.high);
-    _mm_store_si128((__m128i*)(lanes + first), low);
-    _mm_store_si128((__m128i*)(lanes + first + 8), high);
   }
   void drop(int element) { lanes[element] = 0; }
   bool kept(int element) const { return lanes[element] != 0; }

@@ -66,6 +66,7 @@ inline AesBlocks aes_round(AesBlocks state, AesBlocks key) {
 inline AesBlocks aes_last_round(AesBlocks state, AesBlocks key) {
   return {_mm512_aesenclast_epi128(state.lanes, key.lanes)};
 }
+inline Blocks widened(AesBlocks a) { return a; }
 
 // NumPy aligns large arrays to 16 bytes, so a 64-byte streaming store would seldom be allowed; four
 // small ones to the same cache line are combined by the processor before they leave it.
