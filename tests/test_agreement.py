@@ -73,7 +73,7 @@ def test_every_size_and_start(isa, generator, dtype, p):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_threads_do_not_matter(isa, generator, dtype, count, threads):
     """Sizes beyond the thread split, with an odd start and an odd end."""
-    size, start, p = 7 * 2**17 + 77, 2**32 - 77, 0.1
+    size, start, p = 7 * 2**18 + 77, 2**32 - 77, 0.1
     x = np.random.default_rng(0).standard_normal(size).astype(dtype)
     mask = window(size, p, start, 0, 0, generator)
     y, keep = _expected_large(dtype, generator)
@@ -90,7 +90,7 @@ _large = {}
 def _expected_large(dtype, generator):
     """The slow reference result, once for all ISAs and thread counts."""
     if (dtype, generator) not in _large:
-        x = np.random.default_rng(0).standard_normal(7 * 2**17 + 77).astype(dtype)
+        x = np.random.default_rng(0).standard_normal(7 * 2**18 + 77).astype(dtype)
         _large[dtype, generator] = expected(x, 0.1, 2**32 - 77, 0, 0, generator)
     return _large[dtype, generator]
 

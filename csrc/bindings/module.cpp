@@ -23,17 +23,18 @@ py::object scale_kept(const py::object& x, const py::object& out, const py::tupl
   const Element element = plain_element(x, mask.window, false);
   if (element == kElementCount) return py::none();
   const auto from = py::reinterpret_borrow<py::array>(x);
-  py::array to;
-  if (out.is_none()) {
-    to = py::array(from.dtype(), std::vector<py::ssize_t>(from.shape(), from.shape() + from.ndim()));
-  } else {
-    if (plain_element(out, mask.window, true) != element) return py::none();
-    to = py::reinterpret_borrow<py::array>(out);
-    if (partly_overlap(from, to)) return py::none();
-  }
-  run_without_gil({kScaleKept, element, mask.numbers, mask.window, from.data(), to.mutable_data()},
-                  from.size());
-  return std::move(to);
+  const auto apply_to = [&](py::array to) {
+    run_without_gil({kScaleKept, element, mask.numbers, mask.window, from.data(), to.mutable_data()},
+                    from.size());
+    return to;
+  };
+  if (out.is_none())
+    return apply_to(
+        py::array(from.dtype(), std::vector<py::ssize_t>(from.shape(), from.shape() + from.ndim())));
+  if (plain_element(out, mask.window, true) != element) return py::none();
+  const auto to = py::reinterpret_borrow<py::array>(out);
+  if (partly_overlap(from, to)) return py::none();
+  return apply_to(to);
 }
 
 py::array keep_mask(const py::tuple& numbers) {
@@ -87,5 +88,5 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
       "use_isa", [](const std::string& name) { return use_isa(name).name; },
       "Switch the ISA; returns the name of the one before.");
   m.def("thread_count", &thread_count, "Threads that a large call made here would use.");
-  m.def("set_thread_limit", &set_thread_limit, "Set fastdrop's own limit.");
+  m.def("set_thread_limit", &set_thread_limit, "Set fastdrop's own limit; returns the one before.");
 }

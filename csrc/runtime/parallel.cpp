@@ -1,17 +1,29 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// Why not OpenMP's own threads: libgomp's workers spin for milliseconds after a parallel region, on the
+// processors that the next matrix product needs. A NumPy training step beside OpenBLAS took 1.3 to 2.9 times
+// as long with two OpenMP threads in fastdrop as with one (docs/performance.md); its region also waits for a
+// worker that the system has not yet scheduled, and hangs after fork(). Here workers sleep, whoever is awake
+// takes the next part, and a call never waits for a worker that has taken none. OpenMP is asked for its
+// limits.
 #include "parallel.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 
 #include <algorithm>
 #include <atomic>
+#include <condition_variable>
 #include <cstdlib>
 #include <limits>
 #include <mutex>
 #include <stdexcept>
 #include <string>
+#include <system_error>
+#include <thread>
 
 #if defined(FASTDROP_OPENMP)
 #include <omp.h>
-#include <pthread.h>
 #endif
 
 #include "floating_point.h"
@@ -44,51 +56,132 @@ int own_limit() {
   return current;
 }
 
+int system_limit() {
 #if defined(FASTDROP_OPENMP)
-// libgomp keeps its worker threads in a pool that fork() does not copy: a parallel region in a child whose
-// parent has run one waits for them for ever. Such a child therefore stays on one thread.
-std::atomic<bool> threads_have_run{false};
-std::atomic<bool> forked_after_threads{false};
-
-void mark_child() { forked_after_threads = threads_have_run.load(); }
-
-void mark_threads_run() {
-  static std::once_flag once;
-  std::call_once(once, [] { pthread_atfork(nullptr, nullptr, mark_child); });
-  threads_have_run.store(true, std::memory_order_relaxed);
-}
-
-int openmp_limit() {
-  if (omp_in_parallel() || forked_after_threads.load(std::memory_order_relaxed)) return 1;
-  return omp_get_max_threads();
-}
+  return omp_in_parallel() ? 1 : omp_get_max_threads();
 #else
-int openmp_limit() { return 1; }
+  cpu_set_t usable;
+  return sched_getaffinity(0, sizeof usable, &usable) == 0 ? CPU_COUNT(&usable) : 1;
 #endif
+}
+
+// One job at a time. A caller that finds the pool busy does its job alone: the processors are in use.
+class Pool {
+ public:
+  void run(int threads, int count, const std::function<void(int)>& part) {
+    const std::unique_lock<std::mutex> turn(turn_, std::try_to_lock);
+    if (turn.owns_lock() && threads > 1) {
+      hire(threads - 1);
+      const std::lock_guard<std::mutex> lock(mutex_);
+      part_ = &part;
+      count_ = count;
+      next_.store(0, std::memory_order_relaxed);
+      places_ = threads - 1;
+      wake_.notify_all();
+    } else {
+      return work_alone(count, part);
+    }
+    take_parts(part, count);
+    std::unique_lock<std::mutex> lock(mutex_);
+    places_ = 0;  // who has not come by now finds nothing to do
+    // The others are in the middle of their last part, so this is over sooner than a sleep would be.
+    for (int spin = 0; working_ > 0 && spin < kSpins; ++spin) {
+      lock.unlock();
+      std::this_thread::yield();
+      lock.lock();
+    }
+    done_.wait(lock, [this] { return working_ == 0; });
+  }
+
+  // fork() copies the caller's thread only. The handlers hold the pool still across it, and the child begins
+  // with a new one.
+  void before_fork() {
+    turn_.lock();
+    mutex_.lock();
+  }
+  void after_fork_in_parent() {
+    mutex_.unlock();
+    turn_.unlock();
+  }
+
+ private:
+  static constexpr int kSpins = 100;
+
+  static void work_alone(int count, const std::function<void(int)>& part) {
+    const DefaultFloatingPoint environment;
+    for (int number = 0; number < count; ++number) part(number);
+  }
+
+  void take_parts(const std::function<void(int)>& part, int count) {
+    const DefaultFloatingPoint environment;
+    for (int number; (number = next_.fetch_add(1, std::memory_order_relaxed)) < count;) part(number);
+  }
+
+  void hire(int wanted) {
+    // Workers take no signals: those are for the threads that the program knows.
+    sigset_t all, before;
+    sigfillset(&all);
+    if (workers_ >= wanted || pthread_sigmask(SIG_SETMASK, &all, &before) != 0) return;
+    try {
+      for (; workers_ < wanted; ++workers_) std::thread([this] { serve(); }).detach();
+    } catch (const std::system_error&) {
+      // No more threads to be had: those that there are do the work.
+    }
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+
+  void serve() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    for (;;) {
+      wake_.wait(lock, [this] { return places_ > 0; });
+      --places_;
+      ++working_;
+      const std::function<void(int)>& part = *part_;
+      const int count = count_;
+      lock.unlock();
+      take_parts(part, count);
+      lock.lock();
+      if (--working_ == 0) done_.notify_one();
+    }
+  }
+
+  std::mutex turn_;   // held by whoever has given the pool a job
+  std::mutex mutex_;  // guards what follows, but for next_
+  std::condition_variable wake_, done_;
+  int workers_ = 0;  // guarded by turn_
+  int places_ = 0;   // workers that may still join the job
+  int working_ = 0;
+  const std::function<void(int)>* part_ = nullptr;
+  int count_ = 0;
+  std::atomic<int> next_{0};
+};
+
+// Never destroyed: at exit its workers sleep on it.
+std::atomic<Pool*> pool{nullptr};
+
+Pool& the_pool() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    pool = new Pool;
+    pthread_atfork([] { pool.load()->before_fork(); }, [] { pool.load()->after_fork_in_parent(); },
+                   [] { pool = new Pool; });
+  });
+  return *pool;
+}
 
 }  // namespace
 
-int thread_count() { return std::min(own_limit(), openmp_limit()); }
+int thread_count() { return std::min(own_limit(), system_limit()); }
 
-void set_thread_limit(int new_limit) { limit.store(new_limit, std::memory_order_relaxed); }
+int set_thread_limit(int new_limit) {
+  own_limit();  // reads the environment the first time
+  return limit.exchange(new_limit, std::memory_order_relaxed);
+}
 
-void run_parts(int wanted, const std::function<void(int, int)>& part) {
-#if defined(FASTDROP_OPENMP)
-  if (wanted > 1) {
-    mark_threads_run();
-    // The plainest region there is: whichever libgomp the process loaded first, it has these symbols. The
-    // team may be smaller than was wanted, so the parts are counted inside.
-#pragma omp parallel num_threads(wanted)
-    {
-      const DefaultFloatingPoint environment;
-      part(omp_get_thread_num(), omp_get_num_threads());
-    }
-    return;
-  }
-#endif
-  static_cast<void>(wanted);
+void run_parts(int threads, int count, const std::function<void(int)>& part) {
+  if (threads > 1) return the_pool().run(threads, count, part);
   const DefaultFloatingPoint environment;
-  part(0, 1);
+  for (int number = 0; number < count; ++number) part(number);
 }
 
 bool has_openmp() {

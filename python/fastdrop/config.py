@@ -53,9 +53,9 @@ def get_num_threads() -> int:
     """How many threads a large call made by this thread would use.
 
     The smallest of fastdrop's own limit (`set_num_threads`, at first ``FASTDROP_NUM_THREADS``) and OpenMP's
-    limit in the calling thread (``OMP_NUM_THREADS``, `threadpoolctl`, otherwise the number of cores). It is
-    1 in a process that was forked after threads had run. Small arrays always use one thread, and results
-    do not depend on the number.
+    limit in the calling thread (``OMP_NUM_THREADS``, `threadpoolctl`, otherwise the number of cores). Small
+    arrays always use one thread, and so does a call that comes while another one has the threads. Results
+    do not depend on the number. Idle threads sleep: they take nothing from a BLAS beside them.
 
     Raises
     ------
@@ -76,17 +76,14 @@ def set_num_threads(n: int) -> int:
     Returns
     -------
     int
-        What `get_num_threads` was.
+        The limit before, to be set again: 2**31 - 1 if there was none.
 
     Raises
     ------
     TypeError, ValueError
         If `n` is not an integer of at least 1. ValueError too where `get_num_threads` raises it.
     """
-    limit = _checks.integer(n, "n", 1, 2**31)
-    previous = _core.thread_count()
-    _core.set_thread_limit(limit)
-    return previous
+    return _core.set_thread_limit(_checks.integer(n, "n", 1, 2**31))
 
 
 def show_config(mode: str = "stdout") -> dict[str, Any] | None:

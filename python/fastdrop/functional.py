@@ -75,7 +75,8 @@ def dropout(
     >>> fastdrop.dropout_backward(np.ones(8, np.float32), mask)
     array([2., 0., 0., 2., 0., 0., 2., 0.], dtype=float32)
     """
-    p = _checks.probability(p)
+    if type(p) is not float or not 0.0 < p <= 1.0:  # a call less for the usual p
+        p = _checks.probability(p)
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
     if training:
         mask = _draw(rng, array.shape, p)
