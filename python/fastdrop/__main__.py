@@ -15,7 +15,17 @@ def main(arguments: list[str] | None = None) -> int:
     info = commands.add_parser("info", help="print the configuration, for a bug report")
     info.add_argument("--json", action="store_true", help="as JSON")
     commands.add_parser("selftest", help="compare the golden masks on every instruction set usable here")
-    options = parser.parse_args(arguments)
+    bench = commands.add_parser(
+        "bench", help="measure what dropout costs here, beside a copy and beside others"
+    )
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["bench"]:  # the other commands do without its imports
+        from .bench import add_arguments, run
+
+        add_arguments(bench)
+    options = parser.parse_args(given)
+    if options.command == "bench":
+        return run(options)
     if options.command == "selftest":
         from .selftest import selftest
 

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The options of ``python -m fastdrop bench``."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .cases import KI, MI, OPERATIONS
+from .rivals import MODULES
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add them to the subcommand's parser."""
+
+    def several(name: str, convert: Callable[[str], Any], text: str, default: tuple[Any, ...] = ()) -> None:
+        parser.add_argument(
+            name, type=_list(convert), default=default, help=f"{text}; several with commas between"
+        )
+
+    parser.add_argument("--quick", action="store_true", help="a minute at most, where only numpy is compared")
+    parser.add_argument("--check", action="store_true", help="only look at the answers: nothing is timed")
+    several("--op", _one_of(*OPERATIONS), ", ".join(OPERATIONS))
+    several("--sizes", _size, "numbers of elements, such as 4096, 64Ki or 16Mi")
+    several("--dtype", _one_of("float32", "float64"), "float32, float64")
+    several("--p", _probability, "probability of dropping")
+    several(
+        "--threads", _count, "threads of every contender that has them; 1, and 2 in a few cases, unless given"
+    )
+    several("--compare", _one_of(*MODULES), f"{', '.join(MODULES)}; numpy unless given", ("numpy",))
+    parser.add_argument(
+        "--json", nargs="?", const="-", type=_path, help="to that file, or instead of the text"
+    )
+    parser.add_argument("--plot", metavar="PATH", type=_path, help="draw a picture, such as out.png")
+
+
+def _list(convert: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
+    def converted(text: str) -> tuple[Any, ...]:
+        return tuple(dict.fromkeys(convert(part.strip()) for part in text.split(",")))
+
+    return converted
+
+
+def _one_of(*names: str) -> Callable[[str], str]:
+    def name(text: str) -> str:
+        if text not in names:
+            raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(names)}")
+        return text
+
+    return name
+
+
+def _count(text: str, unit: int = 1) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text) * unit
+
+
+def _size(text: str) -> int:
+    for suffix, unit in (("Ki", KI), ("Mi", MI)):
+        if text.endswith(suffix):
+            return _count(text.removesuffix(suffix), unit)
+    return _count(text)
+
+
+def _probability(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1, both excluded")
+    return value
+
+
+def _path(text: str) -> str:
+    if text != "-" and not Path(text).absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {str(Path(text).absolute().parent)!r}")
+    return text

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The figures that fastdrop wants to reach, as data, and whether a measurement reaches them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .cases import CALL_SIZE, KI, MI, Case
+from .measure import ratio
+
+FLOOR = "memcpy"
+NO_DROPOUT = "no dropout"  # the floor of a training step
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What one contender's time should be: divided by that of `versus`, or in nanoseconds without one.
+
+    A `limit` of None means: not slower, that is, the band must not lie above 1.
+    """
+
+    operation: str
+    contender: str
+    versus: str | None
+    limit: float | None
+    sizes: tuple[int, ...] = ()  # none: all
+    ps: tuple[float, ...] = ()
+    dtype: str = "float32"
+    threads: int = 1
+    at_most: bool = True
+
+    def concerns(self, case: Case) -> bool:
+        return (
+            (case.operation, case.dtype, case.threads) == (self.operation, self.dtype, self.threads)
+            and (not self.sizes or case.size in self.sizes)
+            and (not self.ps or case.p in self.ps)
+        )
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A goal held against a measurement."""
+
+    text: str
+    met: bool
+    resolved: bool  # False: the band holds the limit, another run may say otherwise
+
+    def __str__(self) -> str:
+        return f"{self.text}: {'met' if self.met else 'missed'}{'' if self.resolved else '?'}"
+
+
+def marks(case: Case, contender: str, times: Mapping[str, Sequence[float]]) -> list[Mark]:
+    """What became of the goals of that contender in that case; `times` are nanoseconds of every round."""
+    return [
+        _mark(goal, times)
+        for goal in GOALS
+        if goal.contender == contender and goal.concerns(case) and (goal.versus in times or not goal.versus)
+    ]
+
+
+def _mark(goal: Goal, times: Mapping[str, Sequence[float]]) -> Mark:
+    own = times[goal.contender]
+    measured = ratio(own, times[goal.versus] if goal.versus else [1.0] * len(own))
+    if goal.limit is None:
+        return Mark(f"not slower than {goal.versus}", not (measured.resolved and measured.low > 1), True)
+    met = measured.value <= goal.limit if goal.at_most else measured.value >= goal.limit
+    figure = f"{goal.limit:.2f}" if goal.versus else f"{goal.limit / 1000:.1f} us"
+    sign = "<=" if goal.at_most else ">="
+    beside = "" if goal.versus in (None, FLOOR, NO_DROPOUT) else f" x {goal.versus}"
+    return Mark(f"{sign} {figure}{beside}", met, not measured.low <= goal.limit <= measured.high)
+
+
+def _floor_goals() -> list[Goal]:
+    """The table of the performance goals: ratios to memcpy, for avx512 and for avx2."""
+    rows = [
+        # operations, sizes, avx512, avx2, what follows the ISA in the contender's name, dtype
+        (("forward", "backward"), (64 * KI,), 1.20, 2.30, "", "float32"),
+        (("forward", "backward"), (MI, 16 * MI), 1.10, 1.20, "", "float32"),
+        (("forward",), (MI, 16 * MI), 0.75, 0.85, " in place", "float32"),
+        (("forward", "backward"), (4 * KI,), 5.00, 10.00, "", "float32"),
+        (("forward", "backward"), (64 * KI,), 1.15, 1.50, "", "float64"),
+        (("forward", "backward"), (MI,), 1.10, 1.20, "", "float64"),
+    ]
+    return [
+        Goal(operation, f"fastdrop {isa}{suffix}", FLOOR, limit, sizes, (0.1, 0.5), dtype)
+        for operations, sizes, avx512, avx2, suffix, dtype in rows
+        for isa, limit in (("avx512", avx512), ("avx2", avx2))
+        for operation in operations
+    ]
+
+
+_BEST = "fastdrop avx512"  # the goals are for processors that have it
+GOALS = [
+    *_floor_goals(),
+    # The goals of the first version, which the table above has tightened since.
+    Goal("forward", _BEST, FLOOR, 1.40, (64 * KI,), (0.1,)),
+    Goal("forward", _BEST, FLOOR, 1.20, (MI, 16 * MI), (0.1,)),
+    Goal("forward", "numpy textbook", _BEST, 10, (64 * KI,), (0.1,), at_most=False),
+    # Against others, forward and backward.
+    Goal("both", "numpy best", _BEST, 15, (64 * KI,), (0.1,), at_most=False),
+    Goal("both", "numpy best", _BEST, 4, (16 * MI,), (0.1,), at_most=False),
+    Goal("both", "torch", _BEST, 40, (64 * KI,), (0.1,), at_most=False),
+    Goal("both", "torch", _BEST, 80, (64 * KI,), (0.5,), at_most=False),
+    Goal("both", "torch", _BEST, 12, (16 * MI,), (0.1,), at_most=False),
+    # Calls.
+    Goal("call", "mask.apply(x, out=y)", None, 1000, (CALL_SIZE,)),
+    Goal("call", "dropout(x, p, rng=masks, out=y)", None, 2000, (CALL_SIZE,)),
+    Goal("call", "layer.forward(x, out=y)", None, 2500, (CALL_SIZE,)),
+    # Threads, windows, a whole step.
+    Goal("threads", "fastdrop avx512, 1 thread", _BEST, 1.7, (MI,), (0.1,), threads=2, at_most=False),
+    Goal("threads", _BEST, "fastdrop avx512, 1 thread", None, threads=2),
+    Goal("window", "mask[2**32:]", "mask[:n]", None),
+    *(Goal("train-step", _BEST, NO_DROPOUT, 1.03, threads=threads) for threads in (1, 2)),
+    Goal("train-step", _BEST, "fastdrop avx512, 1 thread", None, threads=2),
+]

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""From timings to a table for people and to JSON. Rows that lose stand where they would if they won."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import facts
+from .cases import OPERATIONS, Case
+from .contenders import Contender
+from .goals import Mark, marks
+from .measure import Effort, Ratio, ratio
+
+_HOW_TO_READ = """\
+Time: median over {rounds} rounds of the best inside a round; contenders take turns in swapped order.
+x memcpy: ratio to a memcpy of the same arrays (of both pairs, in both) in the same run; each side
+includes its own call from Python. GB/s: of the bytes that must be read and written at the least.
+x fastdrop: ratio to the first fastdrop row. A win or a loss of fastdrop is called one only where the
+band, which all rounds span, excludes 1. Goals: with a ? where the band holds the limit."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One contender in one case."""
+
+    contender: Contender
+    nanoseconds: list[float]  # of one call, for every round
+    per_second: float | None  # GB
+    to_floor: Ratio
+    to_fastdrop: Ratio | None  # None for floors and for the reference itself
+    marks: list[Mark]
+
+
+@dataclass(frozen=True)
+class Table:
+    """All contenders in one case. The floor is the first of them, the reference fastdrop's first."""
+
+    case: Case
+    rows: list[Row]
+
+
+def table(case: Case, contenders: Sequence[Contender], times: Mapping[str, list[float]]) -> Table:
+    """The table of a case; `times` are those of `measure`."""
+    timed = [contender for contender in contenders if contender.name in times]
+    floor = times[timed[0].name]
+    reference = next((times[c.name] for c in timed if c.family == "fastdrop"), None)
+    rows = []
+    for contender in timed:
+        own = times[contender.name]
+        compared = reference is not None and reference is not own and contender.family != "floor"
+        rows.append(
+            Row(
+                contender,
+                own,
+                None if case.moved_bytes is None else case.moved_bytes / statistics.median(own),
+                ratio(own, floor),
+                ratio(own, reference) if compared and reference is not None else None,
+                marks(case, contender.name, times),
+            )
+        )
+    return Table(case, rows)
+
+
+def verdict(row: Row) -> str:
+    """Whether fastdrop won against this contender; nothing where the contender is fastdrop as well."""
+    if row.to_fastdrop is None or row.contender.family == "fastdrop":
+        return ""
+    if not row.to_fastdrop.resolved:
+        return "unresolved"
+    return "win" if row.to_fastdrop.value > 1 else "loss"
+
+
+def text(one: Table) -> str:
+    """A table for the terminal."""
+    head = ["", "time", "GB/s", f"x {one.rows[0].contender.name}", "band", "x fastdrop", "band", "", "goals"]
+    lines = [head]
+    for row in one.rows:
+        other = row.to_fastdrop
+        lines.append(
+            [
+                row.contender.name,
+                _time(statistics.median(row.nanoseconds)),
+                "" if row.per_second is None else f"{row.per_second:.1f}",
+                _figure(row.to_floor.value),
+                _band(row.to_floor),
+                "" if other is None else _figure(other.value),
+                "" if other is None else _band(other),
+                verdict(row),
+                ", ".join(map(str, row.marks)),
+            ]
+        )
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    left = (0, 7, 8)  # the columns of words
+    rows = [
+        "  ".join(
+            cell.ljust(width) if column in left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+    return "\n".join([f"{one.case}: {OPERATIONS[one.case.operation]}", *("  " + row for row in rows)])
+
+
+def legend(tables: Sequence[Table], effort: Effort) -> str:
+    """How to read the tables, and who did what."""
+    contenders = [row.contender for one in tables for row in one.rows]
+    jobs = dict.fromkeys(f"  {c.name}{f' ({c.version})' if c.version else ''}: {c.job}" for c in contenders)
+    return "\n".join([_HOW_TO_READ.format(rounds=effort.rounds), "Contenders:", *jobs])
+
+
+def as_json(tables: Sequence[Table], effort: Effort, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything, as JSON can hold it; `about` is what else there is to say."""
+    contenders = {row.contender.name: row.contender for one in tables for row in one.rows}
+    return {
+        **about,
+        "method": {"rounds": effort.rounds, "statistic": "best inside a round, median over rounds"},
+        "contenders": [
+            {"name": c.name, "family": c.family, "version": c.version, "job": c.job}
+            for c in contenders.values()
+        ],
+        "rows": [_json_row(one.case, row) for one in tables for row in one.rows],
+    }
+
+
+def _json_row(case: Case, row: Row) -> dict[str, Any]:
+    def figures(one: Ratio | None) -> dict[str, Any] | None:
+        return None if one is None else {**vars(one), "resolved": one.resolved}
+
+    return {
+        **vars(case),
+        "contender": row.contender.name,
+        "nanoseconds": row.nanoseconds,
+        "gb_per_second": row.per_second,
+        "to_floor": figures(row.to_floor),
+        "to_fastdrop": figures(row.to_fastdrop),
+        "verdict": verdict(row),
+        "goals": [vars(mark) for mark in row.marks],
+    }
+
+
+def closing(tables: Sequence[Table], known: dict[str, Any]) -> str:
+    """How many goals were met, and the facts."""
+    all_marks = [mark for one in tables for row in one.rows for mark in row.marks]
+    met = sum(mark.met for mark in all_marks)
+    goals = f"Goals met: {met} of {len(all_marks)}.\n" if all_marks else ""
+    return f"{goals}{facts.line(known)}"
+
+
+def _time(nanoseconds: float) -> str:
+    for unit, size in (("ns", 1.0), ("us", 1e3), ("ms", 1e6)):
+        if nanoseconds < 1000 * size:
+            return f"{nanoseconds / size:.3g} {unit}"
+    return f"{nanoseconds / 1e9:.3g} s"
+
+
+def _figure(value: float) -> str:
+    return f"{value:.2f}" if value < 100 else f"{value:.0f}"
+
+
+def _band(one: Ratio) -> str:
+    return f"{_figure(one.low)}-{_figure(one.high)}"

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``python -m fastdrop bench``: what it prints and writes, its options, and why it may not run."""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+
+import pytest
+
+import fastdrop
+from fastdrop.__main__ import main
+from fastdrop.bench import add_arguments, runner
+from fastdrop.bench.cases import KI, MI
+from fastdrop.bench.contenders import Contender, passes
+from fastdrop.bench.screen import Screen
+
+FEW = ["bench", "--quick", "--op", "forward", "--sizes", "1Ki", "--p", "0.5", "--dtype", "float32"]
+
+
+def test_check_in_a_process_of_its_own():
+    done = subprocess.run(
+        [sys.executable, "-m", "fastdrop", "bench", "--check", "--sizes", "4Ki"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert any(line.startswith("both, float64, 4,096 elements, p = 0.5, 1 thread:") for line in lines)
+    assert all(line.endswith("answers are valid") for line in lines[:-1])
+    assert "GB/s" not in done.stdout  # nothing was timed
+
+
+def test_table_json_and_plot(tmp_path, capsys):
+    written, drawn = tmp_path / "out.json", tmp_path / "out.png"
+    assert main([*FEW, "--json", str(written), "--plot", str(drawn)]) == 0
+    shown = capsys.readouterr().out
+    everything = json.loads(written.read_text())
+    assert {row["contender"] for row in everything["rows"]} >= {"memcpy", "np.copyto", "numpy textbook"}
+    for row in everything["rows"]:
+        assert f"  {row['contender']} " in shown
+        assert row["to_floor"]["value"] == pytest.approx(
+            statistics.median(row["nanoseconds"]) / statistics.median(everything["rows"][0]["nanoseconds"])
+        )
+    assert {"cpu", "isa", "compiler", "versions", "commit"} <= set(everything["facts"])
+    assert everything["facts"]["cpu"] in shown
+    assert drawn.read_bytes().startswith(b"\x89PNG")
+
+
+def test_json_instead_of_the_table(capsys):
+    assert main([*FEW, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["refused"] == []
+
+
+def test_who_gives_a_wrong_answer_is_named_and_not_timed(monkeypatch, capsys):
+    def forgets_to_drop(case, data):
+        return passes(case, lambda: data.x.copy(), lambda: data.dy.copy())
+
+    forgetful = Contender("forgetful", "numpy", "1", "a copy", forgets_to_drop)
+    monkeypatch.setattr(runner, "rivals", lambda names, threads: ([forgetful], []))
+    assert main([*FEW, "--json"]) == 1
+    everything = json.loads(capsys.readouterr().out)
+    assert everything["refused"][0].startswith("REFUSED, so not timed: forgetful in forward, float32")
+    assert "forgetful" not in {row["contender"] for row in everything["rows"]}
+    assert main(["bench", "--check", "--sizes", "1Ki", "--op", "forward"]) == 1
+    assert "REFUSED" in capsys.readouterr().out
+
+
+def test_isa_and_threads_are_as_before(capsys):
+    isa, previous = fastdrop.use_isa("scalar"), fastdrop.set_num_threads(1)
+    try:
+        assert main(["bench", "--check", "--sizes", "1Ki", "--op", "forward,call"]) == 0
+        assert (fastdrop.isa(), fastdrop.get_num_threads()) == ("scalar", 1)
+    finally:
+        fastdrop.use_isa(isa)
+        fastdrop.set_num_threads(previous)
+
+
+def test_a_progress_bar_where_somebody_watches(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with Screen(total=2, quiet=False) as screen:
+        screen.advance("the first case", 1)
+        screen.say("a table")
+        screen.bar.refresh()
+        shown = capsys.readouterr()
+    assert shown.out == "a table\n"
+    assert "the first case  50%" in shown.err
+
+
+def test_no_progress_bar_without_tqdm(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    with Screen(total=2, quiet=False) as screen:
+        screen.advance("the first case", 1)
+        screen.say("a table")
+    assert capsys.readouterr() == ("a table\n", "")
+
+
+def test_missing_contenders_are_named_and_left_out(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert main(["bench", "--check", "--sizes", "1Ki", "--op", "forward", "--compare", "torch,numpy"]) == 0
+    assert capsys.readouterr().out.startswith("torch is not installed: left out\n")
+
+
+@pytest.mark.parametrize(("module", "more"), [("threadpoolctl", []), ("matplotlib", ["--plot", "out.png"])])
+def test_a_missing_library_that_is_needed_is_one_sentence(monkeypatch, capsys, module, more):
+    monkeypatch.setitem(sys.modules, module, None)
+    assert main([*FEW, *more]) == 2
+    assert capsys.readouterr() == (
+        "",
+        f"bench: {module} is not installed; it comes with the extra 'bench': "
+        "pip install 'fastdrop-kernels[bench]'\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--op", "sideways"], "argument --op: 'sideways' is not one of forward, backward, both,"),
+        (["--dtype", "float16"], "argument --dtype: 'float16' is not one of float32, float64"),
+        (["--compare", "torch,theano"], "argument --compare: 'theano' is not one of torch, jax,"),
+        (["--p", "0"], "argument --p: '0' is not a number between 0 and 1, both excluded"),
+        (["--p", "0.1,nan"], "argument --p: 'nan' is not a number between 0 and 1"),
+        (["--p", "half"], "argument --p: 'half' is not a number between 0 and 1"),
+        (["--sizes", "0"], "argument --sizes: '0' is not a whole number of at least 1"),
+        (["--sizes", "1Ki,4Gi"], "argument --sizes: '4Gi' is not a whole number"),
+        (["--threads", "-1"], "argument --threads: '-1' is not a whole number of at least 1"),
+        (["--plot", "/nowhere/out.png"], "argument --plot: there is no folder '/nowhere'"),
+        (["--json", "/nowhere/out.json"], "argument --json: there is no folder '/nowhere'"),
+    ],
+)
+def test_wrong_options_are_named(capsys, arguments, words):
+    with pytest.raises(SystemExit) as exit_:
+        main(["bench", *arguments])
+    assert exit_.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_no_case_left(capsys):
+    assert main(["bench", "--check", "--op", "threads", "--threads", "1"]) == 2
+    assert capsys.readouterr().err == "bench: no case is left: the operation threads needs two of them\n"
+
+
+@pytest.mark.parametrize("more", [["--json"], ["--plot", "out.png"]])
+def test_check_has_nothing_to_draw(capsys, more):
+    assert main(["bench", "--check", *more]) == 2
+    assert "--check times nothing" in capsys.readouterr().err
+
+
+def test_options_are_what_they_say():
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    got = parser.parse_args(["--sizes", "100,4Ki,16Mi,100", "--p", "0.1, 0.5", "--compare", "torch,mkl"])
+    assert (got.sizes, got.p, got.compare) == ((100, 4 * KI, 16 * MI), (0.1, 0.5), ("torch", "mkl"))
+    assert parser.parse_args([]).compare == ("numpy",)
+
+
+@pytest.mark.parametrize("command", ["info", "selftest"])
+def test_other_commands_do_without_its_imports(command):
+    code = (
+        f"import sys, fastdrop.__main__ as m; m.main([{command!r}]); print('fastdrop.bench' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"

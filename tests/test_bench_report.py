@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the benchmark measures, what it should come to, and how that is shown; times are made up."""
+
+import json
+
+import pytest
+
+import fastdrop
+from fastdrop.bench import goals, report
+from fastdrop.bench.cases import FULL, MI, QUICK, Case, Choice, plan
+from fastdrop.bench.contenders import Contender
+from fastdrop.bench.goals import GOALS, marks
+from fastdrop.bench.measure import Effort
+from fastdrop.bench.rivals import rivals
+from fastdrop.bench.runner import contenders_of
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_no_case_comes_twice(quick):
+    cases = plan(Choice(quick), processors=2)
+    assert len(set(cases)) == len(cases)
+    assert {grid_operation for grid in (QUICK if quick else FULL) for grid_operation in grid.operations} == {
+        case.operation for case in cases
+    }
+
+
+def test_one_processor_gets_no_cases_for_two():
+    assert {case.threads for case in plan(Choice(), processors=1)} == {1}
+
+
+def test_the_users_axes_replace_those_of_the_table():
+    choice = Choice(True, False, ("forward", "backward"), (100,), ("float64",), (0.3,), (3,))
+    assert plan(choice, 2) == [
+        Case(operation, 100, "float64", 0.3, 3) for operation in ("forward", "backward")
+    ]
+
+
+def test_sizes_that_make_no_sense_are_kept():
+    choice = Choice(True, operations=("call", "train-step"), sizes=(5,), dtypes=("float64",))
+    assert {(case.operation, case.size, case.dtype) for case in plan(choice, 1)} == {
+        ("call", 64, "float64"),
+        ("train-step", 128 * 1024, "float32"),
+    }
+
+
+def test_every_goal_is_shown_by_quick(monkeypatch):
+    monkeypatch.setattr(fastdrop, "isas", lambda: ("avx512", "avx2", "scalar"))
+    known = rivals(("numpy",), 1)[0]
+    for goal in GOALS:
+        shown = False
+        for case in plan(Choice(quick=True), processors=2):
+            names = [contender.name for contender in contenders_of(case, known, True)] + ["torch"]
+            shown |= goal.concerns(case) and goal.contender in names and goal.versus in [*names, None]
+        assert shown, goal
+
+
+def goal(monkeypatch, limit, at_most=True, versus="memcpy"):
+    one = goals.Goal("forward", "it", versus, limit, at_most=at_most)
+    monkeypatch.setattr(goals, "GOALS", [one])
+
+
+FORWARD = Case("forward", MI)
+
+
+@pytest.mark.parametrize(
+    ("limit", "at_most", "versus", "own", "text"),
+    [
+        (1.2, True, "memcpy", [11, 11], "<= 1.20: met"),
+        (1.2, True, "memcpy", [13, 13], "<= 1.20: missed"),
+        (1.2, True, "memcpy", [11, 12.5], "<= 1.20: met?"),
+        (1.2, True, "memcpy", [11, 19], "<= 1.20: missed?"),
+        (2, False, "other", [25, 25], ">= 2.00 x other: met"),
+        (2, False, "other", [15, 15], ">= 2.00 x other: missed"),
+        (1000, True, None, [900, 900], "<= 1.0 us: met"),
+        (1000, True, None, [1900, 1900], "<= 1.0 us: missed"),
+        (None, True, "other", [9, 11.5], "not slower than other: met"),
+        (None, True, "other", [10.1, 11.5], "not slower than other: missed"),
+        (None, True, "other", [8, 9], "not slower than other: met"),
+    ],
+)
+def test_marks(monkeypatch, limit, at_most, versus, own, text):
+    goal(monkeypatch, limit, at_most, versus)
+    times = {"memcpy": [10, 10], "other": [10, 10], "it": own}
+    assert [str(mark) for mark in marks(FORWARD, "it", times)] == [text]
+    assert marks(FORWARD, "other", times) == []
+    assert marks(Case("backward", MI), "it", times) == []
+
+
+def test_a_goal_against_somebody_who_is_not_there_gives_no_mark(monkeypatch):
+    goal(monkeypatch, 2, versus="torch")
+    assert marks(FORWARD, "it", {"memcpy": [10.0], "it": [10.0]}) == []
+
+
+def contender(name, family):
+    return Contender(name, family, "1.0", f"the job of {name}", build=None)
+
+
+MADE_UP = {
+    "memcpy": ("floor", [100.0, 100.0]),
+    "ours": ("fastdrop", [110.0, 120.0]),
+    "ours too": ("fastdrop", [220.0, 240.0]),
+    "slow": ("numpy", [1150.0, 1150.0]),
+    "fast": ("numpy", [57.5, 57.5]),
+    "equal": ("numpy", [100.0, 130.0]),
+}
+
+
+def made_up_table():
+    contenders = [contender(name, family) for name, (family, _) in MADE_UP.items()]
+    return report.table(FORWARD, contenders, {name: times for name, (_, times) in MADE_UP.items()})
+
+
+def test_every_row_has_its_ratios_and_losing_rows_stand_where_they_would():
+    table = made_up_table()
+    assert [row.contender.name for row in table.rows] == list(MADE_UP)
+    assert [row.to_floor.value for row in table.rows] == [1, 1.15, 2.3, 11.5, 0.575, 1.15]
+    assert [row.to_fastdrop and row.to_fastdrop.value for row in table.rows] == [None, None, 2, 10, 0.5, 1]
+    assert [report.verdict(row) for row in table.rows] == ["", "", "", "win", "loss", "unresolved"]
+    assert table.rows[0].per_second == 2 * 4 * MI / 100  # bytes in a nanosecond
+
+
+def test_the_text_says_what_the_numbers_say():
+    lines = report.text(made_up_table()).splitlines()
+    assert lines[0].startswith("forward, float32, 1,048,576 elements, p = 0.1, 1 thread: y from x")
+    assert lines[1].split() == ["time", "GB/s", "x", "memcpy", "band", "x", "fastdrop", "band", "goals"]
+    assert lines[5].split() == [
+        "slow", "1.15", "us", "7294.4", "11.50", "11.50-11.50", "10.00", "9.58-10.45", "win",
+    ]  # fmt: skip
+    assert lines[6].split()[-1] == "loss"
+
+
+def test_json_holds_everything():
+    everything = json.loads(
+        json.dumps(report.as_json([made_up_table()], Effort(rounds=2, turn_ns=1), {"facts": {}}))
+    )
+    assert [row["nanoseconds"] for row in everything["rows"]] == [times for _, times in MADE_UP.values()]
+    assert everything["rows"][3]["to_fastdrop"] == {
+        "value": 10, "low": 1150 / 120, "high": 1150 / 110, "resolved": True,
+    }  # fmt: skip
+    assert everything["contenders"][0] == {
+        "name": "memcpy", "family": "floor", "version": "1.0", "job": "the job of memcpy",
+    }  # fmt: skip

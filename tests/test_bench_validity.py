@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The benchmark's eye for wrong answers: every contender passes, and nobody who does another job."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+import scipy.stats
+
+import fastdrop
+from fastdrop.bench import train_step, validity
+from fastdrop.bench.cases import KI, Case, Choice, Data, plan
+from fastdrop.bench.contenders import Contender, fastdrops
+from fastdrop.bench.jobs import Answer, Job
+from fastdrop.bench.rivals import MODULES, rivals
+from fastdrop.bench.runner import BenchError, contenders_of, valid_jobs
+
+AVAILABLE, _MISSING = rivals(tuple(MODULES), threads=1)
+SMALL_CASES = list(
+    dict.fromkeys(
+        Case(case.operation, min(case.size, 4 * KI), case.dtype, case.p, case.threads)
+        for case in plan(Choice(check=True), processors=2)
+        if case.operation != "train-step"
+    )
+)
+
+
+@pytest.mark.parametrize("case", SMALL_CASES, ids=str)
+def test_every_contender_gives_a_valid_answer(case):
+    contenders = contenders_of(case, AVAILABLE, quick=False)
+    jobs, refused = valid_jobs(case, contenders)
+    assert refused == []
+    assert list(jobs) == [contender.name for contender in contenders]  # and no two share a name
+
+
+def test_every_training_step_is_valid():
+    case = Case("train-step", 128 * 1024, p=0.5)
+    assert valid_jobs(case, contenders_of(case, [], quick=False))[1] == []
+
+
+def test_the_training_step_follows_the_gradient():
+    """Judged by the textbook's formulas; the same sums in the same order, so the numbers are equal."""
+    layers = [fastdrop.Dropout(0.5, rng=seed) for seed in (1, 2)]
+    network = train_step.Network(layers)
+    before = [weight.copy() for weight in network.weights]
+    network.step()
+    scaled = [layer.mask.to_numpy() * np.float32(2) for layer in layers]
+
+    h1 = np.maximum(network.x @ before[0], 0)
+    d1 = h1 * scaled[0]
+    h2 = np.maximum(d1 @ before[1], 0)
+    d2 = h2 * scaled[1]
+    logits = d2 @ before[2]
+    probability = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probability /= probability.sum(axis=1, keepdims=True)
+    slope = (probability - np.eye(10, dtype=np.float32)[network.labels]) / np.float32(len(network.labels))
+    slope2 = (slope @ before[2].T) * scaled[1] * (h2 > 0)
+    slope1 = (slope2 @ before[1].T) * scaled[0] * (h1 > 0)
+    gradients = [network.x.T @ slope1, d1.T @ slope2, d2.T @ slope]
+
+    for weight, old, gradient in zip(network.weights, before, gradients, strict=True):
+        np.testing.assert_array_equal(weight, old - gradient * np.float32(0.05))
+
+
+@pytest.mark.parametrize("operation", ["forward", "backward", "both", "threads"])
+def test_every_variant_runs_on_the_isa_and_threads_of_its_name(operation, isa, threads):
+    case = Case(operation, KI, threads=2)
+    with threads(2):  # the fixtures put back what the variants set
+        for contender in fastdrops(case, quick=False):
+            contender.build(case, Data(case)).prepare()
+            assert fastdrop.isa() == contender.name.removesuffix(", 1 thread").split()[1]
+            assert fastdrop.get_num_threads() == (1 if "1 thread" in contender.name else 2)
+
+
+def dropout_of(x, keep, p, scale=1.0):
+    return np.where(keep, x * x.dtype.type(scale / (1 - p)), 0).astype(x.dtype)
+
+
+def fair(rng, case):
+    return rng.random(case.size) >= case.p
+
+
+def groups(width):
+    """Masks in which `width` neighbours share one random number."""
+
+    def keep(rng, case):
+        return np.repeat(rng.random(case.size // width) >= case.p, width)
+
+    return keep
+
+
+def lanes(width):
+    """Masks in which elements `width` apart share one random number."""
+
+    def keep(rng, case):
+        return np.tile(rng.random((case.size // (2 * width), 1, width)) >= case.p, (1, 2, 1)).ravel()
+
+    return keep
+
+
+def wrong(draw=fair, forward=dropout_of, backward=None):
+    """An answer to a case by those masks and passes; the default ones make a right answer."""
+
+    def build(case, data):
+        rng = np.random.default_rng(0)
+
+        def answer():
+            keep = draw(rng, case)
+            y = forward(data.x, keep, case.p)
+            again = keep if backward is None else backward(rng, case)
+            return Answer(y, dropout_of(data.dy, again, case.p) if case.operation == "both" else None)
+
+        return Job(answer, answer)
+
+    return Contender("somebody", "numpy", "1", "a test", build)
+
+
+def refusal(contender, case):
+    try:
+        contender.check(case, data := Data(case), contender.build(case, data))
+    except validity.InvalidAnswerError as error:
+        return str(error)
+    return None
+
+
+CASE = Case("both", 64 * KI, p=0.1)
+WRONG = {
+    "forgets the scale": (wrong(forward=lambda x, keep, p: x * keep), "y is not x / .1 - p. where it kept"),
+    "scale a little off": (
+        wrong(forward=lambda x, keep, p: dropout_of(x, keep, p, 1 + 1e-6)),
+        "y is not x / .1 - p. where it kept",
+    ),
+    "leaks where it drops": (
+        wrong(forward=lambda x, keep, p: np.where(keep, x / x.dtype.type(1 - p), x)),
+        "y is not x / .1 - p. where it kept",
+    ),
+    "one bit for four neighbours": (wrong(groups(4)), "neighbours 1 apart agree .* not independent"),
+    "one bit for two neighbours": (wrong(groups(2)), "neighbours 1 apart agree"),
+    "one bit for lanes 8 apart": (wrong(lanes(8)), "neighbours 8 apart agree"),
+    "one bit for lanes 1024 apart": (wrong(lanes(1024)), "neighbours 1024 apart agree"),
+    "p too small": (wrong(lambda rng, case: rng.random(case.size) >= 0.9 * case.p), "zeros where 6554"),
+    "p in eighths": (wrong(lambda rng, case: rng.integers(0, 8, case.size) >= 1), "zeros where"),
+    "drops nothing": (wrong(lambda rng, case: np.ones(case.size, bool)), "0 zeros where"),
+    "drops everything": (wrong(lambda rng, case: np.zeros(case.size, bool)), "65536 zeros where"),
+    "every tenth": (wrong(lambda rng, case: np.arange(case.size) % 10 > 0), "two masks in a row agree"),
+    "the same mask every time": (
+        wrong(lambda rng, case: np.random.default_rng(1).random(case.size) >= case.p),
+        "two masks in a row agree",
+    ),
+    "a new mask for the gradient": (wrong(backward=fair), "dx is zero elsewhere than y"),
+    "the gradient of everything": (
+        wrong(backward=lambda rng, case: np.ones(case.size, bool)),
+        "dx is zero elsewhere than y",
+    ),
+    "float64 for float32": (
+        wrong(forward=lambda x, keep, p: x * keep / np.float64(1 - p)),
+        "y is float64 .* not float32",
+    ),
+    "another shape": (
+        wrong(forward=lambda x, keep, p: dropout_of(x, keep, p).reshape(2, -1)),
+        r"y is float32 \(2, 32768\), not float32 \(65536,\)",
+    ),
+}  # fmt: skip
+
+
+def test_a_right_answer_passes():
+    assert refusal(wrong(), CASE) is None
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_answer_is_refused(name):
+    contender, words = WRONG[name]
+    reason = refusal(contender, CASE)
+    assert reason is not None
+    assert re.search(words, reason), reason
+
+
+def test_who_is_refused_is_named_and_not_timed():
+    contenders = [*contenders_of(CASE, [], quick=True), WRONG["forgets the scale"][0]]
+    jobs, refused = valid_jobs(CASE, contenders)
+    assert "somebody" not in jobs
+    assert len(jobs) == len(contenders) - 1
+    assert refused == [f"REFUSED, so not timed: somebody in {CASE}: y is not x / (1 - p) where it kept"]
+
+
+def test_a_case_without_its_floor_is_not_measured():
+    floor = contenders_of(CASE, [], quick=True)[0]
+    broken = Contender(floor.name, "floor", "", "copies nothing", wrong().build, validity.copied)
+    with pytest.raises(BenchError, match="without its floor"):
+        valid_jobs(CASE, [broken, *contenders_of(CASE, [], quick=True)[1:]])
+
+
+@pytest.mark.parametrize("count", [1, 64, 4096, 2**20, 2**24])
+@pytest.mark.parametrize("mean", [1e-6, 0.1, 0.5, 0.82])
+def test_bernsteins_bound_holds(count, mean):
+    """Judged by the exact binomial tails."""
+    allowed = validity.tolerance(count, mean)
+    exact = scipy.stats.binom(count, mean)
+    above = exact.sf(math.floor(count * mean + allowed))
+    below = exact.cdf(math.ceil(count * mean - allowed) - 1)
+    assert above + below <= 1e-12
