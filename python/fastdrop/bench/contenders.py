@@ -44,6 +44,7 @@ def passes(
     to_numpy: Callable[[Any], NDArray[Any]] = np.asarray,
     refill: Callable[[], object] = lambda: None,
     prepare: Callable[[], object] = lambda: None,
+    fresh: bool = True,
 ) -> Job:
     """The job of a case from a forward pass that draws a mask and a backward pass that uses the last one."""
 
@@ -58,7 +59,7 @@ def passes(
 
     if case.operation == "backward":
         forward()  # the mask that the timed calls use
-    return Job({"backward": backward, "both": both}.get(case.operation, forward), answer, prepare)
+    return Job({"backward": backward, "both": both}.get(case.operation, forward), answer, prepare, fresh)
 
 
 def floors() -> list[Contender]:
@@ -119,17 +120,24 @@ class Variant:
     generator: str = "ars4x32-7"
     output: str = "reused"  # or "new", or "in place"
     threads: int | None = None  # None: as many as the case has
+    given: bool = False  # mask.apply with one mask, instead of dropout with a new one every call
 
     @property
     def name(self) -> str:
         name = f"fastdrop {self.isa}"
         name += {"reused": "", "new": " out=None", "in place": " in place"}[self.output]
         name += "" if self.generator == "ars4x32-7" else f" {self.generator}"
+        name += " given mask" if self.given else ""
         return name + ("" if self.threads is None else f", {self.threads} thread")
 
     def contender(self) -> Contender:
         output = {"reused": "output reused", "new": "a new output array every call", "in place": "in place"}
-        job = f"{output[self.output]}; a new mask every forward pass, kept as five numbers"
+        mask = (
+            "mask.apply with a given mask"
+            if self.given
+            else "a new mask every forward pass, kept as five numbers"
+        )
+        job = f"{output[self.output]}; {mask}"
         return Contender(self.name, "fastdrop", fastdrop.__version__, job, self.build)
 
     def prepare(self, case: Case) -> None:
@@ -153,6 +161,12 @@ class Variant:
         def backward() -> NDArray[Any]:
             return dropout_backward(dy, mask, out=dx)
 
+        if self.given:
+            apply = masks.mask(x.shape, p).apply
+            return passes(
+                case, lambda: apply(x, out=out), backward, prepare=lambda: self.prepare(case), fresh=False
+            )
+
         def refill() -> None:
             if out is x:
                 np.copyto(x, data.x)
@@ -170,6 +184,7 @@ def fastdrops(case: Case, quick: bool) -> list[Contender]:
         timed = [isa for isa in isas if isa == best or isa != "scalar" or not quick]
         variants = [Variant(isa) for isa in timed]
         if case.operation == "forward":  # says all: the backward pass is the same code
+            variants.append(Variant(best, given=True))
             variants += [Variant(isa, output="in place") for isa in timed]
             variants.append(Variant(best, output="new"))
         variants += [Variant(isa, "philox4x32-10") for isa in (isas[:1] if quick else isas)]
