@@ -2,6 +2,7 @@
 """The structure itself: arrows between folders, symbols of the per-ISA objects, and what the binary does."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -139,3 +140,14 @@ def test_every_public_name_has_a_docstring():
     for name in fastdrop.__all__:
         if name != "__version__":
             assert getattr(fastdrop, name).__doc__, name
+
+
+def test_a_missing_compiler_is_one_sentence(tmp_path):
+    """What pip shows at its end when it builds without one."""
+    tool = str(Path(cmake.CMAKE_BIN_DIR) / "cmake")
+    configure = [tool, "-S", str(ROOT), "-B", str(tmp_path), "-G", "Ninja"]
+    configure += [f"-DCMAKE_MAKE_PROGRAM={Path(ninja.BIN_DIR) / 'ninja'}"]
+    environment = {**os.environ, "CXX": str(tmp_path / "no-such-compiler")}
+    done = subprocess.run(configure, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "no C++ compiler was found: install one" in " ".join(done.stderr.split())
