@@ -98,7 +98,7 @@ BAD_SEEDS = [
     (-HUGE, ValueError, "int object"),
     (1.5, TypeError, "1.5 of type float"),
     (float("nan"), TypeError, "nan of type float"),
-    (np.float32(1), TypeError, "1.0) of type float32"),
+    (np.float32(1), TypeError, "of type float32"),
     ([0.5], TypeError, "[0.5] of type list"),
     (True, TypeError, "True of type bool"),
     (np.bool_(True), TypeError, "of type bool"),

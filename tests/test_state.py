@@ -153,9 +153,7 @@ def test_key_of_a_number(seed):
         assert key_of_all(lambda: tuple(seed)) == reference.key_from(seed)
 
 
-@pytest.mark.parametrize(
-    "seed", [0, np.uint8(7), np.int64(2**40), np.array([1, 2]), [], range(3), [[1], [2, 3]]]
-)
+@pytest.mark.parametrize("seed", [0, np.uint8(7), np.int64(2**40), np.array([1, 2]), [], range(3)])
 def test_key_of_odd_numbers(seed):
     assert key_of_all(lambda: seed) == reference.key_from(seed)
 
