@@ -95,20 +95,32 @@ def _expected_large(dtype, generator):
     return _large[dtype, generator]
 
 
-def test_around_the_cache(isa):
-    """Beyond 32 MiB the output is written by other instructions, if its address allows them."""
-    size, p = 2**23 + 321, 0.1
-    x = np.random.default_rng(0).standard_normal(size + 4).astype(np.float32)
-    mask = fastdrop.Mask(size, p, seed=0)
-    keep = mask.to_numpy()  # equality with the reference is tested above, at sizes that it can manage
-    for shift in range(4):  # addresses modulo 16
-        out = np.full(size + 8, 7, np.float32)
-        part = x[:size]
-        mask.apply(part, out=out[shift : shift + size])
-        y = np.where(keep, part * reference.scale(p, np.float32), np.float32(0))
-        assert same_bytes(out[shift : shift + size], y)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_around_the_cache(isa, dtype):
+    """Outputs from 32 MiB on are written by other instructions, where the address of a tile allows them.
+
+    That address depends on the output's, and on how many elements come before the first whole tile.
+    """
+    size, p = 2**25 // np.dtype(dtype).itemsize + 321, 0.1
+    x = np.random.default_rng(0).standard_normal(size).astype(dtype)
+    whole = fastdrop.Mask(size + 5, p, seed=0)
+    keep = whole.to_numpy()  # equality with the reference is tested above, at sizes that it can manage
+    out = np.empty(size + 8, dtype)
+    for shift, start in [(0, 0), (1, 0), (2, 0), (3, 0), (0, 1), (0, 2), (0, 4), (1, 5)]:
+        out[:] = 7
+        whole[start : start + size].apply(x, out=out[shift : shift + size])
+        y = np.where(keep[start : start + size], x * reference.scale(p, dtype), x.dtype.type(0))
+        assert same_bytes(out[shift : shift + size], y), (shift, start)
         assert (out[:shift] == 7).all()
         assert (out[shift + size :] == 7).all()
+
+
+def test_around_the_cache_by_rows(isa):
+    """A window of columns: every row begins at another address and another place in its tile."""
+    mask = fastdrop.Mask((3000, 3001), 0.1, seed=0)
+    y = mask[:, :2999].apply(np.ones((3000, 2999), np.float32))
+    kept_value = reference.scale(0.1, np.float32)
+    assert same_bytes(y, np.where(mask.to_numpy()[:, :2999], kept_value, np.float32(0)))
 
 
 @pytest.mark.parametrize("alignment", range(0, 64, 4))

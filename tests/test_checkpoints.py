@@ -272,3 +272,27 @@ def test_who_shares_a_generator():
     assert streams == [0, 1, 2]
     own = [fastdrop.Dropout(0.5, rng=0) for _ in range(2)]
     assert own[0].rng is not own[1].rng
+
+
+def test_what_a_layer_is_given_as_rng_becomes_a_generator_of_its_own():
+    layer = fastdrop.Dropout(0.5, rng=0)
+    layer.rng = 5
+    assert layer.rng.key == fastdrop.MaskGenerator(5).key
+    with pytest.raises(TypeError, match="rng must be"):
+        layer.rng = "5"
+
+
+def test_layers_that_share_a_generator_drop_different_elements():
+    masks = fastdrop.MaskGenerator(0)
+    first, second = (fastdrop.Dropout(0.5, rng=masks) for _ in range(2))
+    x = np.ones(1000, np.float32)
+    assert (first(x) != second(x)).any()
+
+
+def test_a_call_of_a_layer_is_its_forward_pass():
+    class Doubled(fastdrop.Dropout):
+        def forward(self, x, *, out=None):
+            return 2 * super().forward(x, out=out)
+
+    x = np.ones(100, np.float32)
+    assert (Doubled(0.5, rng=0)(x) == 2 * fastdrop.Dropout(0.5, rng=0)(x)).all()

@@ -140,6 +140,36 @@ def test_multiprocessing_workers_after_threads_have_run():
     assert run(code, OMP_NUM_THREADS="2") == "True"
 
 
+def test_exit_while_a_daemon_thread_is_in_a_call():
+    """Python ends such a thread when it wants the GIL back; the process must not abort over it."""
+    code = """
+        import threading, time, numpy as np, fastdrop
+        x = np.ones(2**20, np.float32)
+        mask = fastdrop.Mask(x.size, 0.1, seed=0)
+        def work():
+            while True:
+                mask.apply(x)
+        for _ in range(3):
+            threading.Thread(target=work, daemon=True).start()
+        time.sleep(0.05)
+    """
+    for _ in range(3):
+        assert run(code) == ""
+
+
+def test_workers_leave_signals_to_others():
+    """A signal that is sent to the process is handled although workers exist, and stays unblocked here."""
+    code = """
+        import os, signal, numpy as np, fastdrop
+        x = np.ones(2**21, np.float32)
+        fastdrop.Mask(x.size, 0.1, seed=0).apply(x)
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
+        signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+        os.kill(os.getpid(), signal.SIGUSR1)
+    """
+    assert run(code, OMP_NUM_THREADS="2") == "handled"
+
+
 @pytest.mark.parametrize(
     ("environment", "threads"),
     [

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The extension module. Python objects are thin: they hold numbers, and call these functions with them.
+#include <cxxabi.h>
 #include <pybind11/stl.h>
+#include <unistd.h>
+
+#include <exception>
 
 #include "../dispatch/isa_registry.h"
 #include "../runtime/parallel.h"
@@ -14,8 +18,25 @@ constexpr std::uint64_t kReleaseElements = 1 << 14;
 
 void run_without_gil(const Request& request, py::ssize_t element_count) {
   if (static_cast<std::uint64_t>(element_count) < kReleaseElements) return run(request);
-  const py::gil_scoped_release release;
-  run(request);
+  // What refuses, and what is set up once, comes while the GIL is held.
+  current_isa();
+  thread_count();
+  // Not py::gil_scoped_release: in a daemon thread of a process that exits, taking the GIL back ends the
+  // thread by unwinding it, which a destructor turns into std::terminate. Such a thread is parked instead, as
+  // it would be in newer Pythons.
+  PyThreadState* state = PyEval_SaveThread();
+  std::exception_ptr failure;
+  try {
+    run(request);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  try {
+    PyEval_RestoreThread(state);
+  } catch (abi::__forced_unwind&) {
+    for (;;) pause();
+  }
+  if (failure) std::rethrow_exception(failure);
 }
 
 py::object scale_kept(const py::object& x, const py::object& out, const py::tuple& numbers) {
@@ -49,11 +70,13 @@ py::array generate(const std::string& generator, std::uint64_t first, std::uint6
   py::array_t<std::uint32_t> words(std::vector<py::ssize_t>{block_count, 4});
   const std::uint64_t key[2] = {key_words[0] | std::uint64_t{key_words[1]} << 32,
                                 key_words[2] | std::uint64_t{key_words[3]} << 32};
-  for (int rule = 0; rule < kKeepRuleCount; ++rule)
-    if (generator == kKeepRuleNames[rule])
-      current_isa().kernels->generate[rule](key, first, upper, static_cast<std::uint64_t>(block_count),
-                                            words.mutable_data());
-  return std::move(words);
+  for (int rule = 0; rule < kKeepRuleCount; ++rule) {
+    if (generator != kKeepRuleNames[rule]) continue;
+    current_isa().kernels->generate[rule](key, first, upper, static_cast<std::uint64_t>(block_count),
+                                          words.mutable_data());
+    return std::move(words);
+  }
+  throw std::invalid_argument("no such generator");
 }
 
 py::tuple generators() {

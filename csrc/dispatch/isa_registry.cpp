@@ -54,7 +54,8 @@ const Isa& first_choice() {
 }  // namespace
 
 const std::vector<Isa>& built_isas() {
-  static const std::vector<Isa> isas = {
+  // Never destroyed: a thread may still be in a call when the process exits.
+  static const auto& isas = *new std::vector<Isa>{
 #if defined(__x86_64__)
       {"avx512", "AVX-512 F, BW, DQ, VL and VAES", kNeededByAvx512, &avx512::kernel_table},
       {"avx2vaes", "AVX2, FMA, F16C and VAES", kNeededByAvx2Vaes, &avx2vaes::kernel_table},

@@ -19,7 +19,7 @@ class DefaultFloatingPoint {
 
 #if defined(__x86_64__)
   // MXCSR rules all SSE and AVX arithmetic; 0x1F80 is its value at reset (Intel SDM volume 1, 10.2.3).
-  // It is written only where it differs, because writing it costs more than a small call.
+  // It is written on the way in only where it differs, because writing it is slow.
   DefaultFloatingPoint() : saved_(_mm_getcsr()) {
     if (saved_ != kDefault) _mm_setcsr(kDefault);
   }

@@ -3,7 +3,7 @@
 // processors that the next matrix product needs. A NumPy training step beside OpenBLAS took 1.3 to 2.9 times
 // as long with two OpenMP threads in fastdrop as with one (docs/performance.md); its region also waits for a
 // worker that the system has not yet scheduled, and hangs after fork(). Here workers sleep, whoever is awake
-// takes the next part, and a call never waits for a worker that has taken none. OpenMP is asked for its
+// takes the next part, and a call never waits for a worker that has not come. OpenMP is asked for its
 // limits.
 #include "parallel.h"
 
@@ -15,11 +15,11 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdlib>
+#include <exception>
 #include <limits>
 #include <mutex>
 #include <stdexcept>
 #include <string>
-#include <system_error>
 #include <thread>
 
 #if defined(FASTDROP_OPENMP)
@@ -93,17 +93,6 @@ class Pool {
     done_.wait(lock, [this] { return working_ == 0; });
   }
 
-  // fork() copies the caller's thread only. The handlers hold the pool still across it, and the child begins
-  // with a new one.
-  void before_fork() {
-    turn_.lock();
-    mutex_.lock();
-  }
-  void after_fork_in_parent() {
-    mutex_.unlock();
-    turn_.unlock();
-  }
-
  private:
   static constexpr int kSpins = 100;
 
@@ -118,14 +107,16 @@ class Pool {
   }
 
   void hire(int wanted) {
-    // Workers take no signals: those are for the threads that the program knows.
-    sigset_t all, before;
-    sigfillset(&all);
-    if (workers_ >= wanted || pthread_sigmask(SIG_SETMASK, &all, &before) != 0) return;
+    // Workers take no signals, which are for the threads that the program knows, but for those that a fault
+    // raises: a handler that reports crashes must see them.
+    sigset_t others, before;
+    sigfillset(&others);
+    for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP}) sigdelset(&others, fault);
+    if (workers_ >= wanted || pthread_sigmask(SIG_SETMASK, &others, &before) != 0) return;
     try {
       for (; workers_ < wanted; ++workers_) std::thread([this] { serve(); }).detach();
-    } catch (const std::system_error&) {
-      // No more threads to be had: those that there are do the work.
+    } catch (const std::exception&) {
+      // No more threads, or no memory, to be had: those that there are do the work.
     }
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
@@ -163,8 +154,9 @@ Pool& the_pool() {
   static std::once_flag once;
   std::call_once(once, [] {
     pool = new Pool;
-    pthread_atfork([] { pool.load()->before_fork(); }, [] { pool.load()->after_fork_in_parent(); },
-                   [] { pool = new Pool; });
+    // fork() copies the caller's thread only: the child begins with a new pool, whatever state its copy of
+    // the old one is in.
+    pthread_atfork(nullptr, nullptr, [] { pool = new Pool; });
   });
   return *pool;
 }

@@ -6,14 +6,13 @@
 
 namespace fastdrop {
 
-// Three short lists. A name stands at the place of its number, and is the same in C++ and Python.
+// Three short lists.
 enum Operation : int { kScaleKept, kKeepMask, kOperationCount };
-constexpr const char* kOperationNames[kOperationCount] = {"scale_kept", "keep_mask"};
 
 enum Element : int { kFloat32, kFloat64, kBool, kElementCount };
-constexpr const char* kElementNames[kElementCount] = {"float32", "float64", "bool"};
 
 enum KeepRule : int { kArs4x32, kPhilox4x32, kKeepRuleCount };
+// Each name stands at the place of its number, and is the one that Python uses.
 constexpr const char* kKeepRuleNames[kKeepRuleCount] = {"ars4x32-7", "philox4x32-10"};
 
 // The part of a mask that does not change from element to element (stream document, sections 2 and 3).
@@ -32,7 +31,7 @@ struct KernelArgs {
   uint64_t element_count;
   KeepArgs keep;
   double scale;       // 1 / (1 - p), to be rounded once to the compute type
-  bool around_cache;  // write whole tiles with streaming stores: out is 16-byte aligned and not x
+  bool around_cache;  // write whole tiles with streaming stores, where out is 16-byte aligned; out is not x
 };
 
 using Kernel = void (*)(const KernelArgs&);

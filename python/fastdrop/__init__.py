@@ -6,8 +6,8 @@ try:
 except ImportError as error:
     raise ImportError(
         "fastdrop's compiled core is missing or cannot be loaded: install it with 'pip install "
-        "fastdrop-kernels' (from source this needs a C++17 compiler), and make sure that the unrelated file "
-        "server 'fastdrop', which uses the same import name, is not installed over it."
+        "fastdrop-kernels', or with 'pip install .' in a clone (this needs a C++17 compiler), and make sure "
+        "that the unrelated file server 'fastdrop', which has the same import name, is not installed over it."
     ) from error
 
 from . import reference

@@ -24,6 +24,12 @@ def main(arguments: list[str] | None = None) -> int:
 
         add_arguments(bench)
     options = parser.parse_args(given)
+    try:
+        fastdrop.isa()
+        fastdrop.get_num_threads()
+    except ValueError as error:  # a wrong environment variable
+        print(error, file=sys.stderr)
+        return 2
     if options.command == "bench":
         return run(options)
     if options.command == "selftest":

@@ -52,10 +52,11 @@ def use_isa(name: str) -> str:
 def get_num_threads() -> int:
     """How many threads a large call made by this thread would use.
 
-    The smallest of fastdrop's own limit (`set_num_threads`, at first ``FASTDROP_NUM_THREADS``) and OpenMP's
-    limit in the calling thread (``OMP_NUM_THREADS``, `threadpoolctl`, otherwise the number of cores). Small
-    arrays always use one thread, and so does a call that comes while another one has the threads. Results
-    do not depend on the number. Idle threads sleep: they take nothing from a BLAS beside them.
+    The smaller of fastdrop's own limit (`set_num_threads`, at first ``FASTDROP_NUM_THREADS``) and OpenMP's
+    limit in the calling thread (``OMP_NUM_THREADS``, `threadpoolctl`, otherwise the processors that the
+    process may use). Small arrays always use one thread, and so does a call that comes while another one
+    has the threads. Results do not depend on the number. Idle threads sleep: they take nothing from a BLAS
+    beside them.
 
     Raises
     ------
@@ -93,6 +94,16 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     ----------
     mode : {"stdout", "dict"}
         Print it, or return it as a dictionary that JSON can hold.
+
+    Returns
+    -------
+    dict or None
+        The dictionary, if asked for.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `mode` is not one of these, or an environment variable is wrong (see `isa`, `get_num_threads`).
     """
     _checks.choice(mode, "mode", ("stdout", "dict"))
     config = {
@@ -101,7 +112,6 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
         "location": os.path.dirname(_core.__file__),
         "mask stream": STREAM_VERSION,
         "isa": isa(),
-        "isa chosen by": "FASTDROP_ISA or use_isa" if isa() != isas()[0] else "best usable",
         "isas": {name: description for name, description, usable in _core.isas() if usable},
         "isas built but not usable here": [name for name, _, usable in _core.isas() if not usable],
         "threads": get_num_threads(),

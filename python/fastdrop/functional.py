@@ -42,7 +42,8 @@ def dropout(
     rng : optional
         Where the mask comes from. A `MaskGenerator` hands out its next mask. A `numpy.random` Generator or
         BitGenerator gives a new key by four raw draws. None is fresh entropy. An int or a SeedSequence
-        gives the *same* mask at every call: in a training loop use a `MaskGenerator`.
+        gives the *same* mask at every call: in a training loop use a `MaskGenerator`. Not used when
+        `training` is False.
     training : bool, default True
         False: nothing is dropped. Returns `x` itself, or `out` holding a copy of it.
     out : ndarray, optional
@@ -59,7 +60,8 @@ def dropout(
     Raises
     ------
     TypeError, ValueError
-        If an argument is of the wrong kind or out of range; `out` is then untouched.
+        If an argument is of the wrong kind or out of range; `out` is then untouched. The mask of a call
+        that is refused for its arrays has been taken from `rng` all the same.
 
     References
     ----------

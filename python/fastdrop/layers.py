@@ -24,7 +24,13 @@ class Dropout:
         Probability of dropping an element, from 0 to 1.
     rng : optional
         None (fresh entropy), an int, a `numpy.random` SeedSequence, BitGenerator or Generator, of which the
-        layer makes a `MaskGenerator` of its own; or a `MaskGenerator`, which it then shares.
+        layer makes a `MaskGenerator` of its own; or a `MaskGenerator`, which it then shares. Layers with the
+        same int drop the same elements: give them one `MaskGenerator`, or one each from its `spawn`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `p` or `rng` is of the wrong kind or out of range.
 
     Attributes
     ----------
@@ -51,12 +57,22 @@ class Dropout:
 
     def __init__(self, p: float = 0.5, *, rng: Rng = None) -> None:
         self.p = p
-        self.rng = rng if isinstance(rng, MaskGenerator) else MaskGenerator._of(0, key_from(rng, "rng"))
+        self.rng = rng
         self.training = True
         self.mask: Mask | None = None
 
     @property
+    def rng(self) -> MaskGenerator:
+        """Where the masks come from; what is set becomes a `MaskGenerator`, as in the constructor."""
+        return self._rng
+
+    @rng.setter
+    def rng(self, rng: Rng) -> None:
+        self._rng = rng if isinstance(rng, MaskGenerator) else MaskGenerator._of(0, key_from(rng, "rng"))
+
+    @property
     def p(self) -> float:
+        """Probability of dropping."""
         return self._p
 
     @p.setter
@@ -64,19 +80,51 @@ class Dropout:
         self._p = _checks.probability(p)
 
     def forward(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Drop and scale; in evaluation, `x` itself, or `out` holding a copy. See `dropout`."""
-        y, self.mask = dropout(x, self._p, rng=self.rng, training=self.training, out=out)
-        return y
+        """Drop and scale; in evaluation, `x` itself, or `out` holding a copy.
 
-    __call__ = forward
+        Parameters
+        ----------
+        x : array_like of float32 or float64
+            Values, of any shape.
+        out : ndarray, optional
+            Where to write: `x` itself, or an array like it that does not overlap it.
 
-    def backward(self, dy: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The gradient with respect to the last forward pass's input. See `dropout_backward`.
+        Returns
+        -------
+        ndarray
+            `out`, or a new array of x's shape and dtype.
 
         Raises
         ------
-        ValueError
-            If there was no forward pass.
+        TypeError, ValueError
+            If an array does not fit, as in `dropout`.
+        """
+        y, self.mask = dropout(x, self._p, rng=self.rng, training=self.training, out=out)
+        return y
+
+    def __call__(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Call `forward`."""
+        return self.forward(x, out=out)
+
+    def backward(self, dy: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """The gradient with respect to the last forward pass's input.
+
+        Parameters
+        ----------
+        dy : array_like of float32 or float64
+            Gradient with respect to the result of the last forward pass, of its shape.
+        out : ndarray, optional
+            Where to write: `dy` itself, or an array like it that does not overlap it.
+
+        Returns
+        -------
+        ndarray
+            `out`, or a new array of dy's shape and dtype.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If there was no forward pass, or an array does not fit.
         """
         if self.mask is None:
             raise ValueError("backward needs the mask of a forward pass, and there was none yet")
@@ -96,7 +144,15 @@ class Dropout:
         return {"p": self._p, "training": bool(self.training), "rng": self.rng.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on exactly where `state_dict` was taken.
+        """Go on with the masks that would have followed when `state_dict` was taken.
+
+        The next call must be a forward pass: the mask of the last one is not part of the state. A generator
+        that is shared is set for everybody who shares it.
+
+        Parameters
+        ----------
+        state : dict
+            What `state_dict` returned.
 
         Raises
         ------

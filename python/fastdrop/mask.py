@@ -196,11 +196,9 @@ class Mask:
         lengths = tuple(window_shape)
         if 0 in lengths:
             return Mask._of((generator, key_low, key_high, stream, p, 0, lengths, None))
-        # The stride of an axis of length 1 is never used: in order, whatever step it came from.
         plain = _c_strides(lengths)
         steps = tuple(
-            in_order if length == 1 else stride
-            for length, in_order, stride in zip(lengths, plain, window_strides, strict=True)
+            0 if length == 1 else stride for length, stride in zip(lengths, window_strides, strict=True)
         )
         return Mask._of(
             (generator, key_low, key_high, stream, p, start, lengths, None if steps == plain else steps)
@@ -230,9 +228,10 @@ def _unpickled(generator: str, *rest: Any) -> Mask:
 
 
 def _c_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Strides in C order; 0 for an axis of length 1, whose stride is never used, so that equals are equal."""
     strides, stride = [], 1
     for length in reversed(shape):
-        strides.append(stride)
+        strides.append(0 if length == 1 else stride)
         stride *= length
     return tuple(reversed(strides))
 

@@ -23,6 +23,11 @@ class MaskGenerator:
     generator : {"ars4x32-7", "philox4x32-10"}
         The counter-based generator of the masks.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind or out of range.
+
     Notes
     -----
     A generator can be shared between threads: each mask is handed out once.
@@ -62,7 +67,25 @@ class MaskGenerator:
         return _core.generators[self._number]
 
     def mask(self, shape: int | Sequence[int], p: float = 0.5) -> Mask:
-        """The next mask, of that shape and probability of dropping."""
+        """The next mask.
+
+        Parameters
+        ----------
+        shape : int or sequence of int
+            Shape of the mask, at most 2**63 elements.
+        p : float, default 0.5
+            Probability of dropping an element, from 0 to 1.
+
+        Returns
+        -------
+        Mask
+            The mask of the next stream.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is of the wrong kind or out of range; no stream is used up then.
+        """
         return self._next(_checks.shape(shape), _checks.probability(p))
 
     def _next(self, shape: tuple[int, ...], p: float) -> Mask:
@@ -78,6 +101,21 @@ class MaskGenerator:
 
         The key of child number `c` is that of
         ``numpy.random.SeedSequence(key, spawn_key=(c,))``; children are numbered over all calls.
+
+        Parameters
+        ----------
+        n_children : int
+            How many.
+
+        Returns
+        -------
+        list of MaskGenerator
+            They use the same counter-based generator.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `n_children` is not an integer of at least 0.
         """
         count = _checks.integer(n_children, "n_children", 0, _checks.INDEX_LIMIT)
         with self._lock:

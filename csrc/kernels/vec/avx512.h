@@ -9,7 +9,7 @@
 namespace fastdrop::FASTDROP_ISA {
 namespace {
 
-// Two tiles: in cache a forward pass then takes 1.16 times a memcpy, against 1.52 without drawing ahead, 1.41
+// Two tiles: in cache a forward pass then takes 1.18 times a memcpy, against 1.52 without drawing ahead, 1.41
 // with one tile, and 1.26 with three, which do not fit the registers (docs/performance.md).
 constexpr int kAheadTiles = 2;
 constexpr int kUnroll = 32;  // registers must not be indexed by a variable
