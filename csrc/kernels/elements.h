@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Element types: the number in the kernel table, and the lanes that load, compute and store it.
+// Element types: the value in memory, and the lanes that load, compute and store it.
 #pragma once
 #include "../shared/kernel_table.h"
 

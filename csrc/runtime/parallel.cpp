@@ -65,21 +65,25 @@ int system_limit() {
 #endif
 }
 
+void work_alone(int count, const std::function<void(int)>& part) {
+  const DefaultFloatingPoint environment;
+  for (int number = 0; number < count; ++number) part(number);
+}
+
 // One job at a time. A caller that finds the pool busy does its job alone: the processors are in use.
 class Pool {
  public:
   void run(int threads, int count, const std::function<void(int)>& part) {
     const std::unique_lock<std::mutex> turn(turn_, std::try_to_lock);
-    if (turn.owns_lock() && threads > 1) {
-      hire(threads - 1);
+    if (!turn.owns_lock()) return work_alone(count, part);
+    hire(threads - 1);
+    {
       const std::lock_guard<std::mutex> lock(mutex_);
       part_ = &part;
       count_ = count;
       next_.store(0, std::memory_order_relaxed);
       places_ = threads - 1;
       wake_.notify_all();
-    } else {
-      return work_alone(count, part);
     }
     take_parts(part, count);
     std::unique_lock<std::mutex> lock(mutex_);
@@ -95,11 +99,6 @@ class Pool {
 
  private:
   static constexpr int kSpins = 100;
-
-  static void work_alone(int count, const std::function<void(int)>& part) {
-    const DefaultFloatingPoint environment;
-    for (int number = 0; number < count; ++number) part(number);
-  }
 
   void take_parts(const std::function<void(int)>& part, int count) {
     const DefaultFloatingPoint environment;
@@ -172,8 +171,7 @@ int set_thread_limit(int new_limit) {
 
 void run_parts(int threads, int count, const std::function<void(int)>& part) {
   if (threads > 1) return the_pool().run(threads, count, part);
-  const DefaultFloatingPoint environment;
-  for (int number = 0; number < count; ++number) part(number);
+  work_alone(count, part);
 }
 
 bool has_openmp() {

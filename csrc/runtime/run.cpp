@@ -96,8 +96,9 @@ class Job {
     KernelArgs args{};
     std::memcpy(args.keep.key, request_.mask.key, sizeof args.keep.key);
     args.keep.stream = request_.mask.stream;
-    args.keep.threshold_high = static_cast<std::uint32_t>(threshold(p) >> 48);
-    args.keep.threshold_low = threshold(p) & ((1ull << 48) - 1);
+    const std::uint64_t bound = threshold(p);
+    args.keep.threshold_high = static_cast<std::uint32_t>(bound >> 48);
+    args.keep.threshold_low = bound & ((1ull << 48) - 1);
     args.scale = 1 / (1 - p);
     args.around_cache = around_cache_;
     while (first < last) {

@@ -32,8 +32,19 @@ def key_from(seed: Any, name: str) -> tuple[int, int]:
                     f"SeedSequence, BitGenerator or Generator, not {_checks._described(seed)}"
                 ) from None
         words = seed.generate_state(4, np.uint32).tolist()
+    return halves_of(words)
+
+
+def halves_of(words: Sequence[int]) -> tuple[int, int]:
+    """A key as the core takes it, from four 32-bit words."""
     return words[0] | words[1] << 32, words[2] | words[3] << 32
 
 
 def words_of(key_low: int, key_high: int) -> tuple[int, int, int, int]:
+    """A key as users see it, from its two 64-bit halves."""
     return key_low % WORD, key_low >> 32, key_high % WORD, key_high >> 32
+
+
+def text_of(key: Sequence[int]) -> str:
+    """Four words in hexadecimal."""
+    return f"({', '.join(f'0x{word:08x}' for word in key)})"

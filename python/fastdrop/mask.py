@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _checks, _core
-from ._seeds import Seed, key_from, words_of
+from ._seeds import Seed, key_from, text_of, words_of
 
 if TYPE_CHECKING:
     from ._core import _Numbers
@@ -214,12 +214,11 @@ class Mask:
         return _unpickled, (self.generator, *self._numbers[1:])
 
     def __repr__(self) -> str:
-        key = ", ".join(f"0x{word:08x}" for word in self.key)
         window = f", start={self._numbers[5]}" if self._numbers[5] or self._numbers[7] else ""
         window += f", strides={self._numbers[7]}" if self._numbers[7] else ""
         return (
-            f"<fastdrop.Mask shape={self.shape}, p={self.p!r}, key=({key}), stream={self.stream}, "
-            f"generator={self.generator!r}{window}>"
+            f"<fastdrop.Mask shape={self.shape}, p={self.p!r}, key={text_of(self.key)}, "
+            f"stream={self.stream}, generator={self.generator!r}{window}>"
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import _checks, _core
-from ._seeds import WORD, Seed, key_from, words_of
+from ._seeds import WORD, Seed, halves_of, key_from, text_of, words_of
 from .mask import Mask
 
 
@@ -151,8 +151,8 @@ class MaskGenerator:
         self.state = state
 
     def __repr__(self) -> str:
-        key = ", ".join(f"0x{word:08x}" for word in self.key)
-        return f"<fastdrop.MaskGenerator key=({key}), stream={self._stream}, generator={self.generator!r}>"
+        key = text_of(self.key)
+        return f"<fastdrop.MaskGenerator key={key}, stream={self._stream}, generator={self.generator!r}>"
 
 
 def _checked_state(state: Any) -> tuple[int, tuple[int, int], int, int]:
@@ -164,4 +164,4 @@ def _checked_state(state: Any) -> tuple[int, tuple[int, int], int, int]:
     words = [_checks.integer(word, "state['key']", 0, WORD) for word in state["key"]]
     stream = _checks.integer(state["stream"], "state['stream']", 0, _checks.INDEX_LIMIT + 1)
     children = _checks.integer(state["children"], "state['children']", 0, _checks.INDEX_LIMIT)
-    return number, (words[0] | words[1] << 32, words[2] | words[3] << 32), stream, children
+    return number, halves_of(words), stream, children
