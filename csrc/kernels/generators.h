@@ -3,9 +3,30 @@
 // Source: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC'11 (Random123).
 #pragma once
 #include "../shared/kernel_table.h"
+#include "../shared/tile.h"
 
 namespace fastdrop::FASTDROP_ISA {
 namespace {
+
+// The counters of tiles. A tile's first counter is a multiple of 16, so adding a counter below 16 is an
+// exclusive or.
+template <class State>
+class TileCounters {
+ public:
+  static constexpr int vectors = kTileBlocks / State::count;  // of one tile
+
+  explicit TileCounters(uint64_t upper) {
+    for (int v = 0; v < vectors; ++v) of_tile_0_[v] = State::counters(v * State::count, upper);
+  }
+
+  // Vectors are counted on into the tiles after that one.
+  State vector(uint64_t tile, int v) const {
+    return State::broadcast((tile + v / vectors) * kTileBlocks, 0) ^ of_tile_0_[v % vectors];
+  }
+
+ private:
+  State of_tile_0_[vectors];
+};
 
 // ARS: AES rounds whose keys walk in a Weyl sequence; the last round has no MixColumns.
 struct Ars4x32 {
@@ -23,19 +44,80 @@ struct Ars4x32 {
     }
   }
 
-  // From counters to random numbers, in place. Rounds are the outer loop, so that independent vectors hide
-  // each other's latency.
+  // From counters to random numbers, in place.
   template <int vectors>
   void generate(Blocks* block) const {
 #pragma GCC unroll kUnroll
     for (int v = 0; v < vectors; ++v) block[v] = block[v] ^ key[0];
+    generate_after<0, vectors>(block);
+  }
+
+  // The same from what the first `done` rounds have made of the counters. Rounds are the outer loop, so that
+  // independent vectors hide each other's latency.
+  template <int done, int vectors>
+  void generate_after(Blocks* block) const {
 #pragma GCC unroll 8
-    for (int round = 1; round < rounds; ++round)
+    for (int round = done + 1; round < rounds; ++round)
 #pragma GCC unroll kUnroll
       for (int v = 0; v < vectors; ++v) block[v] = aes_round(block[v], key[round]);
 #pragma GCC unroll kUnroll
     for (int v = 0; v < vectors; ++v) block[v] = aes_last_round(block[v], key[rounds]);
   }
+
+  Blocks first_two_rounds(Blocks counters) const {
+    return aes_round(aes_round(counters ^ key[0], key[1]), key[2]);
+  }
+
+  class Sequence;
+};
+
+// Consecutive tiles share the first two rounds (counter-mode caching: Bernstein and Schwabe, "New AES
+// software speed records", INDOCRYPT 2008). In a group of 256 counters only byte 0 differs. The first round
+// moves it to column 0, together with bytes 5, 10 and 15, so that this column depends on bytes 0 and 5 of the
+// counter's lower half, and the other columns on the rest. The second round takes one byte of each column
+// into every column, and MixColumns is linear: its result is f(bytes 0 and 5) ^ g(the others). While byte 5
+// stays the same, the state after two rounds is therefore that of the group's first counter, and a difference
+// that depends on byte 0 only and comes from a table.
+class Ars4x32::Sequence {
+ public:
+  static constexpr uint64_t max_tiles = (1ull << 40) / kTileBlocks;  // byte 5 changes at their multiples
+
+  Sequence(const Ars4x32& generator, uint64_t upper, uint64_t first_tile, uint64_t tile_count)
+      : generator_(generator), upper_(upper) {
+    const TileCounters<Blocks> counters(upper);
+    const uint64_t first_group = first_tile - first_tile % group_tiles;
+    begin_group(first_group);
+    for (uint64_t i = 0; i < tile_count && i < group_tiles; ++i) {
+      const uint64_t place = (first_tile + i) % group_tiles;
+      for (int v = 0; v < tile_vectors; ++v)
+        differences_[place * tile_vectors + v] =
+            generator.first_two_rounds(counters.vector(first_group + place, v)) ^ group_;
+    }
+  }
+
+  // The numbers of some vectors of consecutive tiles of one group, in order.
+  template <int vectors>
+  void draw(uint64_t tile, int first_vector, Blocks* block) {
+    const uint64_t place = tile % group_tiles;
+    if (place == 0 && first_vector == 0) begin_group(tile);
+#pragma GCC unroll kUnroll
+    for (int v = 0; v < vectors; ++v)
+      block[v] = differences_[place * tile_vectors + first_vector + v] ^ group_;
+    generator_.generate_after<2, vectors>(block);
+  }
+
+ private:
+  static constexpr int group_tiles = 256 / kTileBlocks;
+  static constexpr int tile_vectors = TileCounters<Blocks>::vectors;
+
+  void begin_group(uint64_t tile) {
+    group_ = generator_.first_two_rounds(Blocks::broadcast(tile * kTileBlocks, upper_));
+  }
+
+  const Ars4x32& generator_;
+  uint64_t upper_;
+  Blocks group_;
+  Blocks differences_[group_tiles * tile_vectors];
 };
 
 // Philox: a block is (c0, c1, c2, c3); one round multiplies c0 and c2 and exchanges the halves.
@@ -66,6 +148,26 @@ struct Philox4x32 {
         block[v] = reverse_words(products) ^ (odd_words(block[v]) ^ key[round]);
       }
   }
+
+  // Nothing is shared between counters.
+  class Sequence {
+   public:
+    static constexpr uint64_t max_tiles = ~0ull;
+
+    Sequence(const Philox4x32& generator, uint64_t upper, uint64_t, uint64_t)
+        : generator_(generator), counters_(upper) {}
+
+    template <int vectors>
+    void draw(uint64_t tile, int first_vector, Blocks* block) const {
+#pragma GCC unroll kUnroll
+      for (int v = 0; v < vectors; ++v) block[v] = counters_.vector(tile, first_vector + v);
+      generator_.generate<vectors>(block);
+    }
+
+   private:
+    const Philox4x32& generator_;
+    TileCounters<Blocks> counters_;
+  };
 };
 
 }  // namespace
