@@ -69,6 +69,17 @@ def test_every_size_and_start(isa, generator, dtype, p):
             assert same_bytes(in_place, y), (size, start)
 
 
+# The kernels share work between the 256 counters, 2,048 elements, whose upper bytes agree, while byte 5 of the
+# counter, which changes at multiples of 2^43 elements, stays the same.
+@pytest.mark.parametrize("origin", [0, 2**43 - 9 * 128, 2**43 - 40 * 128, 5 * 2**43 - 3])
+def test_groups_of_counters(isa, generator, origin):
+    for first in (0, 1, 2, 13, 14, 15, 16):
+        for tiles in (1, 2, 3, 15, 16, 17, 18, 40):
+            size, start = 128 * tiles + 7, origin + 128 * first
+            keep = expected(np.zeros(size, np.float32), 0.3, start, 5, 1, generator)[1]
+            assert same_bytes(window(size, 0.3, start, 5, 1, generator).to_numpy(), keep), (first, tiles)
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_threads_do_not_matter(isa, generator, dtype, count, threads):
