@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The functions that every dropout goes through, for callers that count nanoseconds. CPython calls them
+// without pybind11's dispatch, which costs 35 ns, a quarter of a call on 64 elements.
+#pragma once
+#include <cxxabi.h>
+#include <unistd.h>
+
+#include <exception>
+
+#include "../dispatch/isa_registry.h"
+#include "../runtime/parallel.h"
+#include "array_args.h"
+
+namespace fastdrop {
+
+// Shorter calls keep the GIL: they last about as long as giving it up and taking it back.
+constexpr std::uint64_t kReleaseElements = 1 << 14;
+
+inline void run_without_gil(const Request& request, py::ssize_t element_count) {
+  if (static_cast<std::uint64_t>(element_count) < kReleaseElements) return run(request);
+  // What refuses, and what is set up once, comes while the GIL is held.
+  current_isa();
+  thread_count();
+  // Not py::gil_scoped_release: in a daemon thread of a process that exits, taking the GIL back ends the
+  // thread by unwinding it, which a destructor turns into std::terminate. Such a thread is parked instead, as
+  // it would be in newer Pythons.
+  PyThreadState* state = PyEval_SaveThread();
+  std::exception_ptr failure;
+  try {
+    run(request);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  try {
+    PyEval_RestoreThread(state);
+  } catch (abi::__forced_unwind&) {
+    for (;;) pause();
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
+inline py::array scaled(const MaskArgs& mask, Element element, const py::array& x, py::handle out) {
+  py::array to = out.is_none() ? new_like(x) : py::reinterpret_borrow<py::array>(out);
+  run_without_gil({kScaleKept, element, mask.numbers, mask.window, x.data(), to.mutable_data()}, x.size());
+  return to;
+}
+
+inline py::object scale_kept(py::handle x, py::handle out, py::handle numbers) {
+  const MaskArgs mask(numbers);
+  const Element element = plain_element(x, out);
+  if (element == kElementCount) return py::none();
+  const auto from = py::reinterpret_borrow<py::array>(x);
+  if (!has_shape(from, mask.window.rank, mask.window.shape)) return py::none();
+  return scaled(mask, element, from, out);
+}
+
+// A function as CPython calls it; the numbers are those of its arguments.
+template <auto function, int... number>
+PyObject* called(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
+  try {
+    if (count != sizeof...(number)) throw py::type_error("wrong number of arguments");
+    return function(arguments[number]...).release().ptr();
+  } catch (const std::exception&) {
+    py::detail::try_translate_exceptions();  // as pybind11 does around its own functions
+    return nullptr;
+  }
+}
+
+inline PyMethodDef method(const char* name, PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t),
+                          const char* doc) {
+  // Through a function of no arguments, as Python's documentation casts what takes METH_FASTCALL.
+  const auto any = reinterpret_cast<void (*)()>(function);
+  return {name, reinterpret_cast<PyCFunction>(any), METH_FASTCALL, doc};
+}
+
+inline void add_calls(py::module_& m) {
+  static PyMethodDef methods[] = {
+      method("scale_kept", &called<scale_kept, 0, 1, 2>,
+             "scale_kept($module, x, out, numbers, /)\n--\n\n"
+             "x where kept, times the scale, and zero elsewhere; None if an array needs Python's attention."),
+      {nullptr, nullptr, 0, nullptr}};
+  if (PyModule_AddFunctions(m.ptr(), methods) != 0) throw py::error_already_set();
+}
+
+}  // namespace fastdrop
