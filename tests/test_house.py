@@ -67,7 +67,13 @@ def test_python_arrows():
     assert set(imported(PACKAGE / "_seeds.py")) <= {"_checks"}
     assert set(imported(PACKAGE / "mask.py")) <= {"_checks", "_core", "_seeds"}
     assert set(imported(PACKAGE / "mask_generator.py")) <= {"_checks", "_core", "_seeds", "mask"}
-    assert set(imported(PACKAGE / "functional.py")) <= {"_checks", "_seeds", "mask", "mask_generator"}
+    assert set(imported(PACKAGE / "functional.py")) <= {
+        "_checks",
+        "_core",
+        "_seeds",
+        "mask",
+        "mask_generator",
+    }
     assert set(imported(PACKAGE / "layers.py")) <= {
         "_checks",
         "_seeds",
@@ -127,8 +133,8 @@ def test_the_binary_changes_nothing_when_it_is_loaded():
     assert not any("fast_math" in name for name in everything)
 
 
-@pytest.mark.parametrize("arguments", [(), (1, 2), (1, 2, 3, 4), (1, 2, 3, 4, 5, 6)])
-@pytest.mark.parametrize("function", [_core.scale_kept])
+@pytest.mark.parametrize("arguments", [(), (1, 2), (1, 2, 3, 4, 5)])
+@pytest.mark.parametrize("function", [_core.scale_kept, _core.dropout])
 def test_the_core_counts_its_arguments(function, arguments):
     with pytest.raises(TypeError, match="arguments"):
         function(*arguments)
@@ -140,6 +146,8 @@ def test_the_core_refuses_what_is_no_mask(numbers):
     x = np.ones(4, np.float32)
     with pytest.raises(ValueError, match=r"eight numbers|no such generator"):
         _core.scale_kept(x, x, numbers)
+    with pytest.raises(ValueError, match=r"a source|PyCapsule"):
+        _core.dropout(x, x, numbers, 0.5)
     assert (x == 1).all()
 
 

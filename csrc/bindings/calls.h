@@ -9,6 +9,7 @@
 
 #include "../dispatch/isa_registry.h"
 #include "../runtime/parallel.h"
+#include "../runtime/streams.h"
 #include "array_args.h"
 
 namespace fastdrop {
@@ -54,6 +55,41 @@ inline py::object scale_kept(py::handle x, py::handle out, py::handle numbers) {
   return scaled(mask, element, from, out);
 }
 
+constexpr const char* kStreams = "fastdrop streams";
+
+inline py::capsule new_streams(std::uint64_t handed_out) {
+  return {new Streams(handed_out), kStreams, [](void* streams) { delete static_cast<Streams*>(streams); }};
+}
+
+inline Streams& streams_in(py::handle capsule) {
+  void* streams = PyCapsule_GetPointer(capsule.ptr(), kStreams);
+  if (streams == nullptr) throw py::error_already_set();
+  return *static_cast<Streams*>(streams);
+}
+
+// A source is a mask generator: its generator number, two halves of the key, and streams.
+inline py::tuple next_numbers(py::handle source, py::handle p, const py::array& x) {
+  if (!PyTuple_Check(source.ptr()) || PyTuple_GET_SIZE(source.ptr()) != 4)
+    throw std::invalid_argument("a source is three numbers and streams");
+  const auto item = [&source](py::ssize_t number) { return PyTuple_GET_ITEM(source.ptr(), number); };
+  py::tuple shape(x.ndim());
+  for (py::ssize_t axis = 0; axis < x.ndim(); ++axis) shape[axis] = py::int_(x.shape(axis));
+  const py::int_ stream(streams_in(item(3)).take()), start(0);
+  PyObject* numbers =
+      PyTuple_Pack(8, item(0), item(1), item(2), stream.ptr(), p.ptr(), start.ptr(), shape.ptr(), Py_None);
+  if (numbers == nullptr) throw py::error_already_set();
+  return py::reinterpret_steal<py::tuple>(numbers);
+}
+
+inline py::object dropout(py::handle x, py::handle out, py::handle source, py::handle p) {
+  const Element element = plain_element(x, out);
+  if (element == kElementCount || !PyFloat_CheckExact(p.ptr())) return py::none();
+  if (const double given = PyFloat_AS_DOUBLE(p.ptr()); !(given > 0 && given <= 1)) return py::none();
+  const auto from = py::reinterpret_borrow<py::array>(x);
+  const py::tuple numbers = next_numbers(source, p, from);
+  return py::make_tuple(scaled(MaskArgs(numbers), element, from, out), numbers);
+}
+
 // A function as CPython calls it; the numbers are those of its arguments.
 template <auto function, int... number>
 PyObject* called(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
@@ -78,6 +114,11 @@ inline void add_calls(py::module_& m) {
       method("scale_kept", &called<scale_kept, 0, 1, 2>,
              "scale_kept($module, x, out, numbers, /)\n--\n\n"
              "x where kept, times the scale, and zero elsewhere; None if an array needs Python's attention."),
+      method(
+          "dropout", &called<dropout, 0, 1, 2, 3>,
+          "dropout($module, x, out, source, p, /)\n--\n\n"
+          "scale_kept with the next mask of a source, and that mask's numbers; None, and the mask not taken, "
+          "if an array or p needs Python's attention."),
       {nullptr, nullptr, 0, nullptr}};
   if (PyModule_AddFunctions(m.ptr(), methods) != 0) throw py::error_already_set();
 }

@@ -4,6 +4,7 @@
 
 #include "../dispatch/isa_registry.h"
 #include "../runtime/parallel.h"
+#include "../runtime/streams.h"
 #include "array_args.h"
 #include "calls.h"
 
@@ -54,6 +55,13 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   m.attr("has_openmp") = has_openmp();
   m.attr("generators") = generators();
   add_calls(m);
+  m.def("new_streams", &new_streams, "Streams of which so many have been handed out.");
+  m.def(
+      "take_stream", [](const py::capsule& streams) { return streams_in(streams).take(); },
+      "The next stream.");
+  m.def(
+      "streams_handed_out", [](const py::capsule& streams) { return streams_in(streams).handed_out(); },
+      "How many have been handed out: the number of the next.");
   m.def("keep_mask", &keep_mask, "The mask as an array of bool, True where kept.");
   m.def("generate", &generate, "Words of consecutive generator blocks, on the ISA in use; for tests.");
   m.def("isas", &isas, "(name, description, usable) of every ISA that was built, best first.");
