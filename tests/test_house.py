@@ -133,7 +133,7 @@ def test_the_binary_changes_nothing_when_it_is_loaded():
     assert not any("fast_math" in name for name in everything)
 
 
-@pytest.mark.parametrize("arguments", [(), (1, 2), (1, 2, 3, 4, 5)])
+@pytest.mark.parametrize("arguments", [(), (1, 2), (1, 2, 3, 4), (1, 2, 3, 4, 5, 6)])
 @pytest.mark.parametrize("function", [_core.scale_kept, _core.dropout])
 def test_the_core_counts_its_arguments(function, arguments):
     with pytest.raises(TypeError, match="arguments"):
@@ -147,7 +147,7 @@ def test_the_core_refuses_what_is_no_mask(numbers):
     with pytest.raises(ValueError, match=r"eight numbers|no such generator"):
         _core.scale_kept(x, x, numbers)
     with pytest.raises(ValueError, match=r"a source|PyCapsule"):
-        _core.dropout(x, x, numbers, 0.5)
+        _core.dropout(x, x, numbers, 0.5, fastdrop.Mask)
     assert (x == 1).all()
 
 

@@ -80,9 +80,9 @@ def dropout(
     if training and isinstance(rng, MaskGenerator):
         # In one step what the rest of this function does in several, for arrays and a p that the core takes
         # as they are.
-        done = _core.dropout(x, out, rng._source, p)
+        done = _core.dropout(x, out, rng._source, p, Mask)
         if done is not None:
-            return done[0], Mask._of(done[1])
+            return done
     p = _checks.probability(p)
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
     if training:
