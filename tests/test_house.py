@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cmake
 import ninja
+import numpy as np
 import pybind11
 import pytest
 
@@ -66,7 +67,13 @@ def test_python_arrows():
     assert set(imported(PACKAGE / "_seeds.py")) <= {"_checks"}
     assert set(imported(PACKAGE / "mask.py")) <= {"_checks", "_core", "_seeds"}
     assert set(imported(PACKAGE / "mask_generator.py")) <= {"_checks", "_core", "_seeds", "mask"}
-    assert set(imported(PACKAGE / "functional.py")) <= {"_checks", "_seeds", "mask", "mask_generator"}
+    assert set(imported(PACKAGE / "functional.py")) <= {
+        "_checks",
+        "_core",
+        "_seeds",
+        "mask",
+        "mask_generator",
+    }
     assert set(imported(PACKAGE / "layers.py")) <= {
         "_checks",
         "_seeds",
@@ -124,6 +131,24 @@ def test_the_binary_changes_nothing_when_it_is_loaded():
     assert {name for name in names if name.startswith("omp_")} <= wanted
     everything = {name for _, name in symbols(_core.__file__, "-D")}
     assert not any("fast_math" in name for name in everything)
+
+
+@pytest.mark.parametrize("arguments", [(), (1, 2), (1, 2, 3, 4), (1, 2, 3, 4, 5, 6)])
+@pytest.mark.parametrize("function", [_core.scale_kept, _core.dropout])
+def test_the_core_counts_its_arguments(function, arguments):
+    with pytest.raises(TypeError, match="arguments"):
+        function(*arguments)
+
+
+@pytest.mark.parametrize("numbers", [None, (), (0,) * 3, (0,) * 4, (9, 0, 0, 0, 0.5, 0, (4,), None)])
+def test_the_core_refuses_what_is_no_mask(numbers):
+    """Only a fault of the Python layer could bring it there; it must not be read as memory."""
+    x = np.ones(4, np.float32)
+    with pytest.raises(ValueError, match=r"eight numbers|no such generator"):
+        _core.scale_kept(x, x, numbers)
+    with pytest.raises(ValueError, match=r"a source|PyCapsule"):
+        _core.dropout(x, x, numbers, 0.5, fastdrop.Mask)
+    assert (x == 1).all()
 
 
 def test_versions_agree():

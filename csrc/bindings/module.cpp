@@ -1,62 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The extension module. Python objects are thin: they hold numbers, and call these functions with them.
-#include <cxxabi.h>
 #include <pybind11/stl.h>
-#include <unistd.h>
-
-#include <exception>
 
 #include "../dispatch/isa_registry.h"
 #include "../runtime/parallel.h"
+#include "../runtime/streams.h"
 #include "array_args.h"
+#include "calls.h"
 
 namespace fastdrop {
 namespace {
-
-// Shorter calls keep the GIL: they last about as long as giving it up and taking it back.
-constexpr std::uint64_t kReleaseElements = 1 << 14;
-
-void run_without_gil(const Request& request, py::ssize_t element_count) {
-  if (static_cast<std::uint64_t>(element_count) < kReleaseElements) return run(request);
-  // What refuses, and what is set up once, comes while the GIL is held.
-  current_isa();
-  thread_count();
-  // Not py::gil_scoped_release: in a daemon thread of a process that exits, taking the GIL back ends the
-  // thread by unwinding it, which a destructor turns into std::terminate. Such a thread is parked instead, as
-  // it would be in newer Pythons.
-  PyThreadState* state = PyEval_SaveThread();
-  std::exception_ptr failure;
-  try {
-    run(request);
-  } catch (...) {
-    failure = std::current_exception();
-  }
-  try {
-    PyEval_RestoreThread(state);
-  } catch (abi::__forced_unwind&) {
-    for (;;) pause();
-  }
-  if (failure) std::rethrow_exception(failure);
-}
-
-py::object scale_kept(const py::object& x, const py::object& out, const py::tuple& numbers) {
-  const MaskArgs mask(numbers);
-  const Element element = plain_element(x, mask.window, false);
-  if (element == kElementCount) return py::none();
-  const auto from = py::reinterpret_borrow<py::array>(x);
-  const auto apply_to = [&](py::array to) {
-    run_without_gil({kScaleKept, element, mask.numbers, mask.window, from.data(), to.mutable_data()},
-                    from.size());
-    return to;
-  };
-  if (out.is_none())
-    return apply_to(
-        py::array(from.dtype(), std::vector<py::ssize_t>(from.shape(), from.shape() + from.ndim())));
-  if (plain_element(out, mask.window, true) != element) return py::none();
-  const auto to = py::reinterpret_borrow<py::array>(out);
-  if (partly_overlap(from, to)) return py::none();
-  return apply_to(to);
-}
 
 py::array keep_mask(const py::tuple& numbers) {
   const MaskArgs mask(numbers);
@@ -101,8 +54,14 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   m.attr("compiler") = FASTDROP_COMPILER;
   m.attr("has_openmp") = has_openmp();
   m.attr("generators") = generators();
-  m.def("scale_kept", &scale_kept,
-        "x where kept, times the scale, and zero elsewhere; None if an array needs Python's attention.");
+  add_calls(m);
+  m.def("new_streams", &new_streams, "Streams of which so many have been handed out.");
+  m.def(
+      "take_stream", [](const py::capsule& streams) { return streams_in(streams).take(); },
+      "The next stream.");
+  m.def(
+      "streams_handed_out", [](const py::capsule& streams) { return streams_in(streams).handed_out(); },
+      "How many have been handed out: the number of the next.");
   m.def("keep_mask", &keep_mask, "The mask as an array of bool, True where kept.");
   m.def("generate", &generate, "Words of consecutive generator blocks, on the ISA in use; for tests.");
   m.def("isas", &isas, "(name, description, usable) of every ISA that was built, best first.");

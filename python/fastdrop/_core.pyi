@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar, type_check_only
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,21 @@ generators: Final[tuple[str, ...]]
 # and strides in elements of the whole mask (None: the window is C-contiguous).
 _Numbers: TypeAlias = tuple[int, int, int, int, float, int, tuple[int, ...], tuple[int, ...] | None]
 
+_Mask = TypeVar("_Mask")
+
+@type_check_only
+class _Streams: ...
+
+# Where a MaskGenerator's masks come from: generator number, key (two halves), streams (a capsule).
+_Source: TypeAlias = tuple[int, int, int, _Streams]
+
 def scale_kept(x: object, out: object, numbers: _Numbers, /) -> NDArray[Any] | None: ...
+def dropout(
+    x: object, out: object, source: _Source, p: object, mask_class: type[_Mask], /
+) -> tuple[NDArray[Any], _Mask] | None: ...
+def new_streams(handed_out: int, /) -> _Streams: ...
+def take_stream(streams: _Streams, /) -> int: ...
+def streams_handed_out(streams: _Streams, /) -> int: ...
 def keep_mask(numbers: _Numbers, /) -> NDArray[np.bool_]: ...
 def generate(
     generator: str, first: int, upper: int, key: Sequence[int], block_count: int, /

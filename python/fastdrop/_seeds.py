@@ -5,27 +5,26 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.random import BitGenerator, Generator, SeedSequence
 
 from . import _checks
 
-Seed: TypeAlias = (
-    int | Sequence[int] | np.random.SeedSequence | np.random.BitGenerator | np.random.Generator | None
-)
+Seed: TypeAlias = int | Sequence[int] | SeedSequence | BitGenerator | Generator | None
 
 WORD = 2**32
 
 
 def key_from(seed: Any, name: str) -> tuple[int, int]:
     """The two 64-bit halves of a key (stream document, section 2)."""
-    bits = seed.bit_generator if isinstance(seed, np.random.Generator) else seed
-    if isinstance(bits, np.random.BitGenerator):
-        words = [int(word) % WORD for word in bits.random_raw(4)]
+    bits = seed.bit_generator if isinstance(seed, Generator) else seed
+    if isinstance(bits, BitGenerator):
+        words = bits.random_raw(4).tolist()
     else:
-        if not isinstance(seed, np.random.SeedSequence):
+        if not isinstance(seed, SeedSequence):
             try:
                 if isinstance(seed, (bool, np.bool_, float, str)):
                     raise TypeError
-                seed = np.random.SeedSequence(seed)
+                seed = SeedSequence(seed)
             except (TypeError, ValueError) as error:
                 raise type(error)(
                     f"{name} must be None, a non-negative integer or a sequence of them, or a numpy.random "
@@ -36,8 +35,10 @@ def key_from(seed: Any, name: str) -> tuple[int, int]:
 
 
 def halves_of(words: Sequence[int]) -> tuple[int, int]:
-    """A key as the core takes it, from four 32-bit words."""
-    return words[0] | words[1] << 32, words[2] | words[3] << 32
+    """A key as the core takes it, from the low 32 bits of four words."""
+    low = WORD - 1
+    a, b, c, d = words
+    return a & low | (b & low) << 32, c & low | (d & low) << 32
 
 
 def words_of(key_low: int, key_high: int) -> tuple[int, int, int, int]:

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _checks
+from . import _checks, _core
 from ._seeds import Seed, key_from
 from .mask import Mask
 from .mask_generator import MaskGenerator
@@ -77,8 +77,13 @@ def dropout(
     >>> fastdrop.dropout_backward(np.ones(8, np.float32), mask)
     array([2., 0., 0., 2., 0., 0., 2., 0.], dtype=float32)
     """
-    if type(p) is not float or not 0.0 < p <= 1.0:  # a call less for the usual p
-        p = _checks.probability(p)
+    if training and isinstance(rng, MaskGenerator):
+        # In one step what the rest of this function does in several, for arrays and a p that the core takes
+        # as they are.
+        done = _core.dropout(x, out, rng._source, p, Mask)
+        if done is not None:
+            return done
+    p = _checks.probability(p)
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
     if training:
         mask = _draw(rng, array.shape, p)

@@ -99,7 +99,7 @@ class Dropout:
         TypeError, ValueError
             If an array does not fit, as in `dropout`.
         """
-        y, self.mask = dropout(x, self._p, rng=self.rng, training=self.training, out=out)
+        y, self.mask = dropout(x, self._p, rng=self._rng, training=self.training, out=out)
         return y
 
     def __call__(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:

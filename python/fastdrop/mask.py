@@ -75,9 +75,9 @@ class Mask:
         number = _core.generators.index(_checks.choice(generator, "generator", _core.generators))
         self._numbers = (number, *key_from(seed, "seed"), stream, p, 0, lengths, None)
 
-    @classmethod
-    def _of(cls, numbers: "_Numbers") -> "Mask":
-        mask = object.__new__(cls)
+    @staticmethod
+    def _of(numbers: "_Numbers") -> "Mask":
+        mask = object.__new__(Mask)
         mask._numbers = numbers
         return mask
 

@@ -3,13 +3,16 @@
 
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import _checks, _core
 from ._seeds import WORD, Seed, halves_of, key_from, text_of, words_of
 from .mask import Mask
+
+if TYPE_CHECKING:
+    from ._core import _Source
 
 
 class MaskGenerator:
@@ -40,7 +43,9 @@ class MaskGenerator:
     (0, 1)
     """
 
-    __slots__ = ("_children", "_key", "_lock", "_number", "_stream")
+    __slots__ = ("_children", "_lock", "_source")
+    # Replaced as a whole: no mask is half of the old state and half of the new. The lock guards the children.
+    _source: "_Source"
 
     def __init__(self, seed: Seed = None, *, generator: str = "ars4x32-7") -> None:
         number = _core.generators.index(_checks.choice(generator, "generator", _core.generators))
@@ -53,18 +58,18 @@ class MaskGenerator:
         return masks
 
     def _start(self, number: int, key: tuple[int, int]) -> None:
-        self._number, self._key, self._stream, self._children = number, key, 0, 0
+        self._source, self._children = (number, *key, _core.new_streams(0)), 0
         self._lock = threading.Lock()
 
     @property
     def key(self) -> tuple[int, int, int, int]:
         """The key of every mask handed out: four 32-bit words."""
-        return words_of(*self._key)
+        return words_of(*self._source[1:3])
 
     @property
     def generator(self) -> str:
         """Name of the counter-based generator."""
-        return _core.generators[self._number]
+        return _core.generators[self._source[0]]
 
     def mask(self, shape: int | Sequence[int], p: float = 0.5) -> Mask:
         """The next mask.
@@ -89,12 +94,8 @@ class MaskGenerator:
         return self._next(_checks.shape(shape), _checks.probability(p))
 
     def _next(self, shape: tuple[int, ...], p: float) -> Mask:
-        with self._lock:
-            stream = self._stream
-            if stream >= _checks.INDEX_LIMIT:
-                raise ValueError("all 2**63 streams of this MaskGenerator have been handed out")
-            self._stream = stream + 1
-        return Mask._of((self._number, *self._key, stream, p, 0, shape, None))
+        number, key_low, key_high, streams = self._source
+        return Mask._of((number, key_low, key_high, _core.take_stream(streams), p, 0, shape, None))
 
     def spawn(self, n_children: int) -> "list[MaskGenerator]":
         """New generators with keys of their own, for workers or layers.
@@ -124,7 +125,7 @@ class MaskGenerator:
         seeds = (
             np.random.SeedSequence(self.key, spawn_key=(child,)) for child in range(first, first + count)
         )
-        return [MaskGenerator._of(self._number, key_from(seed, "seed")) for seed in seeds]
+        return [MaskGenerator._of(self._source[0], key_from(seed, "seed")) for seed in seeds]
 
     @property
     def state(self) -> dict[str, Any]:
@@ -133,7 +134,7 @@ class MaskGenerator:
             return {
                 "generator": self.generator,
                 "key": list(self.key),
-                "stream": self._stream,
+                "stream": _core.streams_handed_out(self._source[3]),
                 "children": self._children,
             }
 
@@ -141,7 +142,7 @@ class MaskGenerator:
     def state(self, state: dict[str, Any]) -> None:
         number, key, stream, children = _checked_state(state)
         with self._lock:
-            self._number, self._key, self._stream, self._children = number, key, stream, children
+            self._source, self._children = (number, *key, _core.new_streams(stream)), children
 
     def __getstate__(self) -> dict[str, Any]:
         return self.state
@@ -152,7 +153,8 @@ class MaskGenerator:
 
     def __repr__(self) -> str:
         key = text_of(self.key)
-        return f"<fastdrop.MaskGenerator key={key}, stream={self._stream}, generator={self.generator!r}>"
+        stream = _core.streams_handed_out(self._source[3])
+        return f"<fastdrop.MaskGenerator key={key}, stream={stream}, generator={self.generator!r}>"
 
 
 def _checked_state(state: Any) -> tuple[int, tuple[int, int], int, int]:
