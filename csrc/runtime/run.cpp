@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "run.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -19,9 +22,20 @@ constexpr std::uint64_t kElementsPerThread = 1 << 18;
 // More parts than threads: a thread that comes late leaves its parts to the others.
 constexpr int kPartsPerThread = 8;
 
-// An output of this size is written around the cache: it would push out everything else and not fit itself.
-// The cache's own size is no guide, since virtual machines report that of a whole socket.
+// A used output of this size is written around the cache: it would push out everything else and not fit
+// itself. The cache's own size is no guide, since virtual machines report that of a whole socket.
 constexpr std::uint64_t kAroundCacheBytes = 32 << 20;
+
+// Whether nobody has used that memory yet, judged by the page in its middle. The system zeroes such a page
+// when it is first written to, so that it is in the cache: to write around that takes a tenth longer
+// (docs/performance.md). Where mincore(2) cannot tell, memory counts as used.
+bool untouched(const void* memory, std::uint64_t bytes) {
+  const auto page_bytes = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
+  const std::uintptr_t middle = reinterpret_cast<std::uintptr_t>(memory) + bytes / 2;
+  unsigned char resident = 1;
+  mincore(reinterpret_cast<void*>(middle / page_bytes * page_bytes), 1, &resident);
+  return resident % 2 == 0;
+}
 
 constexpr std::uint64_t kElementBytes[] = {4, 8, 1};
 static_assert(sizeof kElementBytes / sizeof *kElementBytes == kElementCount, "a size for every element type");
@@ -74,8 +88,8 @@ class Job {
       : request_(request),
         runs_(request.window),
         kernel_(current_isa().kernels->run[request.operation][request.element][request.mask.generator]),
-        around_cache_(request.out != request.x &&
-                      runs_.element_count() * element_bytes(request.element) >= kAroundCacheBytes) {}
+        around_cache_(request.out != request.x && out_bytes() >= kAroundCacheBytes &&
+                      !untouched(request.out, out_bytes())) {}
 
   std::uint64_t element_count() const { return runs_.element_count(); }
 
@@ -89,6 +103,8 @@ class Job {
   }
 
  private:
+  std::uint64_t out_bytes() const { return element_count() * element_bytes(request_.element); }
+
   // The elements from first to last in the window's own order.
   void run(std::uint64_t first, std::uint64_t last) const {
     const double p = request_.mask.p;

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Forward and backward allocate their outputs: no mask, no copy and no scratch array beside them."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+SIZE = 2**26
+ARRAY = 4 * SIZE  # bytes of float32: 256 MiB
+# The promise. What else is counted is less: one more page at each end of an output, the pages of its stack
+# that a worker touches, and what the kernel adds up late, some dozen pages for each processor in use.
+ALLOWED = 2**20
+
+# 5, written to clear_refs, sets the peak of the resident memory to what is resident (proc_pid_clear_refs(5)).
+PROGRAM = """
+import sys, numpy as np, fastdrop
+
+def status(name):
+    with open("/proc/self/status") as lines:
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+how, threads, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+assert fastdrop.get_num_threads() == threads
+x = np.ones(size, np.float32)
+y = dx = None
+if how == "out=":
+    y, dx = np.ones_like(x), np.ones_like(x)
+elif how == "in place":
+    y = dx = x
+fastdrop.Mask(2**20, 0.1, seed=0).to_numpy()  # large enough to hire the threads
+with open("/proc/self/clear_refs", "w") as file:
+    file.write("5")
+before = status("VmRSS")
+y, mask = fastdrop.dropout(x, 0.1, rng=0, out=y)
+dx = fastdrop.dropout_backward(x, mask, out=dx)
+print(status("VmHWM") - before)
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(("how", "new_arrays"), [("out=None", 2), ("out=", 0), ("in place", 0)])
+def test_peak_is_the_outputs(how, new_arrays, threads):
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, how, str(threads), str(SIZE)],
+        env={**os.environ, "OMP_NUM_THREADS": str(threads), "FASTDROP_NUM_THREADS": str(threads)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    beside = int(done.stdout) - new_arrays * ARRAY
+    assert abs(beside) <= ALLOWED  # far less than the outputs would be a measure that sees nothing
