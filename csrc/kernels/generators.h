@@ -10,6 +10,7 @@ namespace {
 // ARS: AES rounds whose keys walk in a Weyl sequence; the last round has no MixColumns.
 struct Ars4x32 {
   static constexpr int rounds = 7;
+  static constexpr int in_flight = kAesInFlight;
   using Blocks = AesBlocks;
 
   Blocks key[rounds + 1];
@@ -22,6 +23,9 @@ struct Ars4x32 {
       high += 0xBB67AE8584CAA73B;  // 2^64 * (sqrt(3) - 1)
     }
   }
+
+  // From now on these bits of both halves of every block come out flipped: the last key does it.
+  void flip(uint64_t bits) { key[rounds] = key[rounds] ^ Blocks::broadcast(bits, bits); }
 
   // From counters to random numbers, in place. Rounds are the outer loop, so that independent vectors hide
   // each other's latency.
@@ -41,6 +45,7 @@ struct Ars4x32 {
 // Philox: a block is (c0, c1, c2, c3); one round multiplies c0 and c2 and exchanges the halves.
 struct Philox4x32 {
   static constexpr int rounds = 10;
+  static constexpr int in_flight = kProductsInFlight;
   using Blocks = FASTDROP_ISA::Blocks;
 
   Blocks key[rounds];
@@ -53,6 +58,8 @@ struct Philox4x32 {
       k1 += 0xBB67AE85;
     }
   }
+
+  void flip(uint64_t bits) { key[rounds - 1] = key[rounds - 1] ^ Blocks::broadcast(bits, bits); }
 
   template <int vectors>
   void generate(Blocks* block) const {

@@ -31,29 +31,54 @@ inline void prefetch_ahead(const void* tile_x, int bytes) {
     __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(tile_x) + ahead + line));
 }
 
-// The numbers of the next kAheadTiles tiles are drawn before the data of these is worked on, because a tile
-// by itself is a chain of dependent instructions, longer than a processor can look past.
+// Numbers are drawn kAheadDraws draws before the data that they are for is worked on, because a tile by
+// itself is a chain of dependent instructions, longer than a processor can look past. Draws and data take
+// turns in short pieces for the same reason.
 template <bool around_cache, class Operation, class Keep, class Value>
 void run_tiles(const Operation& operation, const Keep& keep, const Value* x, Value* out, uint64_t first_tile,
                uint64_t tile_count) {
-  const uint64_t end = first_tile + tile_count;
+  constexpr int together = Keep::tiles_together, ahead = kAheadDraws * together;
+  // What waits for its data: a tile's decisions where kDecideAhead, or else its numbers.
+  struct Waiting {
+    TileNumbers numbers;
+    TileKeep keep;
+  } waiting[ahead];
+  const auto work = [&](Waiting& tile, uint64_t index) {
+    if constexpr (!kDecideAhead) keep.decide(tile.numbers, index, tile.keep);
+    operation.template tile<around_cache>(x, out, tile.keep);
+    x += kTileElements, out += kTileElements;
+  };
+  const auto wait = [&](Waiting& tile, uint64_t index, const TileNumbers& numbers) {
+    if constexpr (kDecideAhead)
+      keep.decide(numbers, index, tile.keep);
+    else
+      tile.numbers = numbers;
+  };
+
   uint64_t tile = first_tile;
-  auto ready = keep.template ahead<kAheadTiles>(tile);
-  for (; end - tile >= kAheadTiles; tile += kAheadTiles) {
-    if (Operation::reads_x) prefetch_ahead(x, kAheadTiles * kTileElements * sizeof(Value));
-    const auto next = keep.template ahead<kAheadTiles>(tile + kAheadTiles);
+  const uint64_t end = first_tile + tile_count;
 #pragma GCC unroll kUnroll
-    for (int i = 0; i < kAheadTiles; ++i) {
-      operation.template tile<around_cache>(x, out, keep.decide(ready, tile, i));
-      x += kTileElements, out += kTileElements;
+  for (int i = 0; i < ahead; i += together) {
+    const auto next = keep.template draw<together>(tile + i);
+#pragma GCC unroll kUnroll
+    for (int j = 0; j < together; ++j) wait(waiting[i + j], tile + i + j, next.tiles[j]);
+  }
+  for (; end - tile >= ahead; tile += ahead) {
+#pragma GCC unroll kUnroll
+    for (int i = 0; i < ahead; i += together) {
+      if (Operation::reads_x) prefetch_ahead(x, together * kTileElements * sizeof(Value));
+      const auto next = keep.template draw<together>(tile + ahead + i);
+#pragma GCC unroll kUnroll
+      for (int j = 0; j < together; ++j) {
+        work(waiting[i + j], tile + i + j);
+        wait(waiting[i + j], tile + ahead + i + j, next.tiles[j]);
+      }
     }
-    ready = next;
   }
 #pragma GCC unroll kUnroll
-  for (int i = 0; i < kAheadTiles - 1; ++i) {  // fewer than kAheadTiles are left
+  for (int i = 0; i < ahead - 1; ++i) {  // fewer than ahead are left
     if (tile + i == end) break;
-    operation.template tile<around_cache>(x, out, keep.decide(ready, tile, i));
-    x += kTileElements, out += kTileElements;
+    work(waiting[i], tile + i);
   }
 }
 
@@ -70,7 +95,9 @@ void run(const KernelArgs& args) {
     const uint64_t tile = index / kTileElements, first = index % kTileElements;
     uint64_t count = kTileElements - first < left ? kTileElements - first : left;
     if (count < kTileElements) {
-      run_part(operation, x, out, keep.decide(keep.template ahead<1>(tile), tile, 0), first, count);
+      TileKeep decided;
+      keep.decide(keep.template draw<1>(tile).tiles[0], tile, decided);
+      run_part(operation, x, out, decided, first, count);
     } else {
       const uint64_t tile_count = left / kTileElements;
       // Streaming stores fault unless aligned, and a run may begin anywhere in its array.
