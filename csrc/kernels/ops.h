@@ -44,7 +44,7 @@ struct KeepMask {
 
   template <bool>
   void tile(const Value*, Value* out, const TileKeep& keep) const {
-    for (int i = 0; i < kTileElements; ++i) out[i] = keep.kept(i);
+    keep.store(out);
   }
 };
 

@@ -103,7 +103,15 @@ struct TileKeep {
     _mm256_store_si256((__m256i*)(lanes + first), dropped);
   }
   void drop(int element) { lanes[element] = -1; }
-  bool kept(int element) const { return lanes[element] == 0; }
+  void store(uint8_t* bytes) const {
+#pragma GCC unroll kUnroll
+    for (int i = 0; i < kTileElements; i += 32) {
+      const auto from = (const __m256i*)(lanes + i);
+      const __m256i halves = _mm256_packs_epi16(_mm256_load_si256(from), _mm256_load_si256(from + 1));
+      const __m256i dropped = _mm256_permute4x64_epi64(halves, _MM_SHUFFLE(3, 1, 2, 0));
+      _mm256_storeu_si256((__m256i*)(bytes + i), _mm256_add_epi8(dropped, _mm256_set1_epi8(1)));
+    }
+  }
 };
 
 // NumPy aligns large arrays to 16 bytes, so a 32-byte streaming store would often not be allowed; small

@@ -62,7 +62,11 @@ struct TileKeep {
     bits[first / 32] = _mm512_cmpge_epi16_mask(numbers.lanes, bounds.lanes);
   }
   void drop(int element) { bits[element / 32] &= ~(1u << (element % 32)); }
-  bool kept(int element) const { return bits[element / 32] >> (element % 32) & 1; }
+  void store(uint8_t* bytes) const {
+#pragma GCC unroll kUnroll
+    for (int i = 0; i < kTileElements; i += 32)
+      _mm256_storeu_si256((__m256i*)(bytes + i), _mm256_maskz_set1_epi8(bits[i / 32], 1));
+  }
 };
 
 using AesBlocks = Blocks;

@@ -50,7 +50,9 @@ struct TileKeep {
     for (int i = 0; i < 8; ++i) keep[first + i] = number_of(numbers, i) >= number_of(bounds, i);
   }
   void drop(int element) { keep[element] = 0; }
-  bool kept(int element) const { return keep[element] != 0; }
+  void store(uint8_t* bytes) const {
+    for (int i = 0; i < kTileElements; ++i) bytes[i] = keep[i];
+  }
 };
 
 // Whether any number seen equals its bound.
