@@ -69,8 +69,8 @@ def test_every_size_and_start(isa, generator, dtype, p):
             assert same_bytes(in_place, y), (size, start)
 
 
-# The kernels share work between the 256 counters, 2,048 elements, whose upper bytes agree, while byte 5 of the
-# counter, which changes at multiples of 2^43 elements, stays the same.
+# The kernels share work between the 256 counters, 2,048 elements, whose upper bytes agree, while byte 5 of
+# the counter, which changes at multiples of 2^43 elements, stays the same.
 @pytest.mark.parametrize("origin", [0, 2**43 - 9 * 128, 2**43 - 40 * 128, 5 * 2**43 - 3])
 def test_groups_of_counters(isa, generator, origin):
     for first in (0, 1, 2, 13, 14, 15, 16):

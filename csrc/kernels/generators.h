@@ -8,29 +8,28 @@
 namespace fastdrop::FASTDROP_ISA {
 namespace {
 
-// The counters of tiles. A tile's first counter is a multiple of 16, so adding a counter below 16 is an
-// exclusive or.
+// The counters of tiles. A tile's first counter is a multiple of its number of blocks, a power of two, so
+// adding a counter below that is an exclusive or.
 template <class State>
 class TileCounters {
  public:
-  static constexpr int vectors = kTileBlocks / State::count;  // of one tile
-
   explicit TileCounters(uint64_t upper) {
-    for (int v = 0; v < vectors; ++v) of_tile_0_[v] = State::counters(v * State::count, upper);
+    for (int v = 0; v < kTileVectors; ++v) of_tile_0_[v] = State::counters(v * State::count, upper);
   }
 
   // Vectors are counted on into the tiles after that one.
   State vector(uint64_t tile, int v) const {
-    return State::broadcast((tile + v / vectors) * kTileBlocks, 0) ^ of_tile_0_[v % vectors];
+    return State::broadcast((tile + v / kTileVectors) * kTileBlocks, 0) ^ of_tile_0_[v % kTileVectors];
   }
 
  private:
-  State of_tile_0_[vectors];
+  State of_tile_0_[kTileVectors];
 };
 
 // ARS: AES rounds whose keys walk in a Weyl sequence; the last round has no MixColumns.
 struct Ars4x32 {
   static constexpr int rounds = 7;
+  static constexpr int in_flight = kAesInFlight;
   using Blocks = AesBlocks;
 
   Blocks key[rounds + 1];
@@ -43,6 +42,9 @@ struct Ars4x32 {
       high += 0xBB67AE8584CAA73B;  // 2^64 * (sqrt(3) - 1)
     }
   }
+
+  // From now on these bits of both halves of every block come out flipped: the last key does it.
+  void flip(uint64_t bits) { key[rounds] = key[rounds] ^ Blocks::broadcast(bits, bits); }
 
   // From counters to random numbers, in place.
   template <int vectors>
@@ -89,8 +91,8 @@ class Ars4x32::Sequence {
     begin_group(first_group);
     for (uint64_t i = 0; i < tile_count && i < group_tiles; ++i) {
       const uint64_t place = (first_tile + i) % group_tiles;
-      for (int v = 0; v < tile_vectors; ++v)
-        differences_[place * tile_vectors + v] =
+      for (int v = 0; v < kTileVectors; ++v)
+        differences_[place * kTileVectors + v] =
             generator.first_two_rounds(counters.vector(first_group + place, v)) ^ group_;
     }
   }
@@ -102,13 +104,12 @@ class Ars4x32::Sequence {
     if (place == 0 && first_vector == 0) begin_group(tile);
 #pragma GCC unroll kUnroll
     for (int v = 0; v < vectors; ++v)
-      block[v] = differences_[place * tile_vectors + first_vector + v] ^ group_;
+      block[v] = differences_[place * kTileVectors + first_vector + v] ^ group_;
     generator_.generate_after<2, vectors>(block);
   }
 
  private:
   static constexpr int group_tiles = 256 / kTileBlocks;
-  static constexpr int tile_vectors = TileCounters<Blocks>::vectors;
 
   void begin_group(uint64_t tile) {
     group_ = generator_.first_two_rounds(Blocks::broadcast(tile * kTileBlocks, upper_));
@@ -117,12 +118,13 @@ class Ars4x32::Sequence {
   const Ars4x32& generator_;
   uint64_t upper_;
   Blocks group_;
-  Blocks differences_[group_tiles * tile_vectors];
+  Blocks differences_[group_tiles * kTileVectors];
 };
 
 // Philox: a block is (c0, c1, c2, c3); one round multiplies c0 and c2 and exchanges the halves.
 struct Philox4x32 {
   static constexpr int rounds = 10;
+  static constexpr int in_flight = kProductsInFlight;
   using Blocks = FASTDROP_ISA::Blocks;
 
   Blocks key[rounds];
@@ -135,6 +137,8 @@ struct Philox4x32 {
       k1 += 0xBB67AE85;
     }
   }
+
+  void flip(uint64_t bits) { key[rounds - 1] = key[rounds - 1] ^ Blocks::broadcast(bits, bits); }
 
   template <int vectors>
   void generate(Blocks* block) const {

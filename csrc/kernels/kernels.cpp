@@ -22,40 +22,54 @@ __attribute__((noinline)) void run_part(const Operation& operation, const Value*
   __builtin_memcpy(out, tile_out + first, count * sizeof(Value));
 }
 
-// Out of cache the processor's own prefetcher loses the input behind the generator's work: without this,
-// 4 Mi floats took 2.0 times as long and 16 Mi 1.6 times. Tile by tile: 16 lines at once, or from twice as
-// far ahead, made a pass in cache 1.05 to 1.7 times as long (docs/performance.md). Prefetching past the end
-// is harmless.
-inline void prefetch_ahead(const void* tile_x, int bytes) {
-  constexpr int ahead = 1024, cache_line = 64;
-  for (int line = 0; line < bytes; line += cache_line)
-    __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(tile_x) + ahead + line));
-}
-
-// The numbers of the next kAheadTiles tiles are drawn before the data of these is worked on, because a tile
-// by itself is a chain of dependent instructions, longer than a processor can look past.
+// Numbers are drawn kAheadDraws draws before the data that they are for is worked on, because a tile by
+// itself is a chain of dependent instructions, longer than a processor can look past. Draws and data take
+// turns in short pieces for the same reason.
 template <bool around_cache, class Operation, class Keep, class Value>
 void run_tiles(const Operation& operation, const Keep& keep, const Value* x, Value* out, uint64_t first_tile,
                uint64_t tile_count) {
-  const uint64_t end = first_tile + tile_count;
+  constexpr int together = Keep::tiles_together, ahead = kAheadDraws * together;
+  // What waits for its data: a tile's decisions where kDecideAhead, or else its numbers.
+  struct Waiting {
+    TileNumbers numbers;
+    TileKeep keep;
+  } waiting[ahead];
+  const auto work = [&](Waiting& tile, uint64_t index) {
+    if constexpr (!kDecideAhead) keep.decide(tile.numbers, index, tile.keep);
+    operation.template tile<around_cache>(x, out, tile.keep);
+    x += kTileElements, out += kTileElements;
+  };
+  const auto wait = [&](Waiting& tile, uint64_t index, const TileNumbers& numbers) {
+    if constexpr (kDecideAhead)
+      keep.decide(numbers, index, tile.keep);
+    else
+      tile.numbers = numbers;
+  };
+
+  typename Keep::Sequence sequence(keep, first_tile, tile_count + ahead);
   uint64_t tile = first_tile;
-  typename Keep::Sequence sequence(keep, first_tile, tile_count + kAheadTiles);
-  auto ready = sequence.template draw<kAheadTiles>(tile);
-  for (; end - tile >= kAheadTiles; tile += kAheadTiles) {
-    const auto next = sequence.template draw<kAheadTiles>(tile + kAheadTiles);
+  const uint64_t end = first_tile + tile_count;
 #pragma GCC unroll kUnroll
-    for (int i = 0; i < kAheadTiles; ++i) {
-      if (Operation::reads_x) prefetch_ahead(x, kTileElements * sizeof(Value));
-      operation.template tile<around_cache>(x, out, keep.decide(ready, tile, i));
-      x += kTileElements, out += kTileElements;
+  for (int i = 0; i < ahead; i += together) {
+    const auto next = sequence.template draw<together>(tile + i);
+#pragma GCC unroll kUnroll
+    for (int j = 0; j < together; ++j) wait(waiting[i + j], tile + i + j, next.tiles[j]);
+  }
+  for (; end - tile >= ahead; tile += ahead) {
+#pragma GCC unroll kUnroll
+    for (int i = 0; i < ahead; i += together) {
+      const auto next = sequence.template draw<together>(tile + ahead + i);
+#pragma GCC unroll kUnroll
+      for (int j = 0; j < together; ++j) {
+        work(waiting[i + j], tile + i + j);
+        wait(waiting[i + j], tile + ahead + i + j, next.tiles[j]);
+      }
     }
-    ready = next;
   }
 #pragma GCC unroll kUnroll
-  for (int i = 0; i < kAheadTiles - 1; ++i) {  // fewer than kAheadTiles are left
+  for (int i = 0; i < ahead - 1; ++i) {  // fewer than ahead are left
     if (tile + i == end) break;
-    operation.template tile<around_cache>(x, out, keep.decide(ready, tile, i));
-    x += kTileElements, out += kTileElements;
+    work(waiting[i], tile + i);
   }
 }
 
@@ -71,10 +85,11 @@ void run(const KernelArgs& args) {
   while (left > 0) {
     const uint64_t tile = index / kTileElements, first = index % kTileElements;
     uint64_t count = kTileElements - first < left ? kTileElements - first : left;
-    // Tiles are drawn together from multiples of kAheadTiles on.
-    if (count < kTileElements || tile % kAheadTiles != 0) {
-      const auto numbers = typename Keep::Sequence(keep, tile, 1).template draw<1>(tile);
-      run_part(operation, x, out, keep.decide(numbers, tile, 0), first, count);
+    // Tiles are drawn together from multiples of tiles_together on.
+    if (count < kTileElements || tile % Keep::tiles_together != 0) {
+      TileKeep decided;
+      keep.decide(typename Keep::Sequence(keep, tile, 1).template draw<1>(tile).tiles[0], tile, decided);
+      run_part(operation, x, out, decided, first, count);
     } else {
       const uint64_t until_limit = Keep::Sequence::max_tiles - tile % Keep::Sequence::max_tiles;
       const uint64_t tile_count = left / kTileElements < until_limit ? left / kTileElements : until_limit;

@@ -8,6 +8,14 @@
 namespace fastdrop::FASTDROP_ISA {
 namespace {
 
+constexpr uintptr_t kCacheLineBytes = 64;
+
+// Inlined by force: to GCC a function that only prefetches does nothing, and it would leave out the calls.
+// Prefetching past the end is harmless.
+__attribute__((always_inline)) inline void prefetch(const void* x, uintptr_t ahead_bytes) {
+  __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(x) + ahead_bytes));
+}
+
 // y = keep ? round(x * s) : +0.0. Linear in x element by element, so the same operation is its own
 // backward pass. The zero is selected: multiplying by a mask would let a dropped NaN through.
 template <class Element>
@@ -16,12 +24,16 @@ struct ScaleKept {
   using Value = typename Element::Value;
   using Lanes = typename Element::Lanes;
 
-  explicit ScaleKept(const KernelArgs& args) : scale_(Lanes::broadcast(args.scale)) {}
+  explicit ScaleKept(const KernelArgs& args)
+      : scale_(Lanes::broadcast(args.scale)), ahead_bytes_(kPrefetchBytes * (args.x == args.out ? 2 : 1)) {}
 
   template <bool around_cache>
   void tile(const Value* x, Value* out, const TileKeep& keep) const {
 #pragma GCC unroll kUnroll
     for (int i = 0; i < kTileElements; i += Lanes::width) {
+      // A line for every line: 16 at once, or from four times as far ahead, made a pass in cache 1.05 to 1.7
+      // times as long (docs/performance.md).
+      if (kPrefetchBytes != 0 && i * sizeof(Value) % kCacheLineBytes == 0) prefetch(x + i, ahead_bytes_);
       const Lanes y = zero_unless(keep, i, Lanes::load(x + i) * scale_);
       if constexpr (around_cache)
         y.store_around_cache(out + i);
@@ -32,6 +44,7 @@ struct ScaleKept {
 
  private:
   Lanes scale_;
+  uintptr_t ahead_bytes_;  // more in place, where half as many lines are under way
 };
 
 // The mask itself: 1 where kept, 0 where dropped.
@@ -44,7 +57,7 @@ struct KeepMask {
 
   template <bool>
   void tile(const Value*, Value* out, const TileKeep& keep) const {
-    for (int i = 0; i < kTileElements; ++i) out[i] = keep.kept(i);
+    keep.store(out);
   }
 };
 

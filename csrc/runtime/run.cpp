@@ -95,9 +95,9 @@ class Job {
 
   // Parts begin at multiples of a tile, so that hardly any tile is worked on twice.
   void run_part(int number, int count) const {
-    const std::uint64_t tiles = (element_count() + kTileElements - 1) / kTileElements;
+    const std::uint64_t tiles = (element_count() + kPartElements - 1) / kPartElements;
     const auto boundary = [&](int part) {
-      return std::min(element_count(), tiles * part / count * kTileElements);
+      return std::min(element_count(), tiles * part / count * kPartElements);
     };
     run(boundary(number), boundary(number + 1));
   }

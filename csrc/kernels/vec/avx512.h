@@ -9,15 +9,19 @@
 namespace fastdrop::FASTDROP_ISA {
 namespace {
 
-// Two tiles: in cache a forward pass then takes 1.18 times a memcpy, against 1.52 without drawing ahead, 1.41
-// with one tile, and 1.26 with three, which do not fit the registers (docs/performance.md).
-constexpr int kAheadTiles = 2;
+// One draw, which is two tiles: in cache a forward pass then takes 1.18 times a memcpy, against 1.52 without
+// drawing ahead, 1.41 with one tile, and 1.26 with three, which do not fit the registers
+// (docs/performance.md).
+constexpr int kAheadDraws = 1;
+constexpr bool kDecideAhead = false;  // two tiles' decisions do not fit the predicate registers: 1.70
+// Out of cache the processor's own prefetcher loses the input behind the generator's work: without this, 4 Mi
+// floats took 2.0 times as long and 16 Mi 2.8 times.
+constexpr uintptr_t kPrefetchBytes = 512;
 constexpr int kUnroll = 32;  // registers must not be indexed by a variable
 
 struct Blocks {
   __m512i lanes;
   static constexpr int count = 4;
-  static constexpr int in_flight = 8;
 
   static Blocks broadcast(uint64_t low, uint64_t high) {
     const __m512i lower = _mm512_maskz_set1_epi64(0x55, (int64_t)low);
@@ -29,6 +33,11 @@ struct Blocks {
   }
   void store(uint32_t* words) const { _mm512_storeu_si512(words, lanes); }
 };
+
+constexpr int kAesInFlight = 8;
+constexpr int kProductsInFlight = 8;
+constexpr int kTileBlocks = kTileVectors * Blocks::count;
+constexpr int kTileElements = kTileBlocks * kBlockElements;
 
 inline Blocks operator^(Blocks a, Blocks b) { return {_mm512_xor_si512(a.lanes, b.lanes)}; }
 
@@ -53,10 +62,14 @@ struct TileKeep {
   __mmask32 bits[kTileElements / 32];
 
   void set(int first, Blocks numbers, Blocks bounds) {
-    bits[first / 32] = _mm512_cmpge_epu16_mask(numbers.lanes, bounds.lanes);
+    bits[first / 32] = _mm512_cmpge_epi16_mask(numbers.lanes, bounds.lanes);
   }
   void drop(int element) { bits[element / 32] &= ~(1u << (element % 32)); }
-  bool kept(int element) const { return bits[element / 32] >> (element % 32) & 1; }
+  void store(uint8_t* bytes) const {
+#pragma GCC unroll kUnroll
+    for (int i = 0; i < kTileElements; i += 32)
+      _mm256_storeu_si256((__m256i*)(bytes + i), _mm256_maskz_set1_epi8(bits[i / 32], 1));
+  }
 };
 
 using AesBlocks = Blocks;

@@ -9,13 +9,14 @@
 namespace fastdrop::FASTDROP_ISA {
 namespace {
 
-constexpr int kAheadTiles = 1;  // nothing overlaps here; the loop wants a number
-constexpr int kUnroll = 1;      // sixteen copies of the software AES would not fit the instruction cache
+constexpr int kAheadDraws = 1;  // nothing overlaps here; the loop wants a number
+constexpr bool kDecideAhead = false;
+constexpr uintptr_t kPrefetchBytes = 0;
+constexpr int kUnroll = 1;  // sixteen copies of the software AES would not fit the instruction cache
 
 struct Blocks {
   uint32_t word[4];
   static constexpr int count = 1;
-  static constexpr int in_flight = 1;
 
   static Blocks broadcast(uint64_t low, uint64_t high) {
     return {{(uint32_t)low, (uint32_t)(low >> 32), (uint32_t)high, (uint32_t)(high >> 32)}};
@@ -25,6 +26,11 @@ struct Blocks {
     for (int i = 0; i < 4; ++i) words[i] = word[i];
   }
 };
+
+constexpr int kAesInFlight = 1;
+constexpr int kProductsInFlight = 1;
+constexpr int kTileBlocks = kTileVectors * Blocks::count;
+constexpr int kTileElements = kTileBlocks * kBlockElements;
 
 inline Blocks operator^(Blocks a, Blocks b) {
   return {{a.word[0] ^ b.word[0], a.word[1] ^ b.word[1], a.word[2] ^ b.word[2], a.word[3] ^ b.word[3]}};
@@ -36,7 +42,7 @@ inline Blocks even_products(Blocks a, Blocks b) {
 inline Blocks reverse_words(Blocks a) { return {{a.word[3], a.word[2], a.word[1], a.word[0]}}; }
 inline Blocks odd_words(Blocks a) { return {{a.word[1], 0, a.word[3], 0}}; }
 
-inline uint32_t number_of(Blocks numbers, int i) { return numbers.word[i / 2] >> (16 * (i % 2)) & 0xFFFF; }
+inline int16_t number_of(Blocks numbers, int i) { return (int16_t)(numbers.word[i / 2] >> (16 * (i % 2))); }
 // Keep decisions as bytes, 0 or 1.
 struct TileKeep {
   uint8_t keep[kTileElements];
@@ -45,7 +51,9 @@ struct TileKeep {
     for (int i = 0; i < 8; ++i) keep[first + i] = number_of(numbers, i) >= number_of(bounds, i);
   }
   void drop(int element) { keep[element] = 0; }
-  bool kept(int element) const { return keep[element] != 0; }
+  void store(uint8_t* bytes) const {
+    for (int i = 0; i < kTileElements; ++i) bytes[i] = keep[i];
+  }
 };
 
 // Whether any number seen equals its bound.
