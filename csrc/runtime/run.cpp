@@ -15,11 +15,11 @@
 namespace fastdrop {
 namespace {
 
-// With fewer elements for each thread, waking one costs more than it saves: 15 us, in which AVX-512 does
-// 200,000 elements (docs/performance.md).
-constexpr std::uint64_t kElementsPerThread = 1 << 18;
+// With fewer elements for each thread a call that comes alone loses more by waking one, up to 15 us, than it
+// gains; calls that follow each other would gain from half as many on (docs/performance.md).
+constexpr std::uint64_t kElementsPerThread = 1 << 19;
 
-// More parts than threads: a thread that comes late leaves its parts to the others.
+// More parts than threads: of a thread that comes late others do the rest.
 constexpr int kPartsPerThread = 8;
 
 // A used output of this size is written around the cache: it would push out everything else and not fit
