@@ -12,6 +12,7 @@ namespace {
 constexpr int kAheadDraws = 1;  // nothing overlaps here; the loop wants a number
 constexpr bool kDecideAhead = false;
 constexpr uintptr_t kPrefetchBytes = 0;
+constexpr int kLoadsTogether = 1;
 constexpr int kUnroll = 1;  // sixteen copies of the software AES would not fit the instruction cache
 
 struct Blocks {
