@@ -84,14 +84,12 @@ class StreamKeep {
   // A tied element looks at the lower 48 bits, which come from its own counter, marked by bit 127. This
   // happens in one tile of 512 or fewer, so the numbers are made again rather than carried along.
   __attribute__((noinline)) TileKeep resolve(uint64_t tile, TileKeep keep) const {
-    uint32_t words[4 * kTileBlocks];
     const TileNumbers again = Sequence(*this, tile, 1).template draw<1>(tile).tiles[0];
-    for (int v = 0; v < kTileVectors; ++v) again.vectors[v].store(words + 4 * Blocks::count * v);
-    for (int element = 0; element < kTileElements; ++element) {
-      if ((words[element / 2] >> (16 * (element % 2)) & 0xFFFF) != (args_.threshold_high ^ top_bits))
-        continue;
-      const uint64_t index = tile * kTileElements + element;
-      if (lower_bits(index) < args_.threshold_low) keep.drop(element);
+    for (int v = 0; v < kTileVectors; ++v) {
+      for (uint32_t tied = equal_numbers(again.vectors[v], bounds_); tied != 0; tied &= tied - 1) {
+        const int element = v * Blocks::count * kBlockElements + __builtin_ctz(tied);
+        if (lower_bits(tile * kTileElements + element) < args_.threshold_low) keep.drop(element);
+      }
     }
     return keep;
   }

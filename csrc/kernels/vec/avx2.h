@@ -85,6 +85,12 @@ inline Blocks widened(AesBlocks a) { return {_mm256_set_m128i(a.high, a.low)}; }
 
 #endif
 
+inline uint32_t equal_numbers(Blocks a, Blocks b) {
+  const __m256i equal = _mm256_cmpeq_epi16(a.lanes, b.lanes);
+  const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(equal), _mm256_extracti128_si256(equal, 1));
+  return (uint32_t)_mm_movemask_epi8(bytes);
+}
+
 // Whether any number seen equals its bound.
 class Ties {
  public:

@@ -48,6 +48,8 @@ inline Blocks even_products(Blocks a, Blocks b) { return {_mm512_mul_epu32(a.lan
 inline Blocks reverse_words(Blocks a) { return {_mm512_shuffle_epi32(a.lanes, _MM_PERM_ABCD)}; }
 inline Blocks odd_words(Blocks a) { return {_mm512_srli_epi64(a.lanes, 32)}; }
 
+inline uint32_t equal_numbers(Blocks a, Blocks b) { return _mm512_cmpeq_epu16_mask(a.lanes, b.lanes); }
+
 // Whether any number seen equals its bound. Masked comparisons narrow one register down.
 class Ties {
  public:

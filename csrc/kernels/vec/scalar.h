@@ -57,6 +57,12 @@ struct TileKeep {
   }
 };
 
+inline uint32_t equal_numbers(Blocks a, Blocks b) {
+  uint32_t equal = 0;
+  for (int i = 0; i < kBlockElements; ++i) equal |= (uint32_t)(number_of(a, i) == number_of(b, i)) << i;
+  return equal;
+}
+
 // Whether any number seen equals its bound.
 class Ties {
  public:
