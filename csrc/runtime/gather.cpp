@@ -31,6 +31,13 @@ void decide(Kernel keep_mask, const KeepArgs& keep, std::uint64_t index, std::ui
   }
 }
 
+struct Chunks {
+  std::uint8_t of[2][kSpreadPast];
+  constexpr Chunks() : of() {
+    for (std::uint8_t& byte : of[1]) byte = 1;
+  }
+};
+
 }  // namespace
 
 void gather(const Rows& rows, Kernel keep_mask, const KeepArgs& keep, std::uint64_t first, std::uint64_t last,
@@ -55,11 +62,13 @@ void gather(const Rows& rows, Kernel keep_mask, const KeepArgs& keep, std::uint6
 
 void spread(const std::uint8_t* decisions, std::uint64_t repeat, std::uint64_t missing, std::uint64_t count,
             std::uint8_t* bytes) {
+  static constexpr Chunks kChunks{};
   const std::uint8_t* const end = bytes + count;
   for (std::uint64_t length = repeat - missing; bytes < end; length = repeat) {
     // Too far, in whole chunks: the next decision overwrites that.
     const std::uint64_t until = std::min<std::uint64_t>(length, end - bytes);
-    for (std::uint64_t i = 0; i < until; i += kSpreadPast) std::memset(bytes + i, *decisions, kSpreadPast);
+    for (std::uint64_t i = 0; i < until; i += kSpreadPast)
+      std::memcpy(bytes + i, kChunks.of[*decisions], kSpreadPast);
     bytes += until;
     ++decisions;
   }
