@@ -34,7 +34,7 @@ struct ScaleKept {
       // A line for every line: 16 at once, or from four times as far ahead, made a pass in cache 1.05 to 1.7
       // times as long (docs/performance.md).
       if (kPrefetchBytes != 0 && i * sizeof(Value) % kCacheLineBytes == 0) prefetch(x + i, ahead_bytes_);
-      const Lanes y = zero_unless(keep, i, Lanes::load(x + i) * scale_);
+      const auto y = zero_unless(keep, i, rounded(Lanes::load(x + i) * scale_));
       if constexpr (around_cache)
         y.store_around_cache(out + i);
       else
