@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 
 #include "../runtime/run.h"
 #include "../shared/tile.h"
@@ -109,6 +110,16 @@ struct MaskArgs {
   }
 };
 
+constexpr int kNumPyHalf = 23;             // NPY_HALF, which pybind11 does not name
+constexpr int kFirstRegisteredType = 256;  // NPY_USERDEF: types that other packages have registered
+
+// bfloat16 is known by its scalar type's name, so that ml_dtypes need not be there.
+inline bool is_bfloat16(const py::dtype& dtype) {
+  if (dtype.num() < kFirstRegisteredType) return false;
+  const auto type = reinterpret_cast<PyTypeObject*>(py::detail::array_descriptor_proxy(dtype.ptr())->typeobj);
+  return std::strcmp(type->tp_name, "ml_dtypes.bfloat16") == 0;
+}
+
 // The element type of a plain array: exactly numpy.ndarray, C-contiguous, aligned, in native byte order.
 // kElementCount: it is not one.
 inline Element plain_element(py::handle object, bool writeable) {
@@ -126,8 +137,10 @@ inline Element plain_element(py::handle object, bool writeable) {
       return kFloat32;
     case api::NPY_DOUBLE_:
       return kFloat64;
+    case kNumPyHalf:
+      return kFloat16;
     default:
-      return kElementCount;
+      return is_bfloat16(dtype) ? kBFloat16 : kElementCount;
   }
 }
 

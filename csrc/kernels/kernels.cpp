@@ -132,6 +132,8 @@ constexpr KernelTable make_table() {
   KernelTable table{};
   add<ScaleKept<Float32>>(table, kScaleKept, kFloat32);
   add<ScaleKept<Float64>>(table, kScaleKept, kFloat64);
+  add<ScaleKept<Float16>>(table, kScaleKept, kFloat16);
+  add<ScaleKept<BFloat16>>(table, kScaleKept, kBFloat16);
   add<KeepMask<Bool>>(table, kKeepMask, kBool);
   table.generate[kArs4x32] = &generate<Ars4x32>;
   table.generate[kPhilox4x32] = &generate<Philox4x32>;

@@ -31,7 +31,7 @@ struct ScaleKept {
   void tile(const Value* x, Value* out, const TileKeep& keep) const {
     // Loads go before stores, some at a time: on many processors a load waits for an earlier store whose
     // address has the same lower 12 bits, and NumPy's arrays often lie so that every load would.
-    Lanes y[kLoadsTogether];
+    decltype(rounded(scale_)) y[kLoadsTogether];
     constexpr int step = kLoadsTogether * Lanes::width;
 #pragma GCC unroll kUnroll
     for (int first = 0; first < kTileElements; first += step) {
@@ -41,7 +41,7 @@ struct ScaleKept {
         // A line for every line: 16 at once, or from four times as far ahead, made a pass in cache 1.05
         // to 1.7 times as long (docs/performance.md).
         if (kPrefetchBytes != 0 && i * sizeof(Value) % kCacheLineBytes == 0) prefetch(x + i, ahead_bytes_);
-        y[j] = zero_unless(keep, i, Lanes::load(x + i) * scale_);
+        y[j] = zero_unless(keep, i, rounded(Lanes::load(x + i) * scale_));
       }
 #pragma GCC unroll kUnroll
       for (int j = 0; j < kLoadsTogether; ++j) {

@@ -43,7 +43,7 @@ bool untouched(const void* memory, std::uint64_t bytes) {
   return resident % 2 == 0;
 }
 
-constexpr std::uint64_t kElementBytes[] = {4, 8, 1};
+constexpr std::uint64_t kElementBytes[] = {4, 8, 2, 2, 1};
 static_assert(sizeof kElementBytes / sizeof *kElementBytes == kElementCount, "a size for every element type");
 constexpr std::uint64_t element_bytes(Element element) { return kElementBytes[element]; }
 

@@ -9,7 +9,7 @@ namespace fastdrop {
 // Three short lists.
 enum Operation : int { kScaleKept, kKeepMask, kOperationCount };
 
-enum Element : int { kFloat32, kFloat64, kBool, kElementCount };
+enum Element : int { kFloat32, kFloat64, kFloat16, kBFloat16, kBool, kElementCount };
 
 // The generators, a user's bits, and decisions that the runtime has gathered.
 enum KeepRule : int { kArs4x32, kPhilox4x32, kStored, kGathered, kKeepRuleCount };
@@ -34,7 +34,7 @@ struct KernelArgs {
   uint64_t start;  // mask index of the first element
   uint64_t element_count;
   KeepArgs keep;
-  double scale;       // of what is kept, to be rounded once to the compute type
+  double scale;       // of what is kept, to be rounded once to the type that is computed with
   bool around_cache;  // write whole tiles with streaming stores, where out is 16-byte aligned; out is not x
 };
 

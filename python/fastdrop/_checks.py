@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 INDEX_LIMIT = 2**63  # indices and streams are below it (stream document, section 2)
-_WANTED_DTYPES = "float32 or float64"
+_WANTED_DTYPES = "float16, bfloat16, float32 or float64"
 
 
 def _shown(value: object) -> str:
@@ -141,7 +141,7 @@ def float_array(value: Any, name: str) -> NDArray[Any]:
         array = np.asarray(value)
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name} must be an array of {_WANTED_DTYPES}: {error}") from None
-    if array.dtype.kind != "f" or array.dtype.itemsize not in (4, 8):
+    if not _is_computed_with(array.dtype):
         fix = f"; convert it with numpy.asarray({name}, dtype=numpy.float32)"
         given = f"{array.dtype}{fix if array.dtype.kind in 'iub' else ''}"
         raise TypeError(f"{name} must be an array of {_WANTED_DTYPES}, not of {given}")
@@ -169,6 +169,13 @@ def packed_bits(value: Any, name: str, count: int) -> NDArray[np.uint8]:
         wanted = f"{(count + 7) // 8} bytes for {count} elements"
         raise ValueError(f"{name} must have {wanted}, not {array.size}")
     return array
+
+
+def _is_computed_with(dtype: np.dtype[Any]) -> bool:
+    """Whether that is one of the wanted dtypes. bfloat16 is ml_dtypes', which need not be installed."""
+    if dtype.kind == "f" and dtype.itemsize in (2, 4, 8):
+        return True
+    return (dtype.type.__module__, dtype.type.__name__) == ("ml_dtypes", "bfloat16")
 
 
 def same_shape(array: NDArray[Any], wanted: tuple[int, ...], name: str) -> None:

@@ -42,7 +42,7 @@ def dropout(
 
     Parameters
     ----------
-    x : array_like of float32 or float64
+    x : array_like of float16, bfloat16, float32 or float64
         Values, of any shape.
     p : float or array of float, default 0.5
         Probability of dropping an element, from 0 to 1. An array is broadcast to the noise shape: a rate for
@@ -125,7 +125,7 @@ def dropout_backward(dy: ArrayLike, mask: Mask, *, out: NDArray[Any] | None = No
 
     Parameters
     ----------
-    dy : array_like of float32 or float64
+    dy : array_like of float16, bfloat16, float32 or float64
         Gradient with respect to the result of `dropout`, of the mask's shape.
     mask : Mask
         The mask that `dropout` returned.

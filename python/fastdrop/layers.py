@@ -116,7 +116,7 @@ class Dropout:
 
         Parameters
         ----------
-        x : array_like of float32 or float64
+        x : array_like of float16, bfloat16, float32 or float64
             Values, of any shape.
         out : ndarray, optional
             Where to write: `x` itself, or an array like it that does not overlap it.
@@ -151,7 +151,7 @@ class Dropout:
 
         Parameters
         ----------
-        dy : array_like of float32 or float64
+        dy : array_like of float16, bfloat16, float32 or float64
             Gradient with respect to the result of the last forward pass, of its shape.
         out : ndarray, optional
             Where to write: `dy` itself, or an array like it that does not overlap it.

@@ -240,7 +240,7 @@ class Mask:
 
         Parameters
         ----------
-        x : array_like of float32 or float64
+        x : array_like of float16, bfloat16, float32 or float64
             Values, of the mask's shape. Subclasses of ndarray count as ndarray.
         out : ndarray, optional
             Where to write: of x's shape and dtype, and either `x` itself or not overlapping it. From 32 MiB

@@ -27,6 +27,7 @@ __all__ = [
     "key_from",
     "philox4x32",
     "scale",
+    "scaled",
     "threshold",
 ]
 
@@ -176,8 +177,43 @@ def keep(
 
 
 def scale(p: float, dtype: DTypeLike) -> Any:
-    """``1 / (1 - p)``, computed in double and rounded once to `dtype`."""
-    return np.array(1.0 / (1.0 - p)).astype(dtype)[()]
+    """``1 / (1 - p)``, computed in double and rounded once to what `dtype` is computed with."""
+    return np.array(1.0 / (1.0 - p)).astype(computed_with(dtype))[()]
+
+
+def scaled(x: NDArray[Any], factor: Any) -> NDArray[Any]:
+    """``round(x * factor)``; values of 16 bits are float32 meanwhile, whose product is rounded once more."""
+    if not _is_half(x.dtype):
+        return np.asarray(x * factor)
+    return _rounded(_widened(x) * factor, x.dtype)
+
+
+def computed_with(dtype: DTypeLike) -> np.dtype[Any]:
+    """The dtype itself, but float32 for those of 16 bits."""
+    return np.dtype(np.float32) if _is_half(dtype) else np.dtype(dtype)
+
+
+def _is_half(dtype: DTypeLike) -> bool:
+    return np.dtype(dtype).itemsize == 2
+
+
+def _widened(x: NDArray[Any]) -> NDArray[np.float32]:
+    """Exactly: every float16 is a float32, and a bfloat16 (of kind "V") is the upper half of one."""
+    if x.dtype.kind == "f":
+        return x.astype(np.float32)
+    bits = x.astype(x.dtype.newbyteorder("=")).view(np.uint16)
+    return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
+
+
+def _rounded(y: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """To nearest even; what was widened as a NaN has no lower bits, of which any could be lost or carry."""
+    y = np.asarray(y)
+    if dtype.kind == "f":
+        return y.astype(dtype)
+    bits = y.view(np.uint32)
+    carried = bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))
+    halves = (carried >> np.uint32(16)).astype(np.uint16)
+    return halves.view(dtype.newbyteorder("=")).astype(dtype)
 
 
 class Mask:
@@ -246,7 +282,8 @@ class Mask:
         """
         x = np.asarray(x)
         with np.errstate(all="ignore"):
-            y = np.where(self.to_numpy(), x * np.asarray(self.scale).astype(x.dtype), x.dtype.type(0))
+            factor = np.asarray(self.scale).astype(computed_with(x.dtype))
+            y = np.where(self.to_numpy(), scaled(x, factor), np.zeros((), x.dtype))
         copied = (self.p == 0) & (self.scale == 1) & (self.bits is None)
         return np.where(copied, x, y)
 

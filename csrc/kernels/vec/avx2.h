@@ -161,6 +161,7 @@ struct Float32Lanes {
   void store_around_cache(float* to) const { stream_halves(to, _mm256_castps_si256(lanes)); }
 };
 inline Float32Lanes operator*(Float32Lanes a, Float32Lanes b) { return {_mm256_mul_ps(a.lanes, b.lanes)}; }
+inline Float32Lanes rounded(Float32Lanes a) { return a; }
 inline Float32Lanes zero_unless(const TileKeep& keep, int first, Float32Lanes a) {
   const __m128i lanes = _mm_load_si128((const __m128i*)(keep.lanes + first));
   return {_mm256_andnot_ps(_mm256_castsi256_ps(_mm256_cvtepi16_epi32(lanes)), a.lanes)};
@@ -177,9 +178,55 @@ struct Float64Lanes {
   void store_around_cache(double* to) const { stream_halves(to, _mm256_castpd_si256(lanes)); }
 };
 inline Float64Lanes operator*(Float64Lanes a, Float64Lanes b) { return {_mm256_mul_pd(a.lanes, b.lanes)}; }
+inline Float64Lanes rounded(Float64Lanes a) { return a; }
 inline Float64Lanes zero_unless(const TileKeep& keep, int first, Float64Lanes a) {
   const __m128i lanes = _mm_loadl_epi64((const __m128i*)(keep.lanes + first));
   return {_mm256_andnot_pd(_mm256_castsi256_pd(_mm256_cvtepi16_epi64(lanes)), a.lanes)};
+}
+
+// Values of 16 bits as they are stored: decisions have their width.
+struct StoredHalves {
+  __m256i lanes;
+
+  void store(uint16_t* to) const { _mm256_storeu_si256((__m256i*)to, lanes); }
+  void store_around_cache(uint16_t* to) const { stream_halves(to, lanes); }
+};
+inline StoredHalves zero_unless(const TileKeep& keep, int first, StoredHalves a) {
+  return {_mm256_andnot_si256(_mm256_load_si256((const __m256i*)(keep.lanes + first)), a.lanes)};
+}
+
+struct Float32Pair {
+  Float32Lanes first, second;
+};
+
+// The lower and the upper half of a register.
+inline Float32Pair widened_float16(const uint16_t* from) {
+  const auto halves = (const __m128i*)from;
+  return {{_mm256_cvtph_ps(_mm_loadu_si128(halves))}, {_mm256_cvtph_ps(_mm_loadu_si128(halves + 1))}};
+}
+inline StoredHalves rounded_to_float16(Float32Pair a) {
+  constexpr int nearest_even = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+  const __m128i low = _mm256_cvtps_ph(a.first.lanes, nearest_even);
+  return {_mm256_set_m128i(_mm256_cvtps_ph(a.second.lanes, nearest_even), low)};
+}
+
+// The even and the odd places: a bfloat16 is the upper half of a float32.
+inline Float32Pair widened_bfloat16(const uint16_t* from) {
+  const __m256i halves = _mm256_loadu_si256((const __m256i*)from);
+  return {{_mm256_castsi256_ps(_mm256_slli_epi32(halves, 16))},
+          {_mm256_castsi256_ps(_mm256_and_si256(halves, _mm256_set1_epi32((int)0xFFFF0000)))}};
+}
+// Upper halves, plus one where the lower ones, with 0x7FFF and the upper's last bit, carry: to nearest even.
+// An average is (a + b + 1) >> 1, so that its top bit is this carry. A NaN's lower half is 0, as its factor's
+// is, and does not carry.
+inline StoredHalves rounded_to_bfloat16(Float32Pair a) {
+  constexpr int odd_places = 0xAA;
+  const __m256i even = _mm256_castps_si256(a.first.lanes), odd = _mm256_castps_si256(a.second.lanes);
+  const __m256i upper = _mm256_blend_epi16(_mm256_srli_epi32(even, 16), odd, odd_places);
+  const __m256i lower = _mm256_blend_epi16(even, _mm256_slli_epi32(odd, 16), odd_places);
+  const __m256i last_bit = _mm256_and_si256(upper, _mm256_set1_epi16(1));
+  const __m256i carry = _mm256_avg_epu16(lower, _mm256_or_si256(last_bit, _mm256_set1_epi16(0x7FFE)));
+  return {_mm256_add_epi16(upper, _mm256_srli_epi16(carry, 15))};
 }
 
 }  // namespace

@@ -116,6 +116,7 @@ struct Float32Lanes {
   void store_around_cache(float* to) const { stream_quarters(to, _mm512_castps_si512(lanes)); }
 };
 inline Float32Lanes operator*(Float32Lanes a, Float32Lanes b) { return {_mm512_mul_ps(a.lanes, b.lanes)}; }
+inline Float32Lanes rounded(Float32Lanes a) { return a; }
 inline Float32Lanes zero_unless(const TileKeep& keep, int first, Float32Lanes a) {
   return {_mm512_maskz_mov_ps((__mmask16)(keep.bits[first / 32] >> (first % 32)), a.lanes)};
 }
@@ -131,8 +132,69 @@ struct Float64Lanes {
   void store_around_cache(double* to) const { stream_quarters(to, _mm512_castpd_si512(lanes)); }
 };
 inline Float64Lanes operator*(Float64Lanes a, Float64Lanes b) { return {_mm512_mul_pd(a.lanes, b.lanes)}; }
+inline Float64Lanes rounded(Float64Lanes a) { return a; }
 inline Float64Lanes zero_unless(const TileKeep& keep, int first, Float64Lanes a) {
   return {_mm512_maskz_mov_pd((__mmask8)(keep.bits[first / 32] >> (first % 32)), a.lanes)};
+}
+
+struct Float32Pair {
+  Float32Lanes first, second;
+};
+
+// The lower and the upper 16 of 32 values. They are not put together: that takes a tenth longer.
+struct StoredFloat16 {
+  __m256i low, high;
+
+  void store(uint16_t* to) const {
+    _mm256_storeu_si256((__m256i*)to, low);
+    _mm256_storeu_si256((__m256i*)to + 1, high);
+  }
+  void store_around_cache(uint16_t* to) const {
+    stream_quarters(to, _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1));
+  }
+};
+inline StoredFloat16 zero_unless(const TileKeep& keep, int first, StoredFloat16 a) {
+  const __mmask32 bits = keep.bits[first / 32];
+  return {_mm256_maskz_mov_epi16((__mmask16)bits, a.low),
+          _mm256_maskz_mov_epi16((__mmask16)(bits >> 16), a.high)};
+}
+inline Float32Pair widened_float16(const uint16_t* from) {
+  const auto halves = (const __m256i*)from;
+  return {{_mm512_cvtph_ps(_mm256_loadu_si256(halves))}, {_mm512_cvtph_ps(_mm256_loadu_si256(halves + 1))}};
+}
+inline StoredFloat16 rounded_to_float16(Float32Pair a) {
+  constexpr int nearest_even = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+  return {_mm512_cvtps_ph(a.first.lanes, nearest_even), _mm512_cvtps_ph(a.second.lanes, nearest_even)};
+}
+
+// A bfloat16 is the upper half of a float32. A pair has the even and the odd places.
+struct StoredBFloat16 {
+  __m512i lanes;
+
+  void store(uint16_t* to) const { _mm512_storeu_si512(to, lanes); }
+  void store_around_cache(uint16_t* to) const { stream_quarters(to, lanes); }
+};
+inline StoredBFloat16 zero_unless(const TileKeep& keep, int first, StoredBFloat16 a) {
+  return {_mm512_maskz_mov_epi16(keep.bits[first / 32], a.lanes)};
+}
+inline Float32Pair widened_bfloat16(const uint16_t* from) {
+  const __m512i values = _mm512_loadu_si512(from);
+  return {{_mm512_castsi512_ps(_mm512_slli_epi32(values, 16))},
+          {_mm512_castsi512_ps(_mm512_and_si512(values, _mm512_set1_epi32((int)0xFFFF0000)))}};
+}
+// Upper halves, plus one where the lower ones, with 0x7FFF and the upper's last bit, carry: to nearest even.
+// An average is (a + b + 1) >> 1, so that its top bit is this carry. A NaN's lower half is 0, as its factor's
+// is, and does not carry.
+inline StoredBFloat16 rounded_to_bfloat16(Float32Pair a) {
+  constexpr __mmask64 even_places = 0x3333333333333333, odd_places = ~even_places;  // in bytes
+  const __m512i exchange_halves = _mm512_set4_epi32(0x0D0C0F0E, 0x09080B0A, 0x05040706, 0x01000302);
+  const __m512i even = _mm512_castps_si512(a.first.lanes), odd = _mm512_castps_si512(a.second.lanes);
+  const __m512i upper = _mm512_mask_shuffle_epi8(odd, even_places, even, exchange_halves);
+  const __m512i lower = _mm512_mask_shuffle_epi8(even, odd_places, odd, exchange_halves);
+  constexpr int a_and_b_or_c = 0xEA;
+  const __m512i one = _mm512_set1_epi16(1), most = _mm512_set1_epi16(0x7FFE);
+  const __m512i carry = _mm512_avg_epu16(lower, _mm512_ternarylogic_epi32(upper, one, most, a_and_b_or_c));
+  return {_mm512_add_epi16(upper, _mm512_srli_epi16(carry, 15))};
 }
 
 }  // namespace

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 KI, MI = 2**10, 2**20
 
+DTYPES = ("float16", "bfloat16", "float32", "float64")
+_HALVES = DTYPES[:2]
+
 OPERATIONS = {
     "forward": "y from x, by a new mask for every call",
     "backward": "dx from dy, by the mask of a forward pass that was not timed",
@@ -58,10 +61,18 @@ class Data:
 
     def __init__(self, case: Case) -> None:
         rng, dtype = np.random.default_rng(0), np.dtype(case.dtype)
-        self.x: NDArray[Any] = rng.random(case.size, dtype) + 1
-        self.dy: NDArray[Any] = rng.random(case.size, dtype) + 1
+
+        def random() -> NDArray[Any]:
+            return (rng.random(case.size, drawn(dtype)) + 1).astype(dtype, copy=False)
+
+        self.x, self.dy = random(), random()
         self.y = np.ones_like(self.x)
         self.dx = np.ones_like(self.x)
+
+
+def drawn(dtype: np.dtype[Any]) -> Any:
+    """The dtype that NumPy draws random numbers in: itself, but float32 for 16 bits."""
+    return np.float64 if dtype == np.float64 else np.float32
 
 
 @dataclass(frozen=True)
@@ -94,6 +105,7 @@ _QUICK_SIZES = (4 * KI, 64 * KI, MI, 16 * MI)
 QUICK = (
     Grid(("forward", "backward"), _QUICK_SIZES, ps=(0.1, 0.5)),
     Grid(("forward", "backward"), (64 * KI, MI), dtypes=("float64",)),
+    Grid(("forward",), (64 * KI, MI), dtypes=_HALVES),
     Grid(("both",), (64 * KI, 16 * MI)),
     Grid(("both",), (64 * KI,), ps=(0.5,)),
     *_SPECIAL,
@@ -101,6 +113,7 @@ QUICK = (
 _FULL_SIZES = tuple(4**k * KI for k in range(8))  # 1 Ki to 16 Mi
 FULL = (
     Grid(("forward", "backward", "both"), _FULL_SIZES, dtypes=("float32", "float64"), ps=(0.1, 0.5)),
+    Grid(("forward", "backward"), (64 * KI, MI, 16 * MI), dtypes=_HALVES),
     *_SPECIAL,
 )
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import fastdrop
 
 from . import validity
-from .cases import Case, Data
+from .cases import DTYPES, Case, Data
 from .goals import FLOOR
 from .jobs import Answer, Job
 
@@ -34,6 +34,7 @@ class Contender:
     job: str  # a sentence: whose arrays, which mask, what is kept of it
     build: Build
     check: Check = validity.dropped
+    dtypes: tuple[str, ...] = DTYPES
 
 
 def passes(

@@ -96,6 +96,12 @@ GOALS = [
     Goal("forward", f"{_BEST} given mask", FLOOR, 1.40, (64 * KI,), (0.1,)),
     Goal("forward", _BEST, FLOOR, 1.20, (MI, 16 * MI), (0.1,)),
     Goal("forward", "numpy textbook", _BEST, 10, (64 * KI,), (0.1,), at_most=False),
+    # 16 random bits for 16 bits of data: what drawing them takes shows longer.
+    *(
+        Goal("forward", _BEST, FLOOR, limit, sizes, (0.1,), dtype)
+        for dtype in ("float16", "bfloat16")
+        for limit, sizes in ((3.20, (64 * KI,)), (1.25, (MI, 16 * MI)))
+    ),
     # Against others, forward and backward.
     Goal("both", "numpy best", _BEST, 15, (64 * KI,), (0.1,), at_most=False),
     Goal("both", "numpy best", _BEST, 4, (16 * MI,), (0.1,), at_most=False),

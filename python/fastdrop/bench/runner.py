@@ -24,6 +24,8 @@ from .screen import Screen
 from .train_step import train_steps
 from .validity import InvalidAnswerError
 
+_DTYPES_OF = {"bfloat16": "ml_dtypes"}  # the packages that bring dtypes which NumPy does not have
+
 
 class BenchError(Exception):
     """Why the benchmark cannot run, as a sentence."""
@@ -52,6 +54,9 @@ def _run(arguments: argparse.Namespace) -> int:
     cases = plan(Choice(arguments.quick, arguments.check, *asked), facts.processors())
     if not cases:
         raise BenchError("no case is left: the operation threads needs two of them")
+    known_dtypes = _known_dtypes(cases)
+    left_out = sorted({case.dtype for case in cases if case.dtype not in known_dtypes})
+    cases = [case for case in cases if case.dtype in known_dtypes]
     found, missing = rivals(arguments.compare, max(arguments.threads, default=1))
     known, effort = facts.facts(found), QUICK if arguments.quick else FULL
     began = time.monotonic()
@@ -60,8 +65,14 @@ def _run(arguments: argparse.Namespace) -> int:
     with Screen(len(cases), quiet=arguments.json == "-") as screen:
         for name in missing:
             screen.say(f"{MODULES[name]} is not installed: left out\n")
+        for dtype in left_out:
+            screen.say(f"{_DTYPES_OF[dtype]} is not installed: {dtype} left out\n")
         for case in cases:
             contenders = contenders_of(case, found, arguments.quick)
+            unable = [contender.name for contender in contenders if case.dtype not in contender.dtypes]
+            contenders = [contender for contender in contenders if case.dtype in contender.dtypes]
+            if unable:
+                screen.say(f"Without {', '.join(unable)}: no {case.dtype}")
             with _threads(case.threads):
                 jobs, reasons = valid_jobs(case, contenders)
                 if arguments.check:
@@ -81,6 +92,18 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.plot:
         import_module("fastdrop.bench.plot").plot(tables, facts.line(known), arguments.plot)
     return 1 if refused else 0
+
+
+def _known_dtypes(cases: Sequence[Case]) -> set[str]:
+    """Those whose package could be imported, which tells NumPy about them."""
+    known = {case.dtype for case in cases}
+    for dtype, module in _DTYPES_OF.items():
+        if dtype in known:
+            try:
+                import_module(module)
+            except ImportError:
+                known.remove(dtype)
+    return known
 
 
 def contenders_of(case: Case, found: Sequence[Contender], quick: bool) -> list[Contender]:

@@ -82,7 +82,7 @@ def _kept(name: str, x: NDArray[Any], result: NDArray[Any], p: float) -> NDArray
     kept: NDArray[np.bool_] = result != 0  # x and dy hold no zeros
     # At most three roundings of theirs (1 - p, its inverse, the product) and two of ours, each off by half an
     # epsilon, and their products by far less than the half that is left.
-    allowed = 3 * np.finfo(x.dtype).eps
+    allowed = 3 * float(np.spacing(x.dtype.type(1)))
     for start in range(0, x.size, _CHUNK):
         part = slice(start, start + _CHUNK)
         right = x[part].astype(np.float64) / (1 - p)
