@@ -39,7 +39,7 @@ struct MaskArgs {
                PyFloat_AsDouble(item(4))};
     window = {unsigned_item(5), copy(item(6), shape), shape.data(), nullptr};
     if (item(7) != Py_None) {
-      copy(item(7), strides);
+      if (copy(item(7), strides) != window.rank) throw std::invalid_argument("a stride for every axis");
       window.strides = strides.data();
     }
     if (PyErr_Occurred()) throw py::error_already_set();
