@@ -158,6 +158,16 @@ def test_the_core_refuses_what_is_no_mask(numbers):
     assert (x == 1).all()
 
 
+def test_the_core_refuses_what_cannot_be_read_or_made():
+    x, source = np.ones(4, np.float32), fastdrop.MaskGenerator(0)._source
+    with pytest.raises(ValueError, match="stride for every axis"):
+        _core.scale_kept(x, x, (0, 1, 2, 3, 0.5, 0, (4,), (1, 1)))
+    for no_class in (None, type(source[3])):  # nobody can make a capsule
+        with pytest.raises(TypeError, match="class is needed"):
+            _core.dropout(x, x, source, 0.5, no_class)
+    assert (x == 1).all()
+
+
 def test_versions_agree():
     version = re.search(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[1]
     assert fastdrop.__version__ == version

@@ -71,6 +71,7 @@ struct Ars4x32 {
   }
 
   class Sequence;
+  static constexpr bool has_sequence = true;
 };
 
 // Consecutive tiles share the first two rounds (counter-mode caching: Bernstein and Schwabe, "New AES
@@ -83,14 +84,15 @@ struct Ars4x32 {
 class Ars4x32::Sequence {
  public:
   static constexpr uint64_t max_tiles = (1ull << 40) / kTileBlocks;  // byte 5 changes at their multiples
+  // The table costs as much as it saves on about half as many (docs/performance.md).
+  static constexpr uint64_t worthwhile_tiles = 16384 / kTileElements;
 
-  Sequence(const Ars4x32& generator, uint64_t upper, uint64_t first_tile, uint64_t tile_count)
+  Sequence(const Ars4x32& generator, const TileCounters<Blocks>& counters, uint64_t upper,
+           uint64_t first_tile)
       : generator_(generator), upper_(upper) {
-    const TileCounters<Blocks> counters(upper);
     const uint64_t first_group = first_tile - first_tile % group_tiles;
     begin_group(first_group);
-    for (uint64_t i = 0; i < tile_count && i < group_tiles; ++i) {
-      const uint64_t place = (first_tile + i) % group_tiles;
+    for (uint64_t place = 0; place < group_tiles; ++place) {
       for (int v = 0; v < kTileVectors; ++v)
         differences_[place * kTileVectors + v] =
             generator.first_two_rounds(counters.vector(first_group + place, v)) ^ group_;
@@ -153,25 +155,7 @@ struct Philox4x32 {
       }
   }
 
-  // Nothing is shared between counters.
-  class Sequence {
-   public:
-    static constexpr uint64_t max_tiles = ~0ull;
-
-    Sequence(const Philox4x32& generator, uint64_t upper, uint64_t, uint64_t)
-        : generator_(generator), counters_(upper) {}
-
-    template <int vectors>
-    void draw(uint64_t tile, int first_vector, Blocks* block) const {
-#pragma GCC unroll kUnroll
-      for (int v = 0; v < vectors; ++v) block[v] = counters_.vector(tile, first_vector + v);
-      generator_.generate<vectors>(block);
-    }
-
-   private:
-    const Philox4x32& generator_;
-    TileCounters<Blocks> counters_;
-  };
+  static constexpr bool has_sequence = false;  // nothing is shared between counters
 };
 
 }  // namespace

@@ -13,6 +13,12 @@ struct TileNumbers {
   Blocks vectors[kTileVectors];
 };
 
+// A number that a lambda can take as a constant.
+template <int number>
+struct Count {
+  constexpr operator int() const { return number; }
+};
+
 // The mask stream (stream document, section 3): 16 bits decide, and one element in 65,536 looks again.
 template <class Generator>
 class StreamKeep {
@@ -20,11 +26,13 @@ class StreamKeep {
   static_assert(State::count == Blocks::count, "widened() changes the type only");
 
  public:
-  explicit StreamKeep(const KeepArgs& args) : generator_(args.key), args_(args) {
+  explicit StreamKeep(const KeepArgs& args) : generator_(args.key), args_(args), counters_(args.stream) {
     generator_.flip(top_bits * 0x0001000100010001ull);
     const uint64_t four_bounds = (args.threshold_high ^ top_bits) * 0x0001000100010001ull;
     bounds_ = Blocks::broadcast(four_bounds, four_bounds);
   }
+
+  static constexpr bool has_sequence = Generator::has_sequence;
 
   // Tiles whose numbers are drawn together, to hide the generator's latency.
   static constexpr int tiles_together =
@@ -38,34 +46,38 @@ class StreamKeep {
     Numbers tiles[count];
   };
 
-  // The random numbers of tiles in order: what can be done ahead of the data.
+  // The random numbers of consecutive tiles, the first of which is a multiple of count: what can be done
+  // ahead of the data.
+  template <int count>
+  Draw<count> draw(uint64_t first_tile) const {
+    return draw_by_steps<count>([&](auto vectors, int first, State* state) {
+#pragma GCC unroll kUnroll
+      for (int v = 0; v < vectors; ++v) state[v] = counters_.vector(first_tile, first + v);
+      generator_.template generate<vectors>(state);
+    });
+  }
+
+  // Draws the same, of tiles in order, for less work each.
   class Sequence {
+    using Drawing = typename Generator::Sequence;
+
    public:
-    static constexpr uint64_t max_tiles = Generator::Sequence::max_tiles;
+    static constexpr uint64_t max_tiles = Drawing::max_tiles;
+    static constexpr uint64_t worthwhile_tiles = Drawing::worthwhile_tiles;
 
-    // Of tile_count tiles, which do not pass a multiple of max_tiles.
-    Sequence(const StreamKeep& keep, uint64_t first_tile, uint64_t tile_count)
-        : sequence_(keep.generator_, keep.args_.stream, first_tile, tile_count) {}
+    // The tiles whose numbers are used must not pass a multiple of max_tiles.
+    Sequence(const StreamKeep& keep, uint64_t first_tile)
+        : drawing_(keep.generator_, keep.counters_, keep.args_.stream, first_tile) {}
 
-    // first_tile is a multiple of count.
     template <int count>
     Draw<count> draw(uint64_t first_tile) {
-      constexpr int vectors = count * kTileVectors;
-      constexpr int step = vectors < Generator::in_flight ? vectors : Generator::in_flight;
-      Draw<count> result;
-#pragma GCC unroll kUnroll
-      for (int first = 0; first < vectors; first += step) {
-        State state[step];
-        sequence_.template draw<step>(first_tile, first, state);
-#pragma GCC unroll kUnroll
-        for (int v = 0; v < step; ++v)
-          result.tiles[(first + v) / kTileVectors].vectors[(first + v) % kTileVectors] = widened(state[v]);
-      }
-      return result;
+      return draw_by_steps<count>([&](auto vectors, int first, State* state) {
+        drawing_.template draw<vectors>(first_tile, first, state);
+      });
     }
 
    private:
-    typename Generator::Sequence sequence_;
+    Drawing drawing_;
   };
 
   // The keep bits of one of those tiles.
@@ -87,7 +99,7 @@ class StreamKeep {
   // A tied element looks at the lower 48 bits, which come from its own counter, marked by bit 127. This
   // happens in one tile of 512 or fewer, so the numbers are made again rather than carried along.
   __attribute__((noinline)) TileKeep resolve(uint64_t tile, TileKeep keep) const {
-    const TileNumbers again = Sequence(*this, tile, 1).template draw<1>(tile).tiles[0];
+    const TileNumbers again = draw<1>(tile).tiles[0];
     for (int v = 0; v < kTileVectors; ++v) {
       for (uint32_t tied = equal_numbers(again.vectors[v], bounds_); tied != 0; tied &= tied - 1) {
         const int element = v * Blocks::count * kBlockElements + __builtin_ctz(tied);
@@ -105,8 +117,25 @@ class StreamKeep {
     return (v[0] | (uint64_t)(v[1] & 0xFFFF) << 32) ^ top_bits * 0x000100010001ull;
   }
 
+  template <int count, class Step>
+  static Draw<count> draw_by_steps(const Step& draw_step) {
+    constexpr int vectors = count * kTileVectors;
+    constexpr int step = vectors < Generator::in_flight ? vectors : Generator::in_flight;
+    Draw<count> result;
+#pragma GCC unroll kUnroll
+    for (int first = 0; first < vectors; first += step) {
+      State state[step];
+      draw_step(Count<step>{}, first, state);
+#pragma GCC unroll kUnroll
+      for (int v = 0; v < step; ++v)
+        result.tiles[(first + v) / kTileVectors].vectors[(first + v) % kTileVectors] = widened(state[v]);
+    }
+    return result;
+  }
+
   Generator generator_;
   KeepArgs args_;
+  TileCounters<State> counters_;
   Blocks bounds_;
 };
 

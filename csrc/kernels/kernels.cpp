@@ -25,9 +25,9 @@ __attribute__((noinline)) void run_part(const Operation& operation, const Value*
 // Numbers are drawn kAheadDraws draws before the data that they are for is worked on, because a tile by
 // itself is a chain of dependent instructions, longer than a processor can look past. Draws and data take
 // turns in short pieces for the same reason.
-template <bool around_cache, class Operation, class Keep, class Value>
-void run_tiles(const Operation& operation, const Keep& keep, const Value* x, Value* out, uint64_t first_tile,
-               uint64_t tile_count) {
+template <bool around_cache, class Operation, class Keep, class Source, class Value>
+void run_tiles(const Operation& operation, const Keep& keep, Source& source, const Value* x, Value* out,
+               uint64_t first_tile, uint64_t tile_count) {
   constexpr int together = Keep::tiles_together, ahead = kAheadDraws * together;
   using Numbers = typename Keep::Numbers;
   // What waits for its data: a tile's decisions where they are made ahead, or else its numbers.
@@ -47,19 +47,18 @@ void run_tiles(const Operation& operation, const Keep& keep, const Value* x, Val
       tile.numbers = numbers;
   };
 
-  typename Keep::Sequence sequence(keep, first_tile, tile_count + ahead);
   uint64_t tile = first_tile;
   const uint64_t end = first_tile + tile_count;
 #pragma GCC unroll kUnroll
   for (int i = 0; i < ahead; i += together) {
-    const auto next = sequence.template draw<together>(tile + i);
+    const auto next = source.template draw<together>(tile + i);
 #pragma GCC unroll kUnroll
     for (int j = 0; j < together; ++j) wait(waiting[i + j], tile + i + j, next.tiles[j]);
   }
   for (; end - tile >= ahead; tile += ahead) {
 #pragma GCC unroll kUnroll
     for (int i = 0; i < ahead; i += together) {
-      const auto next = sequence.template draw<together>(tile + ahead + i);
+      const auto next = source.template draw<together>(tile + ahead + i);
 #pragma GCC unroll kUnroll
       for (int j = 0; j < together; ++j) {
         work(waiting[i + j], tile + i + j);
@@ -74,6 +73,21 @@ void run_tiles(const Operation& operation, const Keep& keep, const Value* x, Val
   }
 }
 
+// Whether the next tiles are drawn as a sequence; changes tile_count to those that can be done alike.
+template <class Keep>
+bool sequence_pays(uint64_t tile, uint64_t& tile_count) {
+  if constexpr (Keep::has_sequence) {
+    using Sequence = typename Keep::Sequence;
+    if (tile_count >= Sequence::worthwhile_tiles) {
+      const bool may_begin = tile % Keep::tiles_together == 0;
+      const uint64_t limit = may_begin ? Sequence::max_tiles - tile % Sequence::max_tiles : 1;
+      if (tile_count > limit) tile_count = limit;
+      return may_begin;
+    }
+  }
+  return false;
+}
+
 // A run is the end of a tile, whole tiles, and the beginning of a tile; each may be missing.
 template <class Operation, class Keep>
 void run(const KernelArgs& args) {
@@ -86,19 +100,27 @@ void run(const KernelArgs& args) {
   while (left > 0) {
     const uint64_t tile = index / kTileElements, first = index % kTileElements;
     uint64_t count = kTileElements - first < left ? kTileElements - first : left;
-    // Tiles are drawn together from multiples of tiles_together on.
-    if (count < kTileElements || tile % Keep::tiles_together != 0) {
+    if (count < kTileElements) {
       TileKeep decided;
-      keep.decide(typename Keep::Sequence(keep, tile, 1).template draw<1>(tile).tiles[0], tile, decided);
+      keep.decide(keep.template draw<1>(tile).tiles[0], tile, decided);
       run_part(operation, x, out, decided, first, count);
     } else {
-      const uint64_t until_limit = Keep::Sequence::max_tiles - tile % Keep::Sequence::max_tiles;
-      const uint64_t tile_count = left / kTileElements < until_limit ? left / kTileElements : until_limit;
-      // Streaming stores fault unless aligned, and a run may begin anywhere in its array.
-      if (args.around_cache && reinterpret_cast<uintptr_t>(out) % 16 == 0)
-        run_tiles<true>(operation, keep, x, out, tile, tile_count);
-      else
-        run_tiles<false>(operation, keep, x, out, tile, tile_count);
+      uint64_t tile_count = left / kTileElements;
+      const auto run_whole_tiles = [&](auto& source) {
+        // Streaming stores fault unless aligned, and a run may begin anywhere in its array.
+        if (args.around_cache && reinterpret_cast<uintptr_t>(out) % 16 == 0)
+          run_tiles<true>(operation, keep, source, x, out, tile, tile_count);
+        else
+          run_tiles<false>(operation, keep, source, x, out, tile, tile_count);
+      };
+      const bool in_sequence = sequence_pays<Keep>(tile, tile_count);
+      if constexpr (Keep::has_sequence) {
+        if (in_sequence) {
+          typename Keep::Sequence sequence(keep, tile);
+          run_whole_tiles(sequence);
+        }
+      }
+      if (!in_sequence) run_whole_tiles(keep);
       count = tile_count * kTileElements;
     }
     index += count, left -= count, x += count, out += count;

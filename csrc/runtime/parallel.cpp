@@ -2,9 +2,9 @@
 // Why not OpenMP's own threads: libgomp's workers spin for milliseconds after a parallel region, on the
 // processors that the next matrix product needs. A NumPy training step beside OpenBLAS took 1.3 to 2.9 times
 // as long with two OpenMP threads in fastdrop as with one (docs/performance.md); its region also waits for a
-// worker that the system has not yet scheduled, and hangs after fork(). Here workers sleep, whoever is awake
-// takes what nobody has taken, and a call never waits for a worker that has not come. OpenMP is asked for its
-// limits.
+// worker that the system has not yet scheduled, and hangs after fork(). Here workers sleep after 50 us,
+// whoever is awake takes what nobody has taken, and a call never waits for a worker that has not come. OpenMP
+// is asked for its limits.
 #include "parallel.h"
 
 #include <pthread.h>
@@ -15,6 +15,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <cstdlib>
 #include <exception>
 #include <limits>
@@ -73,14 +74,16 @@ void work_alone(int count, const std::function<void(int)>& part) {
 }
 
 // Waking does not reliably move a worker from its caller's processor, where the two would only take turns.
+// The worker's affinity is for an instant another one, and then what it was, unless somebody has set it
+// meanwhile.
 void leave(int processor) {
-  cpu_set_t usable;
+  cpu_set_t usable, now;
   if (sched_getaffinity(0, sizeof usable, &usable) != 0) return;
   cpu_set_t others = usable;
   CPU_CLR(static_cast<std::size_t>(processor), &others);
-  if (CPU_COUNT(&others) == 0) return;
-  sched_setaffinity(0, sizeof others, &others);
-  sched_setaffinity(0, sizeof usable, &usable);
+  if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) != 0) return;
+  if (sched_getaffinity(0, sizeof now, &now) == 0 && CPU_EQUAL(&now, &others))
+    sched_setaffinity(0, sizeof usable, &usable);
 }
 
 // One job at a time. A caller that finds the pool busy does its job alone: the processors are in use.
@@ -96,8 +99,8 @@ class Pool {
       shares_ = std::vector<Share>(static_cast<std::size_t>(threads));
       for (int number = 0; number < threads; ++number) {
         Share& share = shares_[static_cast<std::size_t>(number)];
-        share.next = count * number / threads;
-        share.end = count * (number + 1) / threads;
+        share.next = static_cast<int>(std::int64_t{count} * number / threads);
+        share.end = static_cast<int>(std::int64_t{count} * (number + 1) / threads);
       }
       places_ = threads - 1;
       caller_processor_ = sched_getcpu();

@@ -65,7 +65,7 @@ def dropout(
         ``round(x * (1 - p))``.
     out : ndarray, optional
         Where to write the result: of x's shape and dtype, and either `x` itself (in place) or not
-        overlapping it. From 32 MiB on a new array takes about twice as long as a used one, because its
+        overlapping it. From 32 MiB on a new array takes twice as long as a used one or more, because its
         pages come from the system at every call; in place takes least.
 
     Returns

@@ -244,7 +244,7 @@ class Mask:
             Values, of the mask's shape. Subclasses of ndarray count as ndarray.
         out : ndarray, optional
             Where to write: of x's shape and dtype, and either `x` itself or not overlapping it. From 32 MiB
-            on a new array takes about twice as long as a used one, because its pages come from the system
+            on a new array takes twice as long as a used one or more, because its pages come from the system
             at every call; in place takes least.
 
         Returns

@@ -9,16 +9,16 @@
 namespace fastdrop::FASTDROP_ISA {
 namespace {
 
-// One draw, which is two tiles: in cache a forward pass then takes 1.18 times a memcpy, against 1.52 without
-// drawing ahead, 1.41 with one tile, and 1.26 with three, which do not fit the registers
-// (docs/performance.md).
+// One draw, which is two tiles: before rounds were shared a forward pass in cache took 1.18 times a memcpy
+// with it, 1.52 without drawing ahead, 1.41 with one tile, and 1.26 with three, which do not fit the
+// registers.
 constexpr int kAheadDraws = 1;
 constexpr bool kDecideAhead = false;  // two tiles' decisions do not fit the predicate registers: 1.70
 // Out of cache the processor's own prefetcher loses the input behind the generator's work: without this, 4 Mi
 // floats took 2.0 times as long and 16 Mi 2.8 times.
 constexpr uintptr_t kPrefetchBytes = 768;
-// In cache, where the addresses of x and out are alike in their lower 12 bits but for a line: 1.27 to 1.18
-// times a memcpy, 1.44 to 1.31, 1.15 to 1.03. With eight 1 Mi floats take 7 % longer.
+// In cache, where the addresses of x and out are alike in their lower 12 bits but for a line: 1.27 to 1.08
+// times a memcpy, 1.15 to 1.01. With eight 1 Mi floats take 7 % longer.
 constexpr int kLoadsTogether = 4;
 constexpr int kUnroll = 32;  // registers must not be indexed by a variable
 
