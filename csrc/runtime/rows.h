@@ -42,6 +42,15 @@ class Rows {
     return length_ - (is_one_row() ? number : number % length_);
   }
 
+  // How far the rows that follow along the next axis reach, if the next one begins within so many places.
+  std::int64_t beyond(std::uint64_t number, std::uint64_t within) const {
+    if (is_one_row()) return 0;
+    const auto step = static_cast<std::int64_t>(strides_[outer_]);
+    if (step >= static_cast<std::int64_t>(within) || step <= -static_cast<std::int64_t>(within)) return 0;
+    const std::uint64_t following = lengths_[outer_] - 1 - number / length_ % lengths_[outer_];
+    return step * static_cast<std::int64_t>(following);
+  }
+
   // How many rows from that one on are the same as the one before it.
   std::uint64_t same_after(std::uint64_t row) const {
     if (rank_ == outer_ || strides_[outer_] != 0) return 0;
