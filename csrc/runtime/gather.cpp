@@ -83,14 +83,16 @@ void spread(const std::uint8_t* decisions, std::uint64_t repeat, std::uint64_t m
             std::uint8_t* bytes) {
   static constexpr Chunks kChunks{};
   const std::uint8_t* const end = bytes + count;
-  for (std::uint64_t length = repeat - missing; bytes < end; length = repeat) {
+  const auto write = [&](std::uint64_t length) {
     // Too far, in whole chunks: the next decision overwrites that.
-    const std::uint64_t until = std::min<std::uint64_t>(length, end - bytes);
-    for (std::uint64_t i = 0; i < until; i += kSpreadPast)
-      std::memcpy(bytes + i, kChunks.of[*decisions], kSpreadPast);
-    bytes += until;
-    ++decisions;
-  }
+    const std::uint8_t* chunk = kChunks.of[*decisions++];
+    for (std::uint64_t i = 0; i < length; i += kSpreadPast) std::memcpy(bytes + i, chunk, kSpreadPast);
+    bytes += length;
+  };
+  const auto left = [&] { return static_cast<std::uint64_t>(end - bytes); };
+  write(std::min(repeat - missing, count));
+  while (left() >= repeat) write(repeat);
+  if (left() > 0) write(left());
 }
 
 }  // namespace fastdrop
