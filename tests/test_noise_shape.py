@@ -69,6 +69,36 @@ def test_windows(isa, case):
     assert same_bytes(mask.apply(x), np.asarray(slow.apply(x)))
 
 
+# Decisions are gathered 4,096 at a time, and those of rows that lie close together are made at once.
+LARGE = [
+    ((500, 40), None, np.s_[:, 3:17]),
+    ((500, 40), None, np.s_[::-1, 3:17]),
+    ((500, 47), None, np.s_[:, 2:40]),  # 4,096 ends within a row
+    ((500, 40), None, np.s_[::-3, ::-2]),
+    ((60, 20, 40), None, np.s_[:, 5:7, 1:]),
+    ((60, 20, 40), None, np.s_[::-1, ::9, 30:2:-3]),
+    ((9, 5000), None, np.s_[:, ::-3]),
+    ((30, 3, 128), (None, 1, None), ...),  # a block begins with a group's last row
+    ((30, 3, 100), (None, 1, None), np.s_[:, :, ::2]),
+    ((700, 3, 5), (None, 1, None), ...),
+    ((5000, 3), (None, 1), np.s_[::-1]),
+    ((3, 9000), (None, 1), np.s_[:, 1:]),
+    ((7, 6000), (1, None), np.s_[:, 1::2]),
+]
+
+
+@pytest.mark.parametrize(("shape", "noise", "index"), LARGE, ids=str)
+def test_windows_of_many_blocks(isa, generator, shape, noise, index):
+    options = {"noise_shape": noise, "seed": 8, "generator": generator}
+    mask, slow = fastdrop.Mask(shape, 0.3, **options), reference.Mask(shape, 0.3, **options)
+    stored = fastdrop.Mask.from_array(slow.to_numpy(), 0.3)
+    keep, x = slow[index].to_numpy(), special_values(mask[index].size, np.float32).reshape(mask[index].shape)
+    y = slow[index].apply(x)
+    for part in (mask[index], stored[index]):
+        assert same_bytes(part.to_numpy(), keep)
+        assert same_bytes(part.apply(x), y)
+
+
 def test_threads_do_not_matter(isa, threads):
     """One decision for more elements than a thread's part, and many for fewer."""
     for shape, noise in [((3, 700_001), (None, 1)), ((7000, 300), (None, 1)), ((41, 51_200), (1, None))]:

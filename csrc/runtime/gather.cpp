@@ -7,29 +7,48 @@
 namespace fastdrop {
 namespace {
 
-// The decisions about `count` indices that are `stride` apart, as bytes.
-void decide(Kernel keep_mask, const KeepArgs& keep, std::uint64_t index, std::uint64_t stride,
-            std::uint64_t count, std::uint8_t* bytes) {
-  KernelArgs args{};
-  args.keep = keep;
-  if (stride == 1) {
-    args.out = bytes, args.start = index, args.element_count = count;
-    return keep_mask(args);
+// A call to a kernel takes as long as so many decisions in one that is under way.
+constexpr std::uint64_t kCallDecisions = 512;
+
+// Decisions about neighbouring indices, made in one call and picked out of it.
+class Stretch {
+ public:
+  Stretch(Kernel keep_mask, const KeepArgs& keep) : keep_mask_(keep_mask) { args_.keep = keep; }
+
+  // `count` decisions that are `stride` apart, of which others will follow up to `beyond` above or below.
+  void pick(std::uint64_t index, std::uint64_t stride, std::uint64_t count, std::int64_t beyond,
+            std::uint8_t* bytes) {
+    const bool down = static_cast<std::int64_t>(stride) < 0;
+    const std::uint64_t step = down ? 0 - stride : stride;
+    const std::uint64_t at_once = 1 + (kBlockDecisions - 1) / step;
+    for (std::uint64_t done = 0; done < count;) {
+      const std::uint64_t part = std::min(at_once, count - done), reach = (part - 1) * step;
+      const std::uint64_t first = index + done * stride;
+      const std::uint8_t* lowest = decided(down ? first - reach : first, reach + 1, beyond);
+      if (stride == 1)
+        std::memcpy(bytes + done, lowest, part);
+      else
+        for (std::uint64_t i = 0; i < part; ++i) bytes[done + i] = lowest[down ? reach - i * step : i * step];
+      done += part;
+    }
   }
-  // What lies between is decided too: up to a thousand or so that takes less than a call for each index.
-  std::uint8_t span[kBlockDecisions];
-  const bool down = static_cast<std::int64_t>(stride) < 0;
-  const std::uint64_t step = down ? 0 - stride : stride;
-  const std::uint64_t at_once = 1 + (sizeof span - 1) / step;
-  for (std::uint64_t done = 0; done < count;) {
-    const std::uint64_t part = std::min(at_once, count - done), reach = (part - 1) * step;
-    const std::uint64_t first = index + done * stride;
-    args.out = span, args.start = down ? first - reach : first, args.element_count = reach + 1;
-    keep_mask(args);
-    for (std::uint64_t i = 0; i < part; ++i) bytes[done + i] = span[down ? reach - i * step : i * step];
-    done += part;
+
+ private:
+  const std::uint8_t* decided(std::uint64_t first, std::uint64_t count, std::int64_t beyond) {
+    const std::uint64_t place = first - args_.start;
+    if (place < args_.element_count && count <= args_.element_count - place) return bytes_ + place;
+    const std::uint64_t free = kBlockDecisions - count;
+    const std::uint64_t more = std::min(free, static_cast<std::uint64_t>(beyond < 0 ? -beyond : beyond));
+    const std::uint64_t below = beyond < 0 ? more : 0;
+    args_.out = bytes_, args_.start = first - below, args_.element_count = count + more;
+    keep_mask_(args_);
+    return bytes_ + below;
   }
-}
+
+  Kernel keep_mask_;
+  KernelArgs args_{};
+  std::uint8_t bytes_[kBlockDecisions];
+};
 
 struct Chunks {
   std::uint8_t of[2][kSpreadPast];
@@ -42,10 +61,10 @@ struct Chunks {
 
 void gather(const Rows& rows, Kernel keep_mask, const KeepArgs& keep, std::uint64_t first, std::uint64_t last,
             std::uint8_t* bytes) {
+  Stretch stretch(keep_mask, keep);
   while (first < last) {
-    const std::uint64_t done = first % rows.length();
-    const std::uint64_t count = std::min(rows.length() - done, last - first);
-    decide(keep_mask, keep, rows.place(first), rows.stride(), count, bytes);
+    const std::uint64_t count = std::min(rows.left_in_row(first), last - first);
+    stretch.pick(rows.place(first), rows.stride(), count, rows.beyond(first, kCallDecisions), bytes);
     first += count, bytes += count;
     // Rows that are the same again are copied, ever more at once.
     if (count < rows.length()) continue;
@@ -64,14 +83,16 @@ void spread(const std::uint8_t* decisions, std::uint64_t repeat, std::uint64_t m
             std::uint8_t* bytes) {
   static constexpr Chunks kChunks{};
   const std::uint8_t* const end = bytes + count;
-  for (std::uint64_t length = repeat - missing; bytes < end; length = repeat) {
+  const auto write = [&](std::uint64_t length) {
     // Too far, in whole chunks: the next decision overwrites that.
-    const std::uint64_t until = std::min<std::uint64_t>(length, end - bytes);
-    for (std::uint64_t i = 0; i < until; i += kSpreadPast)
-      std::memcpy(bytes + i, kChunks.of[*decisions], kSpreadPast);
-    bytes += until;
-    ++decisions;
-  }
+    const std::uint8_t* chunk = kChunks.of[*decisions++];
+    for (std::uint64_t i = 0; i < length; i += kSpreadPast) std::memcpy(bytes + i, chunk, kSpreadPast);
+    bytes += length;
+  };
+  const auto left = [&] { return static_cast<std::uint64_t>(end - bytes); };
+  write(std::min(repeat - missing, count));
+  while (left() >= repeat) write(repeat);
+  if (left() > 0) write(left());
 }
 
 }  // namespace fastdrop

@@ -37,6 +37,20 @@ class Rows {
   std::uint64_t stride() const { return stride_; }  // from one to the next, modulo 2^64
   bool is_one_row() const { return rank_ == outer_; }
 
+  // How many places are in the row of that one, from it on.
+  std::uint64_t left_in_row(std::uint64_t number) const {
+    return length_ - (is_one_row() ? number : number % length_);
+  }
+
+  // How far the rows that follow along the next axis reach, if the next one begins within so many places.
+  std::int64_t beyond(std::uint64_t number, std::uint64_t within) const {
+    if (is_one_row()) return 0;
+    const auto step = static_cast<std::int64_t>(strides_[outer_]);
+    if (step >= static_cast<std::int64_t>(within) || step <= -static_cast<std::int64_t>(within)) return 0;
+    const std::uint64_t following = lengths_[outer_] - 1 - number / length_ % lengths_[outer_];
+    return step * static_cast<std::int64_t>(following);
+  }
+
   // How many rows from that one on are the same as the one before it.
   std::uint64_t same_after(std::uint64_t row) const {
     if (rank_ == outer_ || strides_[outer_] != 0) return 0;
@@ -45,6 +59,7 @@ class Rows {
 
   // The place whose number is that, when each is counted once instead of `repeat` times.
   std::uint64_t place(std::uint64_t number) const {
+    if (is_one_row()) return start_ + number * stride_;  // no division: small calls consist of little else
     std::uint64_t place = start_ + number % length_ * stride_;
     number /= length_;
     for (int axis = outer_; axis < rank_; ++axis) {
