@@ -10,6 +10,8 @@ namespace fastdrop {
 enum Operation : int { kScaleKept, kKeepMask, kOperationCount };
 
 enum Element : int { kFloat32, kFloat64, kBool, kElementCount };
+constexpr uint64_t kElementBytes[] = {4, 8, 1};
+static_assert(sizeof kElementBytes / sizeof *kElementBytes == kElementCount, "a size for every element type");
 
 enum KeepRule : int { kArs4x32, kPhilox4x32, kKeepRuleCount };
 // Each name stands at the place of its number, and is the one that Python uses.
