@@ -11,6 +11,8 @@
 namespace fastdrop {
 namespace {
 
+constexpr std::int64_t kLineBytes = 64;
+
 struct Axis {
   std::int64_t length, from_stride, to_stride;
 };
@@ -73,7 +75,15 @@ struct Square<std::uint64_t> : RegisterSquare<std::uint64_t> {
 };
 #endif
 
-// The axis `inner` goes by the smallest steps of `from`, so that its cache lines are used up one by one.
+// Two axes of a box: `read` has the smallest steps of `from`, `write` the smallest of `to`.
+struct Plane {
+  Axis read, write;
+
+  // Loops go along the lines of the side that jumps farther, which is the array and not the buffer beside it:
+  // a line must be done with before others take its place in the cache.
+  bool along_read() const { return std::abs(write.from_stride) >= std::abs(read.to_stride); }
+};
+
 template <class Item, bool swapped>
 void copy_items(const Axis& inner, const Axis& outer, const char* from, char* to) {
   for (std::int64_t j = 0; j < outer.length; ++j, from += outer.from_stride, to += outer.to_stride) {
@@ -84,50 +94,88 @@ void copy_items(const Axis& inner, const Axis& outer, const char* from, char* to
   }
 }
 
-template <class Item>
-void copy_transposed(const Axis& inner, const Axis& outer, const char* from, char* to) {
-  constexpr std::int64_t size = Square<Item>::size, bytes = sizeof(Item);
-  const std::int64_t columns = inner.length / size * size, rows = outer.length / size * size;
-  if constexpr (size > 1)
-    for (std::int64_t row = 0; row < rows; row += size)
-      for (std::int64_t column = 0; column < columns; column += size)
-        Square<Item>::transpose(from + row * outer.from_stride + column * bytes, outer.from_stride,
-                                to + column * inner.to_stride + row * bytes, inner.to_stride);
-  const Axis right{inner.length - columns, inner.from_stride, inner.to_stride};
-  const Axis left{columns, inner.from_stride, inner.to_stride};
-  const Axis upper{rows, outer.from_stride, outer.to_stride};
-  const Axis lower{outer.length - rows, outer.from_stride, outer.to_stride};
-  copy_items<Item, false>(right, upper, from + columns * bytes, to + columns * inner.to_stride);
-  copy_items<Item, false>(left, lower, from + rows * outer.from_stride, to + rows * bytes);
-  copy_items<Item, false>(right, lower, from + rows * outer.from_stride + columns * bytes,
-                          to + columns * inner.to_stride + rows * bytes);
+template <class Item, bool swapped>
+void copy_items(const Plane& plane, const char* from, char* to) {
+  if (plane.along_read())
+    copy_items<Item, swapped>(plane.read, plane.write, from, to);
+  else
+    copy_items<Item, swapped>(plane.write, plane.read, from, to);
 }
 
+// Two lines of rows and columns, transposed square by square; `to` is written along its rows.
 template <class Item>
-void copy_plane(const Axis& inner, const Axis& outer, bool swapped, const char* from, char* to) {
-  constexpr std::int64_t bytes = sizeof(Item);
-  if (swapped) return copy_items<Item, true>(inner, outer, from, to);
-  if (inner.from_stride == bytes && inner.to_stride == bytes) {
-    for (std::int64_t j = 0; j < outer.length; ++j)
-      std::memcpy(to + j * outer.to_stride, from + j * outer.from_stride,
-                  static_cast<std::size_t>(inner.length * bytes));
-  } else if (Square<Item>::size > 1 && inner.from_stride == bytes && outer.to_stride == bytes) {
-    copy_transposed<Item>(inner, outer, from, to);
+void transpose_squares(const char* from, std::int64_t from_stride, char* to, std::int64_t to_stride) {
+  constexpr std::int64_t bytes = sizeof(Item), items = kLineBytes / bytes;
+  for (std::int64_t row = 0; row < items; row += Square<Item>::size)
+    for (std::int64_t column = 0; column < items; column += Square<Item>::size)
+      Square<Item>::transpose(from + column * from_stride + row * bytes, from_stride,
+                              to + row * to_stride + column * bytes, to_stride);
+}
+
+// A square as wide as a cache line, by way of one that lies together, so that every line of the side that
+// jumps is visited once. At strides that are powers of two such lines share a few places in the cache, and
+// one that is left half done is not there any more.
+template <class Item>
+void transpose_lines(const Plane& plane, const char* from, char* to) {
+  constexpr std::int64_t items = kLineBytes / sizeof(Item);
+  alignas(kLineBytes) char between[items * kLineBytes];
+  if (plane.along_read()) {
+    for (std::int64_t line = 0; line < items; ++line)
+      std::memcpy(between + line * kLineBytes, from + line * plane.write.from_stride, kLineBytes);
+    transpose_squares<Item>(between, kLineBytes, to, plane.read.to_stride);
   } else {
-    copy_items<Item, false>(inner, outer, from, to);
+    transpose_squares<Item>(from, plane.write.from_stride, between, kLineBytes);
+    for (std::int64_t line = 0; line < items; ++line)
+      std::memcpy(to + line * plane.read.to_stride, between + line * kLineBytes, kLineBytes);
   }
 }
 
-void copy_plane(const StridedCopy& copy, const Axis& inner, const Axis& outer, const char* from, char* to) {
+// Where both steps are an item's size.
+template <class Item>
+void copy_transposed(const Plane& plane, const char* from, char* to) {
+  constexpr std::int64_t bytes = sizeof(Item), items = kLineBytes / bytes;
+  const Axis &read = plane.read, &write = plane.write;
+  const std::int64_t reads = read.length / items * items, writes = write.length / items * items;
+  for (std::int64_t j = 0; j < writes; j += items)
+    for (std::int64_t i = 0; i < reads; i += items)
+      transpose_lines<Item>(plane, from + j * write.from_stride + i * bytes,
+                            to + i * read.to_stride + j * bytes);
+  // What is left beside the squares: the end of every line read, then the lines after the last square.
+  Plane rest = plane;
+  rest.read.length -= reads;
+  copy_items<Item, false>(rest, from + reads * bytes, to + reads * read.to_stride);
+  rest = plane;
+  rest.read.length = reads;
+  rest.write.length -= writes;
+  copy_items<Item, false>(rest, from + writes * write.from_stride, to + writes * bytes);
+}
+
+template <class Item>
+void copy_plane(const Plane& plane, bool swapped, const char* from, char* to) {
+  constexpr std::int64_t bytes = sizeof(Item);
+  const Axis &read = plane.read, &write = plane.write;
+  if (swapped) return copy_items<Item, true>(plane, from, to);
+  if (read.from_stride == bytes && read.to_stride == bytes) {
+    for (std::int64_t j = 0; j < write.length; ++j)
+      std::memcpy(to + j * write.to_stride, from + j * write.from_stride,
+                  static_cast<std::size_t>(read.length * bytes));
+    return;
+  }
+  if constexpr (Square<Item>::size > 1)
+    if (read.from_stride == bytes && write.to_stride == bytes) return copy_transposed<Item>(plane, from, to);
+  copy_items<Item, false>(plane, from, to);
+}
+
+void copy_plane(const StridedCopy& copy, const Plane& plane, const char* from, char* to) {
   switch (copy.item_bytes) {
     case 1:
-      return copy_plane<std::uint8_t>(inner, outer, false, from, to);
+      return copy_plane<std::uint8_t>(plane, false, from, to);
     case 2:
-      return copy_plane<std::uint16_t>(inner, outer, copy.swapped, from, to);
+      return copy_plane<std::uint16_t>(plane, copy.swapped, from, to);
     case 4:
-      return copy_plane<std::uint32_t>(inner, outer, copy.swapped, from, to);
+      return copy_plane<std::uint32_t>(plane, copy.swapped, from, to);
     default:
-      return copy_plane<std::uint64_t>(inner, outer, copy.swapped, from, to);
+      return copy_plane<std::uint64_t>(plane, copy.swapped, from, to);
   }
 }
 
@@ -148,22 +196,22 @@ void strided_copy(const StridedCopy& copy, const char* from, char* to) {
     return number < 0 ? Axis{1, 0, 0}
                       : Axis{copy.shape[number], copy.from_strides[number], copy.to_strides[number]};
   };
-  const int inner = fastest(copy, copy.from_strides, -1), outer = fastest(copy, copy.to_strides, inner);
+  const int read = fastest(copy, copy.from_strides, -1), write = fastest(copy, copy.to_strides, read);
   std::uint64_t planes = 1;
   for (int number = 0; number < copy.rank; ++number)
-    if (number != inner && number != outer) planes *= static_cast<std::uint64_t>(copy.shape[number]);
+    if (number != read && number != write) planes *= static_cast<std::uint64_t>(copy.shape[number]);
   for (std::uint64_t plane = 0; plane < planes; ++plane) {
     std::uint64_t rest = plane;
     std::int64_t from_offset = 0, to_offset = 0;
     for (int number = copy.rank - 1; number >= 0 && planes > 1; --number) {
-      if (number == inner || number == outer) continue;
+      if (number == read || number == write) continue;
       const auto length = static_cast<std::uint64_t>(copy.shape[number]);
       const auto position = static_cast<std::int64_t>(rest % length);
       rest /= length;
       from_offset += position * copy.from_strides[number];
       to_offset += position * copy.to_strides[number];
     }
-    copy_plane(copy, axis(inner), axis(outer), from + from_offset, to + to_offset);
+    copy_plane(copy, {axis(read), axis(write)}, from + from_offset, to + to_offset);
   }
 }
 

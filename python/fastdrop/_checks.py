@@ -88,7 +88,7 @@ def float_array(value: Any, name: str) -> NDArray[Any]:
         # What exports its memory by DLPack only is no array to NumPy unless it is asked to import it.
         exported = hasattr(value, "__dlpack__") and not hasattr(value, "__array__")
         array = np.from_dlpack(value) if exported else np.asarray(value)
-    except (TypeError, ValueError, AttributeError, BufferError, RuntimeError) as error:
+    except (TypeError, ValueError, BufferError, RuntimeError) as error:
         raise TypeError(f"{name} must be an array of {_WANTED_DTYPES}: {error}") from None
     if array.dtype.kind != "f" or array.dtype.itemsize not in (4, 8):
         fix = f"; convert it with numpy.asarray({name}, dtype=numpy.float32)"
