@@ -134,6 +134,27 @@ def test_large_against_the_plain_copy(shape, dtype, p, data):
     check(mask, mask.apply, x_layout, out_layout, values(shape, dtype))
 
 
+def shared(shape, noise_shape, p):
+    return fastdrop.Mask(shape, p, noise_shape=noise_shape, seed=1)
+
+
+def stored(shape, noise_shape, p):
+    return fastdrop.Mask.from_array(np.random.default_rng(1).random(shape) >= 0.3, p)
+
+
+@settings(max_examples=100)
+@given(st.sampled_from(LARGE), st.sampled_from(DTYPES), st.sampled_from([shared, stored]), st.data())
+def test_masks_of_every_kind(shape, dtype, kind, data):
+    """Decisions that are shared or stored, and a rate that varies, go along with the elements."""
+    noise_shape = [data.draw(st.sampled_from([length, length, 1])) for length in shape]
+    of_p = [data.draw(st.sampled_from([length, 1])) for length in noise_shape]
+    p = data.draw(st.sampled_from([0.3, np.linspace(0, 0.9, int(np.prod(of_p))).reshape(of_p)]))
+    x_layout = data.draw(layouts(len(shape), dtype, zero=True))
+    out_layout = data.draw(layouts(len(shape), dtype))
+    mask = kind(shape, noise_shape, p)
+    check(mask, mask.apply, x_layout, out_layout, values(shape, dtype))
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(64, 1024), (1023, 65), (16, 16), (15, 17), (3, 4), (8, 512), (200, 300)])
 def test_transposed_on_every_isa(isa, shape, dtype):
@@ -166,8 +187,10 @@ def test_as_many_axes_as_numpy_has():
     ndim = 64 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 32
     shape = (2,) * 10 + (1,) * (ndim - 10)
     x = values(shape, np.float32).transpose(tuple(range(ndim))[::-1])
-    mask, slow = fastdrop.Mask(x.shape, 0.3, seed=1), reference.Mask(x.shape, 0.3, seed=1)
-    assert mask.apply(x).tobytes() == slow.apply(np.ascontiguousarray(x)).tobytes()
+    mask = fastdrop.Mask(x.shape, 0.3, seed=1)
+    y = mask.apply(np.ascontiguousarray(x))
+    assert y.tobytes() == fastdrop.Mask(x.size, 0.3, seed=1).apply(x.ravel()).tobytes()
+    assert mask.apply(x).tobytes() == y.tobytes()
 
 
 # --- Arrays of others -----------------------------------------------------------------------------

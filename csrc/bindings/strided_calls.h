@@ -9,7 +9,7 @@
 
 namespace fastdrop {
 
-static_assert(kMaxRank == kMaxAxes && std::is_same_v<py::ssize_t, std::int64_t>);
+static_assert(std::is_same_v<py::ssize_t, std::int64_t>);
 
 inline Layout layout_of(const py::array& array) {
   const char order = array.dtype().byteorder();

@@ -5,8 +5,6 @@
 
 namespace fastdrop {
 
-constexpr int kMaxAxes = 64;  // NumPy's own limit (NPY_MAXDIMS since NumPy 2)
-
 // How an array lies, of which a request has the first element's address and the window the shape.
 struct Layout {
   const std::int64_t* strides;  // in bytes, of any sign
