@@ -122,6 +122,21 @@ inline bool is_bfloat16(const py::dtype& dtype) {
   return std::strcmp(type->tp_name, "ml_dtypes.bfloat16") == 0;
 }
 
+// The element type of a dtype, in whatever byte order. kElementCount: there is none.
+inline Element element_of(const py::dtype& dtype) {
+  using api = py::detail::npy_api;
+  switch (dtype.num()) {
+    case api::NPY_FLOAT_:
+      return kFloat32;
+    case api::NPY_DOUBLE_:
+      return kFloat64;
+    case kNumPyHalf:
+      return kFloat16;
+    default:
+      return is_bfloat16(dtype) ? kBFloat16 : kElementCount;
+  }
+}
+
 // The element type of a plain array: exactly numpy.ndarray, C-contiguous, aligned, in native byte order.
 // kElementCount: it is not one.
 inline Element plain_element(py::handle object, bool writeable) {
@@ -134,16 +149,7 @@ inline Element plain_element(py::handle object, bool writeable) {
   if ((array.flags() & flags) != flags) return kElementCount;
   const py::dtype dtype = array.dtype();
   if (dtype.byteorder() != '=') return kElementCount;
-  switch (dtype.num()) {
-    case api::NPY_FLOAT_:
-      return kFloat32;
-    case api::NPY_DOUBLE_:
-      return kFloat64;
-    case kNumPyHalf:
-      return kFloat16;
-    default:
-      return is_bfloat16(dtype) ? kBFloat16 : kElementCount;
-  }
+  return element_of(dtype);
 }
 
 template <class Length>

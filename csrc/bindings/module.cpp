@@ -7,6 +7,7 @@
 #include "../runtime/streams.h"
 #include "array_args.h"
 #include "calls.h"
+#include "strided_calls.h"
 
 namespace fastdrop {
 namespace {
@@ -57,6 +58,8 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   m.attr("generators") = rules(kGeneratorCount);
   m.attr("rules") = rules(kMaskRuleCount);
   add_calls(m);
+  m.def("scale_kept_strided", &scale_kept_strided,
+        "scale_kept into `out`, for arrays of any layout; what _checks has let through.");
   m.def("new_streams", &new_streams, "Streams of which so many have been handed out.");
   m.def(
       "take_stream", [](const py::capsule& streams) { return streams_in(streams).take(); },

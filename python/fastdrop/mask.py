@@ -242,16 +242,18 @@ class Mask:
         Parameters
         ----------
         x : array_like of float16, bfloat16, float32 or float64
-            Values, of the mask's shape. Subclasses of ndarray count as ndarray.
+            Values, of the mask's shape, in any layout and byte order; nothing is copied but sequences. What
+            has the buffer protocol or ``__dlpack__`` counts as an array, and subclasses as base arrays.
         out : ndarray, optional
-            Where to write: of x's shape and dtype, and either `x` itself or not overlapping it. From 32 MiB
-            on a new array takes twice as long as a used one or more, because its pages come from the system
-            at every call; in place takes least.
+            Where to write: of x's shape and dtype, in any layout whose elements have memory of their own,
+            and either `x` itself or not overlapping it. From 32 MiB on a new array takes twice as
+            long as a used one or more, because its pages come from the system at every call; in place takes
+            least.
 
         Returns
         -------
         ndarray
-            `out`, or a new array of x's shape and dtype, in native byte order.
+            `out`, or a new base array of x's shape and dtype, in C order and native byte order.
 
         Raises
         ------
@@ -267,14 +269,12 @@ class Mask:
             return result
         array = _checks.float_array(x, name)
         _checks.same_shape(array, self.shape, name)
-        if out is not None:
-            _checks.output(out, array, name)
-        plain = np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
-        result = _core.scale_kept(plain, plain, self._numbers)
-        assert result is not None  # a fresh C-contiguous array of the right dtype and shape
         if out is None:
-            return result
-        np.asarray(out)[...] = result  # a subclass could write less, as a MaskedArray with a hard mask does
+            out = np.empty(array.shape, array.dtype.newbyteorder("="))
+        else:
+            _checks.output(out, array, name)
+        # As a base array, since a subclass may show less of itself, as a MaskedArray with a hard mask does.
+        _core.scale_kept_strided(array, np.asarray(out), self._numbers)
         return out
 
     def to_numpy(self) -> NDArray[np.bool_]:

@@ -21,6 +21,7 @@ OPERATIONS = {
     "call": "one call on a small array: what calling costs",
     "threads": "y from x, by a new mask for every call, on several threads and on one",
     "window": "y from x, by a mask that begins far out in a larger one",
+    "transposed": "from a matrix that lies transposed, by a given mask",
     "train-step": "forward, backward and update of a NumPy network 784-1024-1024-10, batch 128, with dropout"
     " after both hidden layers",
 }
@@ -46,7 +47,7 @@ class Case:
     @property
     def moved_bytes(self) -> int | None:
         """Bytes that must be read and written at the least; None where that is not what counts."""
-        passes = {"forward": 1, "backward": 1, "threads": 1, "window": 1, "both": 2}.get(self.operation)
+        passes = {"call": None, "train-step": None, "both": 2}.get(self.operation, 1)
         return None if passes is None else passes * 2 * self.array_bytes
 
     def __str__(self) -> str:
@@ -97,6 +98,7 @@ class Grid:
 _SPECIAL = (
     Grid(("call",), (CALL_SIZE,), fixed=("sizes",)),
     Grid(("window",), (MI,)),
+    Grid(("transposed",), (MI, 16 * MI)),
     Grid(("train-step",), (TRAIN_SIZE,), ps=(0.5,), threads=(1, 2), fixed=("sizes", "dtypes")),
     Grid(("threads",), (64 * KI, MI, 16 * MI), threads=(2,)),
 )
