@@ -20,6 +20,9 @@ class StreamKeep {
   static_assert(State::count == Blocks::count, "widened() changes the type only");
 
  public:
+  using Numbers = TileNumbers;
+  using Decided = TileKeep;
+
   explicit StreamKeep(const KeepArgs& args) : generator_(args.key), args_(args) {
     generator_.flip(top_bits * 0x0001000100010001ull);
     const uint64_t four_bounds = (args.threshold_high ^ top_bits) * 0x0001000100010001ull;

@@ -4,6 +4,7 @@
 #include "../shared/kernel_table.h"
 #include "../shared/tile.h"
 #include "elements.h"
+#include "gaussian.h"
 
 namespace fastdrop::FASTDROP_ISA {
 namespace {
@@ -16,25 +17,26 @@ __attribute__((always_inline)) inline void prefetch(const void* x, uintptr_t ahe
   __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(x) + ahead_bytes));
 }
 
-// y = keep ? round(x * s) : +0.0. Linear in x element by element, so the same operation is its own
-// backward pass. The zero is selected: multiplying by a mask would let a dropped NaN through.
+// What operations that map values to values have in common: the way through a tile.
 template <class Element>
-struct ScaleKept {
+class Map {
+ public:
   static constexpr bool reads_x = true;
   using Value = typename Element::Value;
   using Lanes = typename Element::Lanes;
 
-  explicit ScaleKept(const KernelArgs& args)
-      : scale_(Lanes::broadcast(args.scale)), ahead_bytes_(kPrefetchBytes * (args.x == args.out ? 2 : 1)) {}
+ protected:
+  explicit Map(const KernelArgs& args) : ahead_bytes_(kPrefetchBytes * (args.x == args.out ? 2 : 1)) {}
 
-  template <bool around_cache>
-  void tile(const Value* x, Value* out, const TileKeep& keep) const {
+  // out = function(first, x) for the registers of a tile; first is the place of their first element.
+  template <bool around_cache, class Function>
+  __attribute__((always_inline)) void map(const Value* x, Value* out, const Function& function) const {
 #pragma GCC unroll kUnroll
     for (int i = 0; i < kTileElements; i += Lanes::width) {
       // A line for every line: 16 at once, or from four times as far ahead, made a pass in cache 1.05 to 1.7
       // times as long (docs/performance.md).
       if (kPrefetchBytes != 0 && i * sizeof(Value) % kCacheLineBytes == 0) prefetch(x + i, ahead_bytes_);
-      const Lanes y = zero_unless(keep, i, Lanes::load(x + i) * scale_);
+      const auto y = function(i, Lanes::load(x + i));
       if constexpr (around_cache)
         y.store_around_cache(out + i);
       else
@@ -43,8 +45,69 @@ struct ScaleKept {
   }
 
  private:
-  Lanes scale_;
   uintptr_t ahead_bytes_;  // more in place, where half as many lines are under way
+};
+
+// y = keep ? round(x * s) : +0.0. Linear in x element by element, so the same operation is its own
+// backward pass. The zero is selected: multiplying by a mask would let a dropped NaN through.
+template <class Element>
+class ScaleKept : public Map<Element> {
+ public:
+  using typename Map<Element>::Value, typename Map<Element>::Lanes;
+
+  explicit ScaleKept(const KernelArgs& args) : Map<Element>(args), scale_(Lanes::broadcast(args.scale)) {}
+
+  template <bool around_cache>
+  void tile(const Value* x, Value* out, const TileKeep& keep) const {
+    this->template map<around_cache>(
+        x, out, [&](int first, Lanes a) { return zero_unless(keep, first, a * scale_); });
+  }
+
+ private:
+  Lanes scale_;
+};
+
+// y = keep ? round(round(x * s) + shift) : dropped. Its backward pass is ScaleKept.
+template <class Element>
+class AffineKept : public Map<Element> {
+ public:
+  using typename Map<Element>::Value, typename Map<Element>::Lanes;
+
+  explicit AffineKept(const KernelArgs& args)
+      : Map<Element>(args),
+        scale_(Lanes::broadcast(args.scale)),
+        shift_(Lanes::broadcast(args.shift)),
+        dropped_(Lanes::broadcast(args.dropped)) {}
+
+  template <bool around_cache>
+  void tile(const Value* x, Value* out, const TileKeep& keep) const {
+    this->template map<around_cache>(
+        x, out, [&](int first, Lanes a) { return selected(keep, first, a * scale_ + shift_, dropped_); });
+  }
+
+ private:
+  Lanes scale_, shift_, dropped_;
+};
+
+// y = round(x * round(1 + round(s * z))) with a standard normal number z for every element. Linear in x, so
+// this, too, is its own backward pass.
+template <class Element>
+class ScaleByNoise : public Map<Element> {
+ public:
+  using typename Map<Element>::Value, typename Map<Element>::Lanes;
+
+  explicit ScaleByNoise(const KernelArgs& args)
+      : Map<Element>(args), deviation_(Lanes::broadcast(args.scale)), one_(Lanes::broadcast(1)) {}
+
+  template <bool around_cache>
+  void tile(const Value* x, Value* out, const TileNormals& normals) const {
+    this->template map<around_cache>(x, out, [&](int first, Lanes a) {
+      return a * (one_ + deviation_ * Lanes::load_float32(normals.value + first));
+    });
+  }
+
+ private:
+  Lanes deviation_, one_;
 };
 
 // The mask itself: 1 where kept, 0 where dropped.

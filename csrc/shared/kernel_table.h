@@ -7,7 +7,7 @@
 namespace fastdrop {
 
 // Three short lists.
-enum Operation : int { kScaleKept, kKeepMask, kOperationCount };
+enum Operation : int { kScaleKept, kAffineKept, kScaleByNoise, kKeepMask, kOperationCount };
 
 enum Element : int { kFloat32, kFloat64, kBool, kElementCount };
 
@@ -30,7 +30,10 @@ struct KernelArgs {
   uint64_t start;  // mask index of the first element
   uint64_t element_count;
   KeepArgs keep;
-  double scale;       // 1 / (1 - p), to be rounded once to the compute type
+  // Rounded once to the compute type.
+  double scale;       // of what is kept: 1 / (1 - p); kScaleByNoise: the noise's standard deviation
+  double shift;       // kAffineKept: added to what is kept and scaled
+  double dropped;     // kAffineKept: what takes the place of the others
   bool around_cache;  // write whole tiles with streaming stores, where out is 16-byte aligned; out is not x
 };
 
