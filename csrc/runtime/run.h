@@ -7,12 +7,13 @@
 
 namespace fastdrop {
 
-// The five numbers of a mask, less its shape.
+// The numbers of a mask, less its window.
 struct MaskNumbers {
   KeepRule generator;
   std::uint64_t key[2];
   std::uint64_t stream;
-  double p;  // 0 <= p <= 1
+  double p;      // 0 <= p <= 1
+  double scale;  // what kept elements are multiplied by; kScaleByNoise: what normal numbers are
 };
 
 // Which indices of the whole mask the elements have: element (i, j, ...) of the window has index
@@ -31,6 +32,7 @@ struct Request {
   Window window;
   const void* x;  // C-contiguous, of the window's shape; may be out; null for kKeepMask
   void* out;
+  double shift = 0, dropped = 0;  // kAffineKept only: see KernelArgs
 };
 
 // The result does not depend on the number of threads or on the ISA. Throws std::invalid_argument where an

@@ -31,7 +31,7 @@ struct KernelArgs {
   uint64_t element_count;
   KeepArgs keep;
   // Rounded once to the compute type.
-  double scale;       // of what is kept: 1 / (1 - p); kScaleByNoise: the noise's standard deviation
+  double scale;       // of what is kept; kScaleByNoise: of the normal numbers
   double shift;       // kAffineKept: added to what is kept and scaled
   double dropped;     // kAffineKept: what takes the place of the others
   bool around_cache;  // write whole tiles with streaming stores, where out is 16-byte aligned; out is not x

@@ -9,9 +9,11 @@ compiler: Final[str]
 has_openmp: Final[bool]
 generators: Final[tuple[str, ...]]
 
-# A mask: generator number, key (two halves), stream, p, then the window: index of its first element, shape,
-# and strides in elements of the whole mask (None: the window is C-contiguous).
-_Numbers: TypeAlias = tuple[int, int, int, int, float, int, tuple[int, ...], tuple[int, ...] | None]
+# A mask: generator number, key (two halves), stream, p, scale, then the window: index of its first element, shape,
+# and strides in elements of the whole mask (None: the window is C-contiguous); None.
+_Numbers: TypeAlias = tuple[
+    int, int, int, int, float, float, int, tuple[int, ...], tuple[int, ...] | None, None
+]
 
 _Mask = TypeVar("_Mask")
 
@@ -22,6 +24,10 @@ class _Streams: ...
 _Source: TypeAlias = tuple[int, int, int, _Streams]
 
 def scale_kept(x: object, out: object, numbers: _Numbers, /) -> NDArray[Any] | None: ...
+def affine_kept(
+    x: object, out: object, numbers: _Numbers, shift: float, dropped: float, /
+) -> NDArray[Any] | None: ...
+def scale_by_noise(x: object, out: object, numbers: _Numbers, /) -> NDArray[Any] | None: ...
 def dropout(
     x: object, out: object, source: _Source, p: object, mask_class: type[_Mask], /
 ) -> tuple[NDArray[Any], _Mask] | None: ...
