@@ -284,7 +284,16 @@ class GaussianDropout(Dropout):
     """
 
     def __init__(self, p: float = 0.5, *, rng: Rng = None) -> None:
-        super().__init__(_probability(p), rng=rng)
+        super().__init__(p, rng=rng)
+
+    @property
+    def p(self) -> float:
+        """The rate."""
+        return self._p
+
+    @p.setter
+    def p(self, p: float) -> None:
+        self._p = _probability(p)
 
     @property
     def noise(self) -> GaussianNoise | None:
