@@ -230,7 +230,7 @@ FAULTS = {
     "1 % too wide, by moments": lambda: moments(honest() * 1.01),
     "a clipped tail, by tails": lambda: tails(np.clip(honest(2**22), -3.9, 3.9)),
     "twelve uniforms, by moments": lambda: moments(
-        np.random.default_rng(SEED).random((12, 2**18)).sum(axis=0) - 6
+        np.random.default_rng(SEED).random((12, 2**20)).sum(axis=0) - 6
     ),
     "twelve uniforms, by cells": lambda: cells(np.random.default_rng(SEED).random((12, 2**20)).sum(axis=0) - 6),
     "a logistic distribution, by distance": lambda: distance(
