@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Alpha dropout: equal to the reference bit for bit, PyTorch's and Keras's definition, mean and variance kept."""
+"""Alpha dropout: the reference bit for bit, PyTorch's and Keras's definition, mean and variance kept."""
 
 import itertools
 import math
@@ -7,12 +7,12 @@ from decimal import Decimal, getcontext
 
 import numpy as np
 import pytest
-from refusal import refuse
 from scipy import integrate, stats
-from test_agreement import DTYPES, PROBABILITIES, SIZES, STARTS, same_bytes, special_values
 
 import fastdrop
 from fastdrop import alpha, reference, reference_noise
+from refusal import refuse
+from test_agreement import DTYPES, PROBABILITIES, SIZES, STARTS, same_bytes, special_values
 
 SELU_ALPHA, SELU_SCALE = "1.6732632423543772848170429916717", "1.0507009873554804934193349852946"
 FALSE_ALARM = 1e-9
@@ -95,8 +95,9 @@ def test_constants(p):
     off by 2**-53 at most, times 1.7, 1.1 and 1.
     """
     getcontext().prec = 50
-    alpha_prime, exact = Decimal(-1.7580993408473766), Decimal(p)
-    assert alpha._ALPHA_PRIME == reference_noise.ALPHA_PRIME == -float(SELU_ALPHA) * float(SELU_SCALE)
+    alpha_prime, exact = Decimal(reference_noise.ALPHA_PRIME), Decimal(p)
+    assert alpha._ALPHA_PRIME == reference_noise.ALPHA_PRIME == -1.7580993408473766
+    assert -float(SELU_ALPHA) * float(SELU_SCALE) == alpha._ALPHA_PRIME
     assert abs(alpha_prime + Decimal(SELU_ALPHA) * Decimal(SELU_SCALE)) < Decimal(2.0**-51)
     a = 1 / ((1 - exact) * (1 + exact * alpha_prime**2)).sqrt()
     b = -a * exact * alpha_prime
@@ -163,7 +164,10 @@ def raw_moments(function):
     """E f(z)^k for a standard normal z, k from 0 to 4."""
     density = stats.norm.pdf
     return [
-        sum(integrate.quad(lambda z, k=k: function(z) ** k * density(z), *side)[0] for side in ((-40, 0), (0, 40)))
+        sum(
+            integrate.quad(lambda z, k=k: function(z) ** k * density(z), *side)[0]
+            for side in ((-40, 0), (0, 40))
+        )
         for k in range(5)
     ]
 
@@ -266,10 +270,16 @@ def test_what_is_refused():
     refuse(lambda: fastdrop.alpha_dropout([1, 2]), TypeError, "x must be an array of")
     refuse(lambda: fastdrop.alpha_dropout_backward(x, 0.5), TypeError, "mask must be", "alpha_dropout")
     refuse(
-        lambda: fastdrop.feature_alpha_dropout(x, channel_axis=2), ValueError, "channel_axis must be at least -2"
+        lambda: fastdrop.feature_alpha_dropout(x, channel_axis=2),
+        ValueError,
+        "channel_axis must be at least -2",
     )
-    refuse(lambda: fastdrop.feature_alpha_dropout(x, channel_axis=1.0), TypeError, "channel_axis must be an int")
-    refuse(lambda: fastdrop.FeatureAlphaDropout(channel_axis="1"), TypeError, "channel_axis must be an integer")
+    refuse(
+        lambda: fastdrop.feature_alpha_dropout(x, channel_axis=1.0), TypeError, "channel_axis must be an int"
+    )
+    refuse(
+        lambda: fastdrop.FeatureAlphaDropout(channel_axis="1"), TypeError, "channel_axis must be an integer"
+    )
     out = np.ones((3, 2), np.float32)
     refuse(lambda: fastdrop.alpha_dropout(x, out=out), ValueError, "out must have the shape of x")
     assert (out == 1).all()

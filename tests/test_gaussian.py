@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from refusal import refuse
 from scipy import stats
-from test_agreement import DTYPES, SIZES, STARTS, same_bytes, special_values, windows
 
 import fastdrop
 from fastdrop import reference_noise
+from refusal import refuse
+from test_agreement import DTYPES, SIZES, STARTS, same_bytes, special_values, windows
 
 PROBABILITIES = [0.0, 2.0**-64, 0.1, 0.5, 1.0 - 2.0**-53]
 
@@ -138,7 +138,9 @@ def test_gradient_by_finite_differences(dtype):
     x, dy = (rng.standard_normal(500).astype(dtype) for _ in range(2))
     _, noise = fastdrop.gaussian_dropout(x, 0.3, rng=4)
     dx = fastdrop.gaussian_dropout_backward(dy, noise)
-    assert same_bytes(dx, reference_noise.gaussian_dropout_backward(dy, reference_noise.Noise(500, 0.3, seed=4)))
+    assert same_bytes(
+        dx, reference_noise.gaussian_dropout_backward(dy, reference_noise.Noise(500, 0.3, seed=4))
+    )
     for i in range(0, 500, 7):
         more, less = x.copy(), x.copy()
         more[i] += 2
@@ -151,7 +153,7 @@ def test_gradient_by_finite_differences(dtype):
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
 def test_mean_and_variance_are_those_of_dropout(p):
-    """Keras: N(1, p / (1 - p)). A sum of n such numbers is normal, and the sum of their squares chi-square."""
+    """Keras: N(1, p / (1 - p)). A sum of such numbers is normal, and the sum of their squares chi-square."""
     n, deviation = 2**20, math.sqrt(p / (1 - p))
     y, noise = fastdrop.gaussian_dropout(np.ones(n), p, rng=20140601)
     z = (y - 1) / deviation
@@ -193,7 +195,13 @@ def test_what_is_refused():
     refuse(lambda: setattr(layer, "p", 1.0), ValueError, "p must be less than 1")
     refuse(lambda: fastdrop.gaussian_dropout([1, 2]), TypeError, "x must be an array of", "int64")
     refuse(lambda: fastdrop.gaussian_dropout(x, "0.5"), TypeError, "p must be a real number")
-    refuse(lambda: fastdrop.gaussian_dropout_backward(x, mask), TypeError, "noise must be", "GaussianNoise", "Mask")
+    refuse(
+        lambda: fastdrop.gaussian_dropout_backward(x, mask),
+        TypeError,
+        "noise must be",
+        "GaussianNoise",
+        "Mask",
+    )
     out = np.ones(5, np.float32)
     refuse(lambda: fastdrop.gaussian_dropout(x, out=out), ValueError, "out must have the shape of x")
     assert (out == 1).all()

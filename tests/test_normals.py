@@ -32,9 +32,8 @@ POLYNOMIALS = {  # the function, its interval, what L, P and Q may be off, wheth
 def test_coefficients_are_those_of_the_document(name):
     """Derived again: interpolation at the Chebyshev nodes, as powers, rounded to float32."""
     function, low, high, bound, relative = POLYNOMIALS[name]
-    given = [float.fromhex(text) for text in getattr(reference_noise, name)]
+    given = [float(coefficient) for coefficient in getattr(reference_noise, name)]
     exact = Chebyshev.interpolate(function, len(given) - 1, domain=[low, high]).convert(kind=Polynomial)
-    # The interpolation itself is rounded, in double: far from the middle between two floats, or it would show.
     assert [float(np.float32(coefficient)) for coefficient in exact.coef] == given
     x = np.linspace(low, high, 1_000_001)
     x = x[np.abs(x) > 1e-9]
@@ -138,7 +137,7 @@ def two_sided(distribution, value):
 
 
 def moments(z):
-    """The first four power sums of n normal numbers: z^k has the variance (2k - 1)!! less its mean's square."""
+    """The first four power sums of n normal numbers: z^k has variance (2k - 1)!! less its mean squared."""
     tails = [two_sided(stats.chi2(z.size), (z**2).sum())]
     for k, mean, variance in ((1, 0, 1), (3, 0, 15), (4, 3, 96)):
         tails.append(two_sided(stats.norm(), ((z**k).sum() - mean * z.size) / math.sqrt(variance * z.size)))
@@ -232,7 +231,9 @@ FAULTS = {
     "twelve uniforms, by moments": lambda: moments(
         np.random.default_rng(SEED).random((12, 2**20)).sum(axis=0) - 6
     ),
-    "twelve uniforms, by cells": lambda: cells(np.random.default_rng(SEED).random((12, 2**20)).sum(axis=0) - 6),
+    "twelve uniforms, by cells": lambda: cells(
+        np.random.default_rng(SEED).random((12, 2**20)).sum(axis=0) - 6
+    ),
     "a logistic distribution, by distance": lambda: distance(
         np.random.default_rng(SEED).logistic(0, math.sqrt(3) / math.pi, 2**18)
     ),

@@ -124,7 +124,8 @@ inline py::object dropout(py::handle x, py::handle out, py::handle source, py::h
   if (const double given = PyFloat_AS_DOUBLE(p.ptr()); !(given > 0 && given <= 1)) return py::none();
   const auto from = py::reinterpret_borrow<py::array>(x);
   const py::tuple numbers = next_numbers(source, p, from);
-  return py::make_tuple(mapped(kScaleKept, MaskArgs(numbers), element, from, out), new_mask(mask_class, numbers));
+  return py::make_tuple(mapped(kScaleKept, MaskArgs(numbers), element, from, out),
+                        new_mask(mask_class, numbers));
 }
 
 // A function as CPython calls it; the numbers are those of its arguments.

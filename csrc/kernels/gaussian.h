@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Standard normal numbers from the generators' words (stream document, section 6): a rule like those of
-// keep.h, whose tiles hold numbers instead of decisions. Plain loops, which the compiler turns into each ISA's
-// vectors: every operation in them is rounded by itself, so that this changes no result.
+// keep.h, whose tiles hold numbers instead of decisions. Plain loops, which the compiler turns into each
+// ISA's vectors: every operation in them is rounded by itself, so that this changes no result.
 #pragma once
 #include "../shared/kernel_table.h"
 #include "../shared/tile.h"
@@ -52,7 +52,8 @@ inline float radius(uint32_t word) {
 inline float quarter_turns(uint32_t word) { return (float)(int32_t)(word << 1 | 1) * 0x1p-31f; }
 
 inline float sine(float y) {
-  return y * polynomial(y * y, 0x1.921fb6p+0f, -0x1.4abbc4p-1f, 0x1.4668fp-4f, -0x1.32531ep-8f, 0x1.3e142p-13f);
+  return y *
+         polynomial(y * y, 0x1.921fb6p+0f, -0x1.4abbc4p-1f, 0x1.4668fp-4f, -0x1.32531ep-8f, 0x1.3e142p-13f);
 }
 inline float cosine(float y) {
   return polynomial(y * y, 0x1.fffffep-1f, -0x1.3bd3a6p+0f, 0x1.03bdp-2f, -0x1.54f5ap-6f, 0x1.c1e8dcp-11f);
@@ -66,14 +67,14 @@ class StreamNormals {
   static constexpr uint64_t kFirstBlocks = (1ull << 63) / kTileBlocks;
 
  public:
-  using Decided = TileNormals;
-  struct Numbers {
-    Blocks vectors[kVectors];
-  };
-
   explicit StreamNormals(const KeepArgs& args) : generator_(args.key), stream_(args.stream) {}
 
   static constexpr int tiles_together = 1;
+  static constexpr bool decides_ahead = kDecideAhead;
+  struct Numbers {
+    Blocks vectors[kVectors];
+  };
+  using Decided = TileNormals;
 
   template <int count>
   struct Draw {

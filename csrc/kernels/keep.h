@@ -20,9 +20,6 @@ class StreamKeep {
   static_assert(State::count == Blocks::count, "widened() changes the type only");
 
  public:
-  using Numbers = TileNumbers;
-  using Decided = TileKeep;
-
   explicit StreamKeep(const KeepArgs& args) : generator_(args.key), args_(args) {
     generator_.flip(top_bits * 0x0001000100010001ull);
     const uint64_t four_bounds = (args.threshold_high ^ top_bits) * 0x0001000100010001ull;
@@ -33,9 +30,13 @@ class StreamKeep {
   static constexpr int tiles_together =
       Generator::in_flight > kTileVectors ? Generator::in_flight / kTileVectors : 1;
 
+  static constexpr bool decides_ahead = kDecideAhead;
+  using Numbers = TileNumbers;
+  using Decided = TileKeep;
+
   template <int count>
   struct Draw {
-    TileNumbers tiles[count];
+    Numbers tiles[count];
   };
 
   // The random numbers of tiles in order: what can be done ahead of the data.
@@ -110,6 +111,39 @@ class StreamKeep {
   Generator generator_;
   KeepArgs args_;
   Blocks bounds_;
+};
+
+// Decisions that have been made before: nothing is drawn, and nothing past the last tile is read.
+class StoredKeep {
+ public:
+  explicit StoredKeep(const KeepArgs& args) : bits_(args.bits) {}
+
+  static constexpr int tiles_together = 1;
+  static constexpr bool decides_ahead = false;
+  struct Numbers {};
+  using Decided = TileKeep;
+
+  template <int count>
+  struct Draw {
+    Numbers tiles[count];
+  };
+
+  class Sequence {
+   public:
+    static constexpr uint64_t max_tiles = ~0ull;
+
+    Sequence(const StoredKeep&, uint64_t, uint64_t) {}
+
+    template <int count>
+    Draw<count> draw(uint64_t) {
+      return {};
+    }
+  };
+
+  void decide(Numbers, uint64_t tile, TileKeep& keep) const { keep.load(bits_ + tile * (kTileElements / 8)); }
+
+ private:
+  const uint8_t* bits_;
 };
 
 }  // namespace

@@ -30,18 +30,19 @@ template <bool around_cache, class Operation, class Keep, class Value>
 void run_tiles(const Operation& operation, const Keep& keep, const Value* x, Value* out, uint64_t first_tile,
                uint64_t tile_count) {
   constexpr int together = Keep::tiles_together, ahead = kAheadDraws * together;
-  // What waits for its data: a tile's decisions where kDecideAhead, or else its numbers.
+  using Numbers = typename Keep::Numbers;
+  // What waits for its data: a tile's decisions where they are made ahead, or else its numbers.
   struct Waiting {
-    typename Keep::Numbers numbers;
+    Numbers numbers;
     typename Keep::Decided decided;
   } waiting[ahead];
   const auto work = [&](Waiting& tile, uint64_t index) {
-    if constexpr (!kDecideAhead) keep.decide(tile.numbers, index, tile.decided);
+    if constexpr (!Keep::decides_ahead) keep.decide(tile.numbers, index, tile.decided);
     operation.template tile<around_cache>(x, out, tile.decided);
     x += kTileElements, out += kTileElements;
   };
-  const auto wait = [&](Waiting& tile, uint64_t index, const typename Keep::Numbers& numbers) {
-    if constexpr (kDecideAhead)
+  const auto wait = [&](Waiting& tile, uint64_t index, const Numbers& numbers) {
+    if constexpr (Keep::decides_ahead)
       keep.decide(numbers, index, tile.decided);
     else
       tile.numbers = numbers;
@@ -125,6 +126,7 @@ template <class Operation>
 constexpr void add(KernelTable& table, fastdrop::Operation operation, Element element) {
   table.run[operation][element][kArs4x32] = &run<Operation, StreamKeep<Ars4x32>>;
   table.run[operation][element][kPhilox4x32] = &run<Operation, StreamKeep<Philox4x32>>;
+  table.run[operation][element][kStored] = &run<Operation, StoredKeep>;
 }
 template <class Operation>
 constexpr void add_noise(KernelTable& table, fastdrop::Operation operation, Element element) {

@@ -2,15 +2,19 @@
 """Alpha dropout: what is dropped becomes SELU's lower limit, and mean and variance stay what they were."""
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _checks, _core
+from ._windows import strides_of
 from .functional import Rng, _draw, dropout
 from .layers import Dropout
-from .mask import Mask, strides_of
+from .mask import Mask
+
+if TYPE_CHECKING:
+    from ._core import _Numbers
 
 # -scale * alpha of SELU: what SELU(x) goes to for large negative x.
 _ALPHA_PRIME = -1.7580993408473766
@@ -39,8 +43,11 @@ def _alpha(
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
     a, b, dropped = _affine(p)
     mask = _draw(rng, array.shape, p, a, strides_of(array.shape, noise_shape))
-    y = mask._apply(array, out, "x", lambda *arrays: _core.affine_kept(*arrays, b, dropped))
-    return y, mask
+
+    def operation(x: object, out: object, numbers: "_Numbers") -> NDArray[Any] | None:
+        return _core.affine_kept(x, out, numbers, b, dropped)
+
+    return mask._apply(array, out, "x", operation), mask
 
 
 def alpha_dropout(
@@ -53,8 +60,8 @@ def alpha_dropout(
 ) -> tuple[NDArray[Any], Mask]:
     """Dropout for self-normalising networks, in one pass: inputs of mean 0 and variance 1 keep both.
 
-    ``y = a x + b`` with probability ``1 - p`` and ``a alpha' + b`` otherwise, where ``alpha' = -1.7580993...``
-    is the limit of SELU for large negative inputs, ``a = ((1 - p) (1 + p alpha'^2))^(-1/2)`` and
+    ``y = a x + b`` with probability ``1 - p`` and ``a alpha' + b`` otherwise, where ``alpha' = -1.7581`` is
+    the limit of SELU for large negative inputs, ``a = ((1 - p) (1 + p alpha'^2))^(-1/2)`` and
     ``b = -a p alpha'`` ([1]_). All constants are rounded once to the dtype.
 
     Parameters
@@ -122,7 +129,7 @@ def alpha_dropout_backward(dy: ArrayLike, mask: Mask, *, out: NDArray[Any] | Non
         wanted = "the fastdrop.Mask that alpha_dropout returned"
         raise TypeError(f"mask must be {wanted}, not {_checks._described(mask)}")
     numbers = mask._numbers
-    scaled = Mask._of((*numbers[:5], _affine(mask.p)[0], *numbers[6:]))
+    scaled = Mask._of((*numbers[:5], _affine(_checks.probability(mask.p))[0], *numbers[6:]))
     return scaled._apply(dy, out, "dy")
 
 

@@ -10,16 +10,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _checks, _core
 from ._seeds import Seed, text_of
+from ._windows import Index
 from .functional import Rng, _draw
 from .layers import Dropout
-from .mask import Index, Mask
+from .mask import Mask
 
 
 def _probability(p: Any) -> float:
-    p = _checks.probability(p)
-    if p == 1:
+    rate = _checks.probability(p)
+    if rate == 1:
         raise ValueError("p must be less than 1 in Gaussian dropout, whose variance is p / (1 - p), not 1.0")
-    return p
+    return rate
 
 
 class GaussianNoise:

@@ -7,8 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _checks
 from ._seeds import key_from
+from ._windows import NoiseShape
 from .functional import Rng, dropout, dropout_backward
-from .mask import Mask, NoiseShape
+from .mask import Mask
 from .mask_generator import MaskGenerator
 
 
@@ -209,4 +210,5 @@ class Dropout:
     def __repr__(self) -> str:
         shared = "" if self._noise_shape is None else f", noise_shape={self._noise_shape}"
         inverted = "" if self.inverted else ", inverted=False"
-        return f"{type(self).__name__}(p={self._p!r}{shared}{inverted}, training={self.training}, rng={self.rng!r})"
+        own = f"{type(self).__name__}(p={self._p!r}{shared}{inverted}"
+        return f"{own}, training={self.training}, rng={self.rng!r})"

@@ -2,8 +2,8 @@
 """What alpha dropout and Gaussian dropout mean, in plain NumPy: the second part of the reference.
 
 As in ``reference.py``, this is the definition and the judge, written to be read, and slow on purpose. The
-rules are those of sections 6 and 7 of ``docs/stream.md``. Every operation is rounded by itself, to the type of
-its operands, so that any machine with IEEE arithmetic gives these bits.
+rules are those of sections 6 and 7 of ``docs/stream.md``. Every operation is rounded by itself, to the type
+of its operands, so that any machine with IEEE arithmetic gives these bits.
 """
 
 import math
@@ -33,8 +33,8 @@ __all__ = [
 Floats: TypeAlias = NDArray[np.float32]
 
 # --- 6. Alpha dropout -----------------------------------------------------------------------------
-# Klambauer, Unterthiner, Mayr and Hochreiter, "Self-Normalizing Neural Networks", NIPS 2017: the limit of SELU
-# for large negative inputs, and the affine map that gives mean 0 and variance 1 back.
+# Klambauer, Unterthiner, Mayr and Hochreiter, "Self-Normalizing Neural Networks", NIPS 2017: the limit of
+# SELU for large negative inputs, and the affine map that gives mean 0 and variance 1 back.
 
 ALPHA_PRIME = -1.0507009873554804934193349852946 * 1.6732632423543772848170429916717
 
@@ -75,9 +75,7 @@ def alpha_dropout_backward(dy: ArrayLike, mask: reference.Mask) -> NDArray[Any]:
     if mask.p == 1:
         return np.zeros_like(dy)
     with np.errstate(all="ignore"):
-        dx: NDArray[Any] = np.where(
-            mask.to_numpy(), dy * dy.dtype.type(affine(mask.p)[0]), dy.dtype.type(0)
-        )
+        dx: NDArray[Any] = np.where(mask.to_numpy(), dy * dy.dtype.type(affine(mask.p)[0]), dy.dtype.type(0))
     return dx
 
 
@@ -88,26 +86,33 @@ def _words(index: NDArray[np.uint64], key: Sequence[int], stream: int, generator
     """The 32-bit word of every element: four of them share a block, whose counter has bit 63 set."""
     block, inverse = np.unique(index >> np.uint64(2), return_inverse=True)
     counter = reference._counter(block | np.uint64(2**63), stream, 0)
-    words = reference._GENERATORS[generator](counter, key)
-    return words[inverse.reshape(-1), (index & np.uint64(3)).astype(np.intp)]
+    blocks = reference._GENERATORS[generator](counter, key)
+    words: reference.Words = blocks[inverse.reshape(-1), (index & np.uint64(3)).astype(np.intp)]
+    return words
 
 
-def _polynomial(coefficients: Sequence[str], x: Floats) -> Floats:
-    """c0 + x (c1 + x (c2 + ...)), from the inside: Horner's rule."""
-    *others, last = (np.float32(float.fromhex(text)) for text in coefficients)
+def _floats(text: str) -> list[np.float32]:
+    return [np.float32(float.fromhex(word)) for word in text.split()]
+
+
+# Interpolation at the Chebyshev nodes, rounded to float32: tests/test_normals.py makes them again. They stand
+# for -2 ln(1 + t) / t with 1 + t from sqrt(1/2) to sqrt(2), sin(pi y / 2) / y and cos(pi y / 2) with s = y^2.
+(TWICE_LN_2,) = _floats("0x1.62e430p+0")
+LOGARITHM = _floats(
+    "-0x1.fffffep+0 0x1.00007ep+0 -0x1.5558acp-1 0x1.ff5cfcp-2 -0x1.97d34cp-2 0x1.61db90p-2 -0x1.4a43fcp-2 "
+    "0x1.955046p-3"
+)
+SINE = _floats("0x1.921fb6p+0 -0x1.4abbc4p-1 0x1.4668f0p-4 -0x1.32531ep-8 0x1.3e1420p-13")
+COSINE = _floats("0x1.fffffep-1 -0x1.3bd3a6p+0 0x1.03bd00p-2 -0x1.54f5a0p-6 0x1.c1e8dcp-11")
+
+
+def _polynomial(coefficients: Sequence[np.float32], x: Floats) -> Floats:
+    """c0 + x (c1 + x (...)), from the inside: Horner's rule."""
+    *others, last = coefficients
     result: Floats = np.full_like(x, last)
     for coefficient in reversed(others):
         result = coefficient + x * result
     return result
-
-
-# Interpolation at the Chebyshev nodes, rounded to float32: tests/test_normals.py makes them again.
-LOGARITHM = (  # -2 ln(1 + t) / t for 1 + t from sqrt(1/2) to sqrt(2)
-    "-0x1.fffffep+0 0x1.00007ep+0 -0x1.5558acp-1 0x1.ff5cfcp-2 "
-    "-0x1.97d34cp-2 0x1.61db90p-2 -0x1.4a43fcp-2 0x1.955046p-3"
-).split()
-SINE = "0x1.921fb6p+0 -0x1.4abbc4p-1 0x1.4668f0p-4 -0x1.32531ep-8 0x1.3e1420p-13".split()  # sin(pi y / 2) / y
-COSINE = "0x1.fffffep-1 -0x1.3bd3a6p+0 0x1.03bd00p-2 -0x1.54f5a0p-6 0x1.c1e8dcp-11".split()  # cos(pi y / 2)
 
 
 def radius(word: reference.Words) -> Floats:
@@ -117,7 +122,7 @@ def radius(word: reference.Words) -> Floats:
     e = (bits - np.uint32(0x3F3504F3)) >> np.uint32(23)  # f = 2^e m, and m is from sqrt(1/2) to sqrt(2)
     t = (bits - (e << np.uint32(23))).view(np.float32) - np.float32(1)
     halvings = np.float32(31) - e.astype(np.float32)
-    return np.sqrt(halvings * np.float32(float.fromhex("0x1.62e43p+0")) + t * _polynomial(LOGARITHM, t))
+    return np.sqrt(halvings * TWICE_LN_2 + t * _polynomial(LOGARITHM, t))
 
 
 def quarter_turns(word: reference.Words) -> Floats:
@@ -136,9 +141,7 @@ def cosine(y: Floats) -> Floats:
     return _polynomial(COSINE, y * y)
 
 
-def normals(
-    index: ArrayLike, *, key: Sequence[int], stream: int = 0, generator: str = "ars4x32-7"
-) -> Floats:
+def normals(index: ArrayLike, *, key: Sequence[int], stream: int = 0, generator: str = "ars4x32-7") -> Floats:
     """The standard normal number of every element: Box and Muller's method on the words of two partners."""
     index = np.asarray(index, np.uint64)
     flat, partner = index.reshape(-1), np.uint64(16)

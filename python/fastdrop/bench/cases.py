@@ -15,6 +15,8 @@ OPERATIONS = {
     "forward": "y from x, by a new mask for every call",
     "backward": "dx from dy, by the mask of a forward pass that was not timed",
     "both": "forward and backward: y from x by a new mask, then dx from dy by the same mask",
+    "alpha": "y from x by alpha dropout, by a new mask for every call",
+    "gaussian": "y from x by Gaussian dropout, by new noise for every call",
     "call": "one call on a small array: what calling costs",
     "threads": "y from x, by a new mask for every call, on several threads and on one",
     "window": "y from x, by a mask that begins far out in a larger one",
@@ -43,7 +45,8 @@ class Case:
     @property
     def moved_bytes(self) -> int | None:
         """Bytes that must be read and written at the least; None where that is not what counts."""
-        passes = {"forward": 1, "backward": 1, "threads": 1, "window": 1, "both": 2}.get(self.operation)
+        once = ("forward", "backward", "threads", "window", "alpha", "gaussian")
+        passes = {**dict.fromkeys(once, 1), "both": 2}.get(self.operation)
         return None if passes is None else passes * 2 * self.array_bytes
 
     def __str__(self) -> str:
@@ -84,6 +87,7 @@ class Grid:
 
 
 _SPECIAL = (
+    Grid(("alpha", "gaussian"), (64 * KI, MI, 16 * MI)),
     Grid(("call",), (CALL_SIZE,), fixed=("sizes",)),
     Grid(("window",), (MI,)),
     Grid(("train-step",), (TRAIN_SIZE,), ps=(0.5,), threads=(1, 2), fixed=("sizes", "dtypes")),

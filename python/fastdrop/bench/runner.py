@@ -19,6 +19,7 @@ from .cases import Case, Choice, Data, plan
 from .contenders import Contender, fastdrops, floors
 from .jobs import Job
 from .measure import FULL, QUICK, Effort, measure
+from .noise import alphas, gaussians
 from .rivals import MODULES, rivals
 from .screen import Screen
 from .train_step import train_steps
@@ -91,6 +92,8 @@ def contenders_of(case: Case, found: Sequence[Contender], quick: bool) -> list[C
         return windows()
     if case.operation == "train-step":
         return train_steps(case)
+    if case.operation in ("alpha", "gaussian"):
+        return {"alpha": alphas, "gaussian": gaussians}[case.operation](case, quick)
     return [*floors(), *fastdrops(case, quick), *(found if case.operation != "threads" else [])]
 
 
