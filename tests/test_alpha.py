@@ -23,8 +23,8 @@ class Part(fastdrop.MaskGenerator):
 
     __slots__ = ("start",)
 
-    def _next(self, shape, p, scale, strides):
-        (size,) = shape
+    def _next(self, window):
+        p, scale, _, (size,), _ = window
         mask = fastdrop.Mask(self.start + size, p, seed=3, stream=9, generator=self.generator)[self.start :]
         return fastdrop.Mask._of((*mask._numbers[:5], scale, *mask._numbers[6:]))
 
@@ -236,9 +236,11 @@ def test_channels_share_a_decision(isa, channel_axis):
     kept_axes = {0, channel_axis % 4}
     noise_shape = tuple(length if axis in kept_axes else 1 for axis, length in enumerate(x.shape))
     assert mask.noise_shape == noise_shape
-    slow = reference.Mask(noise_shape, 0.4, seed=3)
-    slow.index = np.broadcast_to(slow.index, x.shape)
-    assert same_bytes(y, reference_noise.alpha_applied(x, slow))
+    wanted, slow = reference_noise.feature_alpha_dropout(x, 0.4, channel_axis=channel_axis, rng=3)
+    np.testing.assert_array_equal(
+        slow.to_numpy(), np.broadcast_to(reference.Mask(noise_shape, 0.4, seed=3).to_numpy(), x.shape)
+    )
+    assert same_bytes(y, wanted)
     assert same_bytes(
         fastdrop.alpha_dropout_backward(x, mask), reference_noise.alpha_dropout_backward(x, slow)
     )
@@ -267,6 +269,13 @@ def test_ends():
 def test_what_is_refused():
     x = np.ones((2, 3), np.float32)
     refuse(lambda: fastdrop.alpha_dropout(x, 1.5), ValueError, "p must be from 0 to 1")
+    rates = np.array([0.1, 0.2, 0.3])
+    for call in (
+        lambda: fastdrop.alpha_dropout(x, rates),
+        lambda: fastdrop.AlphaDropout(rates),
+        lambda: fastdrop.alpha_dropout_backward(x, fastdrop.Mask((2, 3), rates, seed=0)),
+    ):
+        refuse(call, TypeError, "p must be one real number")
     refuse(lambda: fastdrop.alpha_dropout([1, 2]), TypeError, "x must be an array of")
     refuse(lambda: fastdrop.alpha_dropout_backward(x, 0.5), TypeError, "mask must be", "alpha_dropout")
     refuse(

@@ -192,6 +192,9 @@ def test_what_is_refused():
     ):
         refuse(call, ValueError, "p must be less than 1", "p / (1 - p)")
     layer = fastdrop.GaussianDropout()
+    refuse(lambda: fastdrop.GaussianNoise(4, np.full(4, 0.5)), TypeError, "p must be one real number")
+    state = layer.state_dict() | {"p": 1.0}
+    refuse(lambda: layer.load_state_dict(state), ValueError, "p must be less than 1")
     refuse(lambda: setattr(layer, "p", 1.0), ValueError, "p must be less than 1")
     refuse(lambda: fastdrop.gaussian_dropout([1, 2]), TypeError, "x must be an array of", "int64")
     refuse(lambda: fastdrop.gaussian_dropout(x, "0.5"), TypeError, "p must be a real number")

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _checks, _core
-from ._windows import strides_of
 from .functional import Rng, _draw, dropout
 from .layers import Dropout
-from .mask import Mask
+from .mask import Mask, window_of
 
 if TYPE_CHECKING:
     from ._core import _Numbers
@@ -37,12 +36,12 @@ def _alpha(
     training: bool,
     out: NDArray[Any] | None,
 ) -> tuple[NDArray[Any], Mask]:
-    p = _checks.probability(p)
+    p = _checks.one_probability(p)
     if not training:
         return dropout(x, rng=rng, training=False, out=out)
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
     a, b, dropped = _affine(p)
-    mask = _draw(rng, array.shape, p, a, strides_of(array.shape, noise_shape))
+    mask = _draw(rng, window_of(array.shape, noise_shape, p, a))
 
     def operation(x: object, out: object, numbers: "_Numbers") -> NDArray[Any] | None:
         return _core.affine_kept(x, out, numbers, b, dropped)
@@ -129,7 +128,7 @@ def alpha_dropout_backward(dy: ArrayLike, mask: Mask, *, out: NDArray[Any] | Non
         wanted = "the fastdrop.Mask that alpha_dropout returned"
         raise TypeError(f"mask must be {wanted}, not {_checks._described(mask)}")
     numbers = mask._numbers
-    scaled = Mask._of((*numbers[:5], _affine(_checks.probability(mask.p))[0], *numbers[6:]))
+    scaled = Mask._of((*numbers[:5], _affine(_checks.one_probability(mask.p))[0], *numbers[6:]))
     return scaled._apply(dy, out, "dy")
 
 
@@ -209,9 +208,12 @@ class AlphaDropout(Dropout):
     def __init__(self, p: float = _checks.DEFAULT_P, *, rng: Rng = None) -> None:
         super().__init__(p, rng=rng)
 
+    def _checked(self, p: Any) -> float:
+        return _checks.one_probability(p)
+
     def forward(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """The next `alpha_dropout` of `x`; in evaluation, `x` itself, or `out` holding a copy."""
-        y, self.mask = alpha_dropout(x, self._p, rng=self._rng, training=self.training, out=out)
+        y, self.mask = alpha_dropout(x, float(self._p), rng=self._rng, training=self.training, out=out)
         return y
 
     def backward(self, dy: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
@@ -244,6 +246,6 @@ class FeatureAlphaDropout(AlphaDropout):
     def forward(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """The next `feature_alpha_dropout` of `x`; in evaluation, `x` itself, or `out` holding a copy."""
         y, self.mask = feature_alpha_dropout(
-            x, self._p, channel_axis=self.channel_axis, rng=self._rng, training=self.training, out=out
+            x, float(self._p), channel_axis=self.channel_axis, rng=self._rng, training=self.training, out=out
         )
         return y

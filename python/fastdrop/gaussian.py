@@ -13,11 +13,11 @@ from ._seeds import Seed, text_of
 from ._windows import Index
 from .functional import Rng, _draw
 from .layers import Dropout
-from .mask import Mask
+from .mask import Mask, window_of
 
 
 def _probability(p: Any) -> float:
-    rate = _checks.probability(p)
+    rate = _checks.one_probability(p)
     if rate == 1:
         raise ValueError("p must be less than 1 in Gaussian dropout, whose variance is p / (1 - p), not 1.0")
     return rate
@@ -97,12 +97,12 @@ class GaussianNoise:
     @property
     def p(self) -> float:
         """The rate."""
-        return self._mask.p
+        return _checks.one_probability(self._mask.p)
 
     @property
     def standard_deviation(self) -> float:
         """``sqrt(p / (1 - p))``."""
-        return self._mask.scale
+        return _deviation(self.p)
 
     @property
     def generator(self) -> str:
@@ -224,7 +224,7 @@ def gaussian_dropout(
     p = _probability(p)
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
     if training:
-        noise = GaussianNoise._of(_draw(rng, array.shape, p, _deviation(p), None))
+        noise = GaussianNoise._of(_draw(rng, window_of(array.shape, None, p, _deviation(p))))
         return noise._apply(array, out, "x"), noise
     noise = GaussianNoise._of(Mask._of((0, 0, 0, 0, 0.0, 0.0, 0, array.shape, None, None)))
     if out is not None:
@@ -287,14 +287,8 @@ class GaussianDropout(Dropout):
     def __init__(self, p: float = 0.5, *, rng: Rng = None) -> None:
         super().__init__(p, rng=rng)
 
-    @property
-    def p(self) -> float:
-        """The rate."""
-        return self._p
-
-    @p.setter
-    def p(self, p: float) -> None:
-        self._p = _probability(p)
+    def _checked(self, p: Any) -> float:
+        return _probability(p)
 
     @property
     def noise(self) -> GaussianNoise | None:
@@ -303,7 +297,7 @@ class GaussianDropout(Dropout):
 
     def forward(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """The next `gaussian_dropout` of `x`; in evaluation, `x` itself, or `out` holding a copy."""
-        y, noise = gaussian_dropout(x, self._p, rng=self._rng, training=self.training, out=out)
+        y, noise = gaussian_dropout(x, float(self._p), rng=self._rng, training=self.training, out=out)
         self.mask = noise._mask
         return y
 

@@ -22,6 +22,7 @@ __all__ = [
     "alpha_dropout",
     "alpha_dropout_backward",
     "cosine",
+    "feature_alpha_dropout",
     "gaussian_dropout",
     "gaussian_dropout_backward",
     "normals",
@@ -46,6 +47,11 @@ def affine(p: float) -> tuple[float, float, float]:
     return a, b, a * ALPHA_PRIME + b
 
 
+def _rate(mask: reference.Mask) -> float:
+    """The p of a mask that has one for all elements."""
+    return float(mask.p.max(initial=0))
+
+
 def alpha_dropout(
     x: ArrayLike, p: float = 0.5, *, rng: Any = None, training: bool = True
 ) -> tuple[NDArray[Any], reference.Mask]:
@@ -55,13 +61,25 @@ def alpha_dropout(
     return alpha_applied(x, mask), mask
 
 
+def feature_alpha_dropout(
+    x: ArrayLike, p: float = 0.5, *, channel_axis: int = 1, rng: Any = None
+) -> tuple[NDArray[Any], reference.Mask]:
+    """The same with one decision for each sample, counted by axis 0, and channel."""
+    x = np.asarray(x)
+    own = {0, channel_axis % x.ndim}
+    noise_shape = [length if axis in own else 1 for axis, length in enumerate(x.shape)]
+    mask = reference.Mask(x.shape, p, noise_shape=noise_shape, seed=rng)
+    return alpha_applied(x, mask), mask
+
+
 def alpha_applied(x: NDArray[Any], mask: reference.Mask) -> NDArray[Any]:
     """What `alpha_dropout` does, with that mask."""
-    if mask.p == 0:
+    p = _rate(mask)
+    if p == 0:
         return x.copy()
-    if mask.p == 1:
+    if p == 1:
         return np.zeros_like(x)
-    a, b, dropped = (x.dtype.type(constant) for constant in affine(mask.p))
+    a, b, dropped = (x.dtype.type(constant) for constant in affine(p))
     with np.errstate(all="ignore"):
         y: NDArray[Any] = np.where(mask.to_numpy(), x * a + b, dropped)
     return y
@@ -70,12 +88,13 @@ def alpha_applied(x: NDArray[Any], mask: reference.Mask) -> NDArray[Any]:
 def alpha_dropout_backward(dy: ArrayLike, mask: reference.Mask) -> NDArray[Any]:
     """``dx = round(a dy)`` where kept, ``+0.0`` where dropped."""
     dy = np.asarray(dy)
-    if mask.p == 0:
+    p = _rate(mask)
+    if p == 0:
         return dy.copy()
-    if mask.p == 1:
+    if p == 1:
         return np.zeros_like(dy)
     with np.errstate(all="ignore"):
-        dx: NDArray[Any] = np.where(mask.to_numpy(), dy * dy.dtype.type(affine(mask.p)[0]), dy.dtype.type(0))
+        dx: NDArray[Any] = np.where(mask.to_numpy(), dy * dy.dtype.type(affine(p)[0]), dy.dtype.type(0))
     return dx
 
 
