@@ -109,6 +109,19 @@ struct MaskArgs {
   }
 };
 
+// The element type of a dtype, in whatever byte order. kElementCount: there is none.
+inline Element element_of(const py::dtype& dtype) {
+  using api = py::detail::npy_api;
+  switch (dtype.num()) {
+    case api::NPY_FLOAT_:
+      return kFloat32;
+    case api::NPY_DOUBLE_:
+      return kFloat64;
+    default:
+      return kElementCount;
+  }
+}
+
 // The element type of a plain array: exactly numpy.ndarray, C-contiguous, aligned, in native byte order.
 // kElementCount: it is not one.
 inline Element plain_element(py::handle object, bool writeable) {
@@ -121,14 +134,7 @@ inline Element plain_element(py::handle object, bool writeable) {
   if ((array.flags() & flags) != flags) return kElementCount;
   const py::dtype dtype = array.dtype();
   if (dtype.byteorder() != '=') return kElementCount;
-  switch (dtype.num()) {
-    case api::NPY_FLOAT_:
-      return kFloat32;
-    case api::NPY_DOUBLE_:
-      return kFloat64;
-    default:
-      return kElementCount;
-  }
+  return element_of(dtype);
 }
 
 template <class Length>

@@ -17,8 +17,9 @@ namespace fastdrop {
 // Shorter calls keep the GIL: they last about as long as giving it up and taking it back.
 constexpr std::uint64_t kReleaseElements = 1 << 14;
 
-inline void run_without_gil(const Request& request, py::ssize_t element_count) {
-  if (static_cast<std::uint64_t>(element_count) < kReleaseElements) return run(request);
+template <class Work>
+void without_gil(py::ssize_t element_count, const Work& work) {
+  if (static_cast<std::uint64_t>(element_count) < kReleaseElements) return work();
   // What refuses, and what is set up once, comes while the GIL is held.
   current_isa();
   thread_count();
@@ -28,7 +29,7 @@ inline void run_without_gil(const Request& request, py::ssize_t element_count) {
   PyThreadState* state = PyEval_SaveThread();
   std::exception_ptr failure;
   try {
-    run(request);
+    work();
   } catch (...) {
     failure = std::current_exception();
   }
@@ -38,6 +39,10 @@ inline void run_without_gil(const Request& request, py::ssize_t element_count) {
     for (;;) pause();
   }
   if (failure) std::rethrow_exception(failure);
+}
+
+inline void run_without_gil(const Request& request, py::ssize_t element_count) {
+  without_gil(element_count, [&request] { run(request); });
 }
 
 struct Constants {

@@ -43,8 +43,6 @@ bool untouched(const void* memory, std::uint64_t bytes) {
   return resident % 2 == 0;
 }
 
-constexpr std::uint64_t kElementBytes[] = {4, 8, 1};
-static_assert(sizeof kElementBytes / sizeof *kElementBytes == kElementCount, "a size for every element type");
 constexpr std::uint64_t element_bytes(Element element) { return kElementBytes[element]; }
 
 // Stream document, section 3: D = p * 2^64 rounded half to even. Not for p = 1, where D has 65 bits.

@@ -10,6 +10,8 @@ namespace fastdrop {
 enum Operation : int { kScaleKept, kAffineKept, kScaleByNoise, kKeepMask, kOperationCount };
 
 enum Element : int { kFloat32, kFloat64, kBool, kElementCount };
+constexpr uint64_t kElementBytes[] = {4, 8, 1};
+static_assert(sizeof kElementBytes / sizeof *kElementBytes == kElementCount, "a size for every element type");
 
 // The generators, a user's bits, and decisions that the runtime has gathered.
 enum KeepRule : int { kArs4x32, kPhilox4x32, kStored, kGathered, kKeepRuleCount };

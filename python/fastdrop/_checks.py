@@ -146,8 +146,10 @@ def choice(value: Any, name: str, allowed: tuple[str, ...]) -> str:
 def float_array(value: Any, name: str) -> NDArray[Any]:
     """`value` as a base ndarray of a float dtype, whatever its layout and byte order."""
     try:
-        array = np.asarray(value)
-    except (TypeError, ValueError) as error:
+        # What exports its memory by DLPack only is no array to NumPy unless it is asked to import it.
+        exported = hasattr(value, "__dlpack__") and not hasattr(value, "__array__")
+        array = np.from_dlpack(value) if exported else np.asarray(value)
+    except (TypeError, ValueError, BufferError, RuntimeError) as error:
         raise TypeError(f"{name} must be an array of {_WANTED_DTYPES}: {error}") from None
     if array.dtype.kind != "f" or array.dtype.itemsize not in (4, 8):
         fix = f"; convert it with numpy.asarray({name}, dtype=numpy.float32)"

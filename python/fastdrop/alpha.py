@@ -2,7 +2,7 @@
 """Alpha dropout: what is dropped becomes SELU's lower limit, and mean and variance stay what they were."""
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,13 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 from . import _checks, _core
 from .functional import Rng, _draw, dropout
 from .layers import Dropout
-from .mask import Mask, window_of
-
-if TYPE_CHECKING:
-    from ._core import _Numbers
+from .mask import Mask, Operation, window_of
 
 # -scale * alpha of SELU: what SELU(x) goes to for large negative x.
 _ALPHA_PRIME = -1.7580993408473766
+_AFFINE_KEPT: Operation = (_core.affine_kept, _core.affine_kept_strided)
 
 
 def _affine(p: float) -> tuple[float, float, float]:
@@ -42,11 +40,7 @@ def _alpha(
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
     a, b, dropped = _affine(p)
     mask = _draw(rng, window_of(array.shape, noise_shape, p, a))
-
-    def operation(x: object, out: object, numbers: "_Numbers") -> NDArray[Any] | None:
-        return _core.affine_kept(x, out, numbers, b, dropped)
-
-    return mask._apply(array, out, "x", operation), mask
+    return mask._apply(array, out, "x", _AFFINE_KEPT, b, dropped), mask
 
 
 def alpha_dropout(

@@ -43,7 +43,7 @@ def dropout(
     Parameters
     ----------
     x : array_like of float32 or float64
-        Values, of any shape.
+        Values, of any shape and in any layout; see `Mask.apply`.
     p : float or array of float, default 0.5
         Probability of dropping an element, from 0 to 1. An array is broadcast to the noise shape: a rate for
         every row or channel.
@@ -64,14 +64,14 @@ def dropout(
         False: nothing is dropped. Returns `x` itself, or `out` holding a copy of it; not inverted,
         ``round(x * (1 - p))``.
     out : ndarray, optional
-        Where to write the result: of x's shape and dtype, and either `x` itself (in place) or not
-        overlapping it. From 32 MiB on a new array takes about twice as long as a used one, because its
+        Where to write the result: of x's shape and dtype, in any layout, and either `x` itself (in place)
+        or not overlapping it. From 32 MiB on a new array takes about twice as long as a used one, because its
         pages come from the system at every call; in place takes least.
 
     Returns
     -------
     y : ndarray
-        The result: `out`, or a new array of x's shape and dtype, in native byte order.
+        The result: `out`, or a new base array of x's shape and dtype, in C order and native byte order.
     mask : Mask
         What `dropout_backward` needs: a few numbers, no array.
 
@@ -130,12 +130,12 @@ def dropout_backward(dy: ArrayLike, mask: Mask, *, out: NDArray[Any] | None = No
     mask : Mask
         The mask that `dropout` returned.
     out : ndarray, optional
-        Where to write: of dy's shape and dtype, and either `dy` itself or not overlapping it.
+        Where to write: of dy's shape and dtype, in any layout, and either `dy` itself or not overlapping it.
 
     Returns
     -------
     ndarray
-        `out`, or a new array of dy's shape and dtype, in native byte order.
+        `out`, or a new base array of dy's shape and dtype, in C order and native byte order.
 
     Raises
     ------

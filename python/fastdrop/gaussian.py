@@ -13,7 +13,9 @@ from ._seeds import Seed, text_of
 from ._windows import Index
 from .functional import Rng, _draw
 from .layers import Dropout
-from .mask import Mask, window_of
+from .mask import Mask, Operation, window_of
+
+_SCALE_BY_NOISE: Operation = (_core.scale_by_noise, _core.scale_by_noise_strided)
 
 
 def _probability(p: Any) -> float:
@@ -142,7 +144,7 @@ class GaussianNoise:
         return self._apply(x, out, "x")
 
     def _apply(self, x: ArrayLike, out: NDArray[Any] | None, name: str) -> NDArray[Any]:
-        return self._mask._apply(x, out, name, _core.scale_by_noise)
+        return self._mask._apply(x, out, name, _SCALE_BY_NOISE)
 
     def to_numpy(self) -> NDArray[np.float32]:
         """The factors for float32 data, as an array."""

@@ -16,8 +16,9 @@ from ._windows import Index, NoiseShape, c_strides, cut, picks_of, plain, stride
 if TYPE_CHECKING:
     from ._core import _Numbers, _Window
 
-# A function of the core: x, out and the numbers of a mask, to a result or None.
-Operation: TypeAlias = Callable[[object, object, "_Numbers"], NDArray[Any] | None]
+# Two functions of the core: for arrays that it can walk as they lie, and for all others.
+Operation: TypeAlias = tuple[Callable[..., NDArray[Any] | None], Callable[..., None]]
+SCALE_KEPT: Operation = (_core.scale_kept, _core.scale_kept_strided)
 
 
 class Mask:
@@ -244,16 +245,17 @@ class Mask:
         Parameters
         ----------
         x : array_like of float32 or float64
-            Values, of the mask's shape. Subclasses of ndarray count as ndarray.
+            Values, of the mask's shape, in any layout and byte order; nothing is copied but sequences. What
+            has the buffer protocol or ``__dlpack__`` counts as an array, and subclasses as base arrays.
         out : ndarray, optional
-            Where to write: of x's shape and dtype, and either `x` itself or not overlapping it. From 32 MiB
-            on a new array takes about twice as long as a used one, because its pages come from the system
-            at every call; in place takes least.
+            Where to write: of x's shape and dtype, in any layout whose elements have memory of their own,
+            and either `x` itself or not overlapping it. From 32 MiB on a new array takes about twice as
+            long as a used one, because its pages come from the system at every call; in place takes least.
 
         Returns
         -------
         ndarray
-            `out`, or a new array of x's shape and dtype, in native byte order.
+            `out`, or a new base array of x's shape and dtype, in C order and native byte order.
 
         Raises
         ------
@@ -263,22 +265,25 @@ class Mask:
         return self._apply(x, out, "x")
 
     def _apply(
-        self, x: ArrayLike, out: NDArray[Any] | None, name: str, operation: Operation = _core.scale_kept
+        self,
+        x: ArrayLike,
+        out: NDArray[Any] | None,
+        name: str,
+        operation: Operation = SCALE_KEPT,
+        *constants: float,
     ) -> NDArray[Any]:
         # The core takes arrays that it can walk as they lie; nothing is left to check about them.
-        result: NDArray[Any] | None = operation(x, out, self._numbers)
+        result = operation[0](x, out, self._numbers, *constants)
         if result is not None:
             return result
         array = _checks.float_array(x, name)
         _checks.same_shape(array, self.shape, name)
-        if out is not None:
-            _checks.output(out, array, name)
-        plain = np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
-        result = operation(plain, plain, self._numbers)
-        assert result is not None  # a fresh C-contiguous array of the right dtype and shape
         if out is None:
-            return result
-        np.asarray(out)[...] = result  # a subclass could write less, as a MaskedArray with a hard mask does
+            out = np.empty(array.shape, array.dtype.newbyteorder("="))
+        else:
+            _checks.output(out, array, name)
+        # As a base array, since a subclass may show less of itself, as a MaskedArray with a hard mask does.
+        operation[1](array, np.asarray(out), self._numbers, *constants)
         return out
 
     def to_numpy(self) -> NDArray[np.bool_]:

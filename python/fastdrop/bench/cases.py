@@ -20,6 +20,7 @@ OPERATIONS = {
     "call": "one call on a small array: what calling costs",
     "threads": "y from x, by a new mask for every call, on several threads and on one",
     "window": "y from x, by a mask that begins far out in a larger one",
+    "transposed": "from a matrix that lies transposed, by a given mask",
     "train-step": "forward, backward and update of a NumPy network 784-1024-1024-10, batch 128, with dropout"
     " after both hidden layers",
 }
@@ -45,8 +46,7 @@ class Case:
     @property
     def moved_bytes(self) -> int | None:
         """Bytes that must be read and written at the least; None where that is not what counts."""
-        once = ("forward", "backward", "threads", "window", "alpha", "gaussian")
-        passes = {**dict.fromkeys(once, 1), "both": 2}.get(self.operation)
+        passes = {"call": None, "train-step": None, "both": 2}.get(self.operation, 1)
         return None if passes is None else passes * 2 * self.array_bytes
 
     def __str__(self) -> str:
@@ -90,6 +90,7 @@ _SPECIAL = (
     Grid(("alpha", "gaussian"), (64 * KI, MI, 16 * MI)),
     Grid(("call",), (CALL_SIZE,), fixed=("sizes",)),
     Grid(("window",), (MI,)),
+    Grid(("transposed",), (MI, 16 * MI)),
     Grid(("train-step",), (TRAIN_SIZE,), ps=(0.5,), threads=(1, 2), fixed=("sizes", "dtypes")),
     Grid(("threads",), (64 * KI, MI, 16 * MI), threads=(2,)),
 )

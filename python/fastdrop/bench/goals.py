@@ -8,6 +8,8 @@ from .cases import CALL_SIZE, KI, MI, Case
 from .measure import ratio
 
 FLOOR = "memcpy"
+COPY_TRANSPOSED = "np.copyto(y, x.T)"
+COPY_TRANSPOSED_ALIKE = "np.copyto(y.T, x.T)"
 NO_DROPOUT = "no dropout"  # the floor of a training step
 
 
@@ -110,6 +112,10 @@ GOALS = [
     Goal("threads", "fastdrop avx512, 1 thread", _BEST, 1.7, (MI,), (0.1,), threads=2, at_most=False),
     Goal("threads", _BEST, "fastdrop avx512, 1 thread", None, threads=2),
     Goal("window", "mask[2**32:]", "mask[:n]", None),
+    # Layouts: at least half the speed of a copy.
+    Goal("transposed", "mask.apply(x.T, out=y)", COPY_TRANSPOSED, 2.0),
+    Goal("transposed", "mask.apply(x.T, out=y.T)", COPY_TRANSPOSED_ALIKE, 2.0),
+    Goal("transposed", "mask.apply(x.T, out=x.T)", COPY_TRANSPOSED_ALIKE, 2.0),
     *(Goal("train-step", _BEST, NO_DROPOUT, 1.03, threads=threads) for threads in (1, 2)),
     Goal("train-step", _BEST, "fastdrop avx512, 1 thread", None, threads=2),
 ]

@@ -18,6 +18,7 @@ from .calls import calls, windows
 from .cases import Case, Choice, Data, plan
 from .contenders import Contender, fastdrops, floors
 from .jobs import Job
+from .layouts import transposed
 from .measure import FULL, QUICK, Effort, measure
 from .noise import alphas, gaussians
 from .rivals import MODULES, rivals
@@ -90,6 +91,8 @@ def contenders_of(case: Case, found: Sequence[Contender], quick: bool) -> list[C
         return calls()
     if case.operation == "window":
         return windows()
+    if case.operation == "transposed":
+        return transposed()
     if case.operation == "train-step":
         return train_steps(case)
     if case.operation in ("alpha", "gaussian"):
