@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.parametrize("name", ["functional", "layers", "mask", "mask_generator"])
+@pytest.mark.parametrize("name", ["alpha", "functional", "gaussian", "layers", "mask", "mask_generator"])
 def test_examples_in_docstrings(name):
     failed, attempted = doctest.testmod(importlib.import_module(f"fastdrop.{name}"))
     assert attempted > 0

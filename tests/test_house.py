@@ -63,6 +63,7 @@ def imported(path):
 
 def test_python_arrows():
     assert set(imported(PACKAGE / "reference.py")) == set(), "the judge stands alone"
+    assert set(imported(PACKAGE / "reference_noise.py")) == {"reference"}
     assert set(imported(PACKAGE / "_checks.py")) == set()
     assert set(imported(PACKAGE / "_seeds.py")) <= {"_checks"}
     assert set(imported(PACKAGE / "_windows.py")) <= {"_checks"}
@@ -86,6 +87,9 @@ def test_python_arrows():
         "mask",
         "mask_generator",
     }
+    above = {"_checks", "_core", "_seeds", "_windows", "functional", "layers", "mask"}
+    assert set(imported(PACKAGE / "alpha.py")) <= above
+    assert set(imported(PACKAGE / "gaussian.py")) <= above
     assert set(imported(PACKAGE / "config.py")) <= {"_checks", "_core"}
 
 
@@ -139,7 +143,9 @@ def test_the_binary_changes_nothing_when_it_is_loaded():
 
 
 @pytest.mark.parametrize("arguments", [(), (1, 2), (1, 2, 3, 4), (1, 2, 3, 4, 5, 6)])
-@pytest.mark.parametrize("function", [_core.scale_kept, _core.dropout])
+@pytest.mark.parametrize(
+    "function", [_core.scale_kept, _core.scale_by_noise, _core.affine_kept, _core.dropout]
+)
 def test_the_core_counts_its_arguments(function, arguments):
     with pytest.raises(TypeError, match="arguments"):
         function(*arguments)

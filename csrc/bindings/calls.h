@@ -45,19 +45,42 @@ inline void run_without_gil(const Request& request, py::ssize_t element_count) {
   without_gil(element_count, [&request] { run(request); });
 }
 
-inline py::array scaled(const MaskArgs& mask, Element element, const py::array& x, py::handle out) {
+struct Constants {
+  double shift = 0, dropped = 0;
+};
+
+inline py::array mapped(Operation operation, const MaskArgs& mask, Element element, const py::array& x,
+                        py::handle out, Constants constants = {}) {
   py::array to = out.is_none() ? new_like(x) : py::reinterpret_borrow<py::array>(out);
-  run_without_gil({kScaleKept, element, mask.numbers, mask.window, x.data(), to.mutable_data()}, x.size());
+  run_without_gil({operation, element, mask.numbers, mask.window, x.data(), to.mutable_data(),
+                   constants.shift, constants.dropped},
+                  x.size());
   return to;
 }
 
-inline py::object scale_kept(py::handle x, py::handle out, py::handle numbers) {
+template <Operation operation>
+py::object map(py::handle x, py::handle out, py::handle numbers, Constants constants = {}) {
   const MaskArgs mask(numbers);
   const Element element = plain_element(x, out);
   if (element == kElementCount) return py::none();
   const auto from = py::reinterpret_borrow<py::array>(x);
   if (!has_shape(from, mask.window.rank, mask.window.shape)) return py::none();
-  return scaled(mask, element, from, out);
+  return mapped(operation, mask, element, from, out, constants);
+}
+
+inline py::object scale_kept(py::handle x, py::handle out, py::handle numbers) {
+  return map<kScaleKept>(x, out, numbers);
+}
+
+inline py::object scale_by_noise(py::handle x, py::handle out, py::handle numbers) {
+  return map<kScaleByNoise>(x, out, numbers);
+}
+
+inline py::object affine_kept(py::handle x, py::handle out, py::handle numbers, py::handle shift,
+                              py::handle dropped) {
+  const Constants constants{PyFloat_AsDouble(shift.ptr()), PyFloat_AsDouble(dropped.ptr())};
+  if (PyErr_Occurred()) throw py::error_already_set();
+  return map<kAffineKept>(x, out, numbers, constants);
 }
 
 constexpr const char* kStreams = "fastdrop streams";
@@ -107,7 +130,8 @@ inline py::object dropout(py::handle x, py::handle out, py::handle source, py::h
   if (const double given = PyFloat_AS_DOUBLE(p.ptr()); !(given > 0 && given <= 1)) return py::none();
   const auto from = py::reinterpret_borrow<py::array>(x);
   const py::tuple numbers = next_numbers(source, p, from);
-  return py::make_tuple(scaled(MaskArgs(numbers), element, from, out), new_mask(mask_class, numbers));
+  return py::make_tuple(mapped(kScaleKept, MaskArgs(numbers), element, from, out),
+                        new_mask(mask_class, numbers));
 }
 
 // A function as CPython calls it; the numbers are those of its arguments.
@@ -134,6 +158,12 @@ inline void add_calls(py::module_& m) {
       method("scale_kept", &called<scale_kept, 0, 1, 2>,
              "scale_kept($module, x, out, numbers, /)\n--\n\n"
              "x where kept, times the scale, and zero elsewhere; None if an array needs Python's attention."),
+      method("affine_kept", &called<affine_kept, 0, 1, 2, 3, 4>,
+             "affine_kept($module, x, out, numbers, shift, dropped, /)\n--\n\n"
+             "x where kept, times the scale and plus shift, and dropped elsewhere; None as scale_kept."),
+      method("scale_by_noise", &called<scale_by_noise, 0, 1, 2>,
+             "scale_by_noise($module, x, out, numbers, /)\n--\n\n"
+             "x times 1 + the scale times a standard normal number; None as scale_kept."),
       method("dropout", &called<dropout, 0, 1, 2, 3, 4>,
              "dropout($module, x, out, source, p, mask_class, /)\n--\n\n"
              "scale_kept with the next mask of a source, and that mask; None, and no mask is taken, if an "

@@ -58,8 +58,10 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   m.attr("generators") = rules(kGeneratorCount);
   m.attr("rules") = rules(kMaskRuleCount);
   add_calls(m);
-  m.def("scale_kept_strided", &scale_kept_strided,
-        "scale_kept into `out`, for arrays of any layout; what _checks has let through.");
+  // The same for arrays of any layout, into `out`: what _checks has let through.
+  m.def("scale_kept_strided", &map_strided<kScaleKept>);
+  m.def("affine_kept_strided", &affine_kept_strided);
+  m.def("scale_by_noise_strided", &map_strided<kScaleByNoise>);
   m.def("new_streams", &new_streams, "Streams of which so many have been handed out.");
   m.def(
       "take_stream", [](const py::capsule& streams) { return streams_in(streams).take(); },

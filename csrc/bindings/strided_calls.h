@@ -17,19 +17,26 @@ inline Layout layout_of(const py::array& array) {
 }
 
 inline void run_strided_without_gil(Operation operation, const MaskArgs& mask, const py::array& x,
-                                    py::array& out) {
+                                    py::array& out, Constants constants) {
   const Element element = element_of(x.dtype());
   if (element == kElementCount || element_of(out.dtype()) != element)
     throw std::invalid_argument("x and out must have one of the core's element types");
   if (!has_shape(x, mask.window.rank, mask.window.shape) ||
       !has_shape(out, mask.window.rank, mask.window.shape))
     throw std::invalid_argument("x and out must have the mask's shape");
-  const Request request{operation, element, mask.numbers, mask.window, x.data(), out.mutable_data()};
+  const Request request{operation,          element,         mask.numbers,     mask.window, x.data(),
+                        out.mutable_data(), constants.shift, constants.dropped};
   without_gil(x.size(), [&, from = layout_of(x), to = layout_of(out)] { run_strided(request, from, to); });
 }
 
-inline void scale_kept_strided(const py::array& x, py::array out, const py::tuple& numbers) {
-  run_strided_without_gil(kScaleKept, MaskArgs(numbers), x, out);
+template <Operation operation>
+void map_strided(const py::array& x, py::array out, const py::tuple& numbers) {
+  run_strided_without_gil(operation, MaskArgs(numbers), x, out, {});
+}
+
+inline void affine_kept_strided(const py::array& x, py::array out, const py::tuple& numbers, double shift,
+                                double dropped) {
+  run_strided_without_gil(kAffineKept, MaskArgs(numbers), x, out, {shift, dropped});
 }
 
 }  // namespace fastdrop

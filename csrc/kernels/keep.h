@@ -40,6 +40,7 @@ class StreamKeep {
 
   static constexpr bool decides_ahead = kDecideAhead;
   using Numbers = TileNumbers;
+  using Decided = TileKeep;
 
   template <int count>
   struct Draw {
@@ -149,23 +150,19 @@ class StoredKeep {
   static constexpr int tiles_together = 1;
   static constexpr bool decides_ahead = false;
   struct Numbers {};
+  using Decided = TileKeep;
 
   template <int count>
   struct Draw {
     Numbers tiles[count];
   };
 
-  class Sequence {
-   public:
-    static constexpr uint64_t max_tiles = ~0ull;
+  static constexpr bool has_sequence = false;
 
-    Sequence(const StoredKeep&, uint64_t, uint64_t) {}
-
-    template <int count>
-    Draw<count> draw(uint64_t) {
-      return {};
-    }
-  };
+  template <int count>
+  Draw<count> draw(uint64_t) const {
+    return {};
+  }
 
   void decide(Numbers, uint64_t tile, TileKeep& keep) const {
     if constexpr (as_bits)

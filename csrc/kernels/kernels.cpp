@@ -5,6 +5,7 @@
 #include FASTDROP_VEC
 
 #include "elements.h"
+#include "gaussian.h"
 #include "generators.h"
 #include "keep.h"
 #include "ops.h"
@@ -13,12 +14,12 @@ namespace fastdrop::FASTDROP_ISA {
 namespace {
 
 // A tile that the run covers only in part, from its element `first`, is worked on in buffers.
-template <class Operation, class Value>
+template <class Operation, class Decided, class Value>
 __attribute__((noinline)) void run_part(const Operation& operation, const Value* x, Value* out,
-                                        const TileKeep& keep, uint64_t first, uint64_t count) {
+                                        const Decided& decided, uint64_t first, uint64_t count) {
   alignas(64) Value tile_x[kTileElements] = {}, tile_out[kTileElements];
   if (Operation::reads_x) __builtin_memcpy(tile_x + first, x, count * sizeof(Value));
-  operation.template tile<false>(tile_x, tile_out, keep);
+  operation.template tile<false>(tile_x, tile_out, decided);
   __builtin_memcpy(out, tile_out + first, count * sizeof(Value));
 }
 
@@ -33,16 +34,16 @@ void run_tiles(const Operation& operation, const Keep& keep, Source& source, con
   // What waits for its data: a tile's decisions where they are made ahead, or else its numbers.
   struct Waiting {
     Numbers numbers;
-    TileKeep keep;
+    typename Keep::Decided decided;
   } waiting[ahead];
   const auto work = [&](Waiting& tile, uint64_t index) {
-    if constexpr (!Keep::decides_ahead) keep.decide(tile.numbers, index, tile.keep);
-    operation.template tile<around_cache>(x, out, tile.keep);
+    if constexpr (!Keep::decides_ahead) keep.decide(tile.numbers, index, tile.decided);
+    operation.template tile<around_cache>(x, out, tile.decided);
     x += kTileElements, out += kTileElements;
   };
   const auto wait = [&](Waiting& tile, uint64_t index, const Numbers& numbers) {
     if constexpr (Keep::decides_ahead)
-      keep.decide(numbers, index, tile.keep);
+      keep.decide(numbers, index, tile.decided);
     else
       tile.numbers = numbers;
   };
@@ -101,7 +102,7 @@ void run(const KernelArgs& args) {
     const uint64_t tile = index / kTileElements, first = index % kTileElements;
     uint64_t count = kTileElements - first < left ? kTileElements - first : left;
     if (count < kTileElements) {
-      TileKeep decided;
+      typename Keep::Decided decided;
       keep.decide(keep.template draw<1>(tile).tiles[0], tile, decided);
       run_part(operation, x, out, decided, first, count);
     } else {
@@ -150,12 +151,21 @@ constexpr void add(KernelTable& table, fastdrop::Operation operation, Element el
   table.run[operation][element][kStored] = &run<Operation, StoredKeep<true>>;
   table.run[operation][element][kGathered] = &run<Operation, StoredKeep<false>>;
 }
+template <class Operation>
+constexpr void add_noise(KernelTable& table, fastdrop::Operation operation, Element element) {
+  table.run[operation][element][kArs4x32] = &run<Operation, StreamNormals<Ars4x32>>;
+  table.run[operation][element][kPhilox4x32] = &run<Operation, StreamNormals<Philox4x32>>;
+}
 constexpr KernelTable make_table() {
   KernelTable table{};
   add<ScaleKept<Float32>>(table, kScaleKept, kFloat32);
   add<ScaleKept<Float64>>(table, kScaleKept, kFloat64);
   add<ScaleKept<Float16>>(table, kScaleKept, kFloat16);
   add<ScaleKept<BFloat16>>(table, kScaleKept, kBFloat16);
+  add<AffineKept<Float32>>(table, kAffineKept, kFloat32);
+  add<AffineKept<Float64>>(table, kAffineKept, kFloat64);
+  add_noise<ScaleByNoise<Float32>>(table, kScaleByNoise, kFloat32);
+  add_noise<ScaleByNoise<Float64>>(table, kScaleByNoise, kFloat64);
   add<KeepMask<Bool>>(table, kKeepMask, kBool);
   table.generate[kArs4x32] = &generate<Ars4x32>;
   table.generate[kPhilox4x32] = &generate<Philox4x32>;

@@ -57,8 +57,8 @@ std::vector<Axis> merged_axes(const Request& request, const Layout& x, const Lay
   const auto stride = [&plain_stride](const Window& of, int number) {
     return of.strides != nullptr ? of.strides[number] : plain_stride;
   };
-  const auto varying_stride = [&stride](const Varying& varying, int number) {
-    return varying.values != nullptr ? stride(varying.window, number) : 0;
+  const auto varying_stride = [&stride](const Varying* varying, int number) {
+    return varying != nullptr ? stride(varying->window, number) : 0;
   };
   for (int number = window.rank - 1; number >= 0; --number) {
     const std::int64_t length = window.shape[number];
@@ -191,8 +191,14 @@ class BoxedJob {
     char* const to = out_plain(box.shape) ? out : buffer;
     Request request = request_;
     request.window = part(request.window, kIndex);
-    request.mask.varying_p.window = part(request.mask.varying_p.window, kP);
-    request.mask.varying_scale.window = part(request.mask.varying_scale.window, kScale);
+    Varying p, scale;  // their parts of the box
+    const auto varying = [&part](const Varying*& whole, Varying& here, Walk walk) {
+      if (whole == nullptr) return;
+      here = {whole->values, part(whole->window, walk)};
+      whole = &here;
+    };
+    varying(request.mask.varying_p, p, kP);
+    varying(request.mask.varying_scale, scale, kScale);
     request.x = x_plain(box.shape) ? x : to;
     request.out = to;
     if (request.x != x)

@@ -112,27 +112,32 @@ class Job {
   void run(std::uint64_t first, std::uint64_t last, double p, double scale) const {
     const bool drawn = request_.mask.rule != kStored;
     const bool keeps_all = drawn && p == 0, drops_all = drawn && p == 1;
-    if (drops_all || (keeps_all && (scale == 1 || request_.operation == kKeepMask)))
+    if (drops_all || (keeps_all && (scale == 1 || request_.operation != kScaleKept)))
       return run_without_numbers(first, last, drops_all);
     KernelArgs args{};
     args.keep = keep_args(p);
     args.scale = scale;
+    args.shift = request_.shift;
+    args.dropped = request_.dropped;
     args.around_cache = around_cache_;
     const bool long_rows = rows_.is_one_row() || rows_.length() >= kRunElements;
+    const bool is_noise = request_.operation == kScaleByNoise;  // which cannot be gathered as decisions
     if (keeps_all)
       run_kept(args, first, last);
-    else if (rows_.repeat() == 1 && rows_.stride() == 1 && long_rows)
+    else if ((has_runs() && long_rows) || is_noise)
       run_in_runs(args, first, last);
     else
       run_in_blocks(args, first, last);
   }
 
-  // Rows are runs of consecutive indices, as the kernels walk them.
+  bool has_runs() const { return rows_.repeat() == 1 && rows_.stride() == 1; }
+
+  // Rows as runs of consecutive indices, as the kernels walk them; where they are none, element by element.
   void run_in_runs(KernelArgs& args, std::uint64_t first, std::uint64_t last) const {
     const Kernel kernel = kernels_[request_.operation][request_.element][request_.mask.rule];
     while (first < last) {
-      args.start = rows_.place(first);
-      args.element_count = std::min(rows_.left_in_row(first), last - first);
+      args.start = rows_.place(first / rows_.repeat());
+      args.element_count = has_runs() ? std::min(rows_.left_in_row(first), last - first) : 1;
       run_kernel(kernel, args, first);
     }
   }

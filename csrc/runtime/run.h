@@ -30,7 +30,7 @@ struct MaskNumbers {
   std::uint64_t key[2];
   std::uint64_t stream;
   double p;                                  // 0 <= p <= 1; kStored: not used
-  double scale;                              // what kept elements are multiplied by
+  double scale;                              // of what is kept; kScaleByNoise: of the normal numbers
   const Varying *varying_p, *varying_scale;  // null: the number above is that of all
   const std::uint8_t* bits;                  // kStored: as in KeepArgs
 };
@@ -42,6 +42,7 @@ struct Request {
   Window window;  // of the whole mask: the elements' indices
   const void* x;  // C-contiguous, of the window's shape; may be out; null for kKeepMask
   void* out;
+  double shift = 0, dropped = 0;  // kAffineKept only: see KernelArgs
 };
 
 // The result does not depend on the number of threads or on the ISA. Throws std::invalid_argument where an

@@ -7,7 +7,7 @@
 namespace fastdrop {
 
 // Three short lists.
-enum Operation : int { kScaleKept, kKeepMask, kOperationCount };
+enum Operation : int { kScaleKept, kAffineKept, kScaleByNoise, kKeepMask, kOperationCount };
 
 enum Element : int { kFloat32, kFloat64, kFloat16, kBFloat16, kBool, kElementCount };
 constexpr uint64_t kElementBytes[] = {4, 8, 2, 2, 1};
@@ -36,7 +36,10 @@ struct KernelArgs {
   uint64_t start;  // mask index of the first element
   uint64_t element_count;
   KeepArgs keep;
-  double scale;       // of what is kept, to be rounded once to the type that is computed with
+  // Rounded once to the type that is computed with.
+  double scale;       // of what is kept; kScaleByNoise: of the normal numbers
+  double shift;       // kAffineKept: added to what is kept and scaled
+  double dropped;     // kAffineKept: what takes the place of the others
   bool around_cache;  // write whole tiles with streaming stores, where out is 16-byte aligned; out is not x
 };
 

@@ -10,24 +10,42 @@ except ImportError as error:
         "that the unrelated file server 'fastdrop', which has the same import name, is not installed over it."
     ) from error
 
-from . import reference
+from . import reference, reference_noise
+from .alpha import (
+    AlphaDropout,
+    FeatureAlphaDropout,
+    alpha_dropout,
+    alpha_dropout_backward,
+    feature_alpha_dropout,
+)
 from .config import get_num_threads, isa, isas, set_num_threads, show_config, use_isa
 from .functional import dropout, dropout_backward
+from .gaussian import GaussianDropout, GaussianNoise, gaussian_dropout, gaussian_dropout_backward
 from .layers import Dropout
 from .mask import Mask
 from .mask_generator import MaskGenerator
 
 __all__ = [
+    "AlphaDropout",
     "Dropout",
+    "FeatureAlphaDropout",
+    "GaussianDropout",
+    "GaussianNoise",
     "Mask",
     "MaskGenerator",
     "__version__",
+    "alpha_dropout",
+    "alpha_dropout_backward",
     "dropout",
     "dropout_backward",
+    "feature_alpha_dropout",
+    "gaussian_dropout",
+    "gaussian_dropout_backward",
     "get_num_threads",
     "isa",
     "isas",
     "reference",
+    "reference_noise",
     "set_num_threads",
     "show_config",
     "use_isa",

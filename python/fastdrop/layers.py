@@ -100,7 +100,10 @@ class Dropout:
 
     @p.setter
     def p(self, p: float | NDArray[Any]) -> None:
-        self._p = _checks.probability(p)
+        self._p = self._checked(p)
+
+    def _checked(self, p: Any) -> Rate:
+        return _checks.probability(p)
 
     @property
     def noise_shape(self) -> NoiseShape:
@@ -166,9 +169,12 @@ class Dropout:
         TypeError, ValueError
             If there was no forward pass, or an array does not fit.
         """
+        return dropout_backward(dy, self._last_mask(), out=out)
+
+    def _last_mask(self) -> Mask:
         if self.mask is None:
             raise ValueError("backward needs the mask of a forward pass, and there was none yet")
-        return dropout_backward(dy, self.mask, out=out)
+        return self.mask
 
     def train(self, mode: bool = True) -> "Dropout":
         """Drop from now on, or with ``mode=False`` stop dropping. Returns the layer."""
@@ -202,7 +208,7 @@ class Dropout:
         """
         _checks.state(state, {"p", "training", "rng"})
         p, training = state["p"], state["training"]
-        p = _checks.probability(np.array(p) if isinstance(p, list) else p)
+        p = self._checked(np.array(p) if isinstance(p, list) else p)
         if not isinstance(training, bool):
             raise TypeError(f"state['training'] must be a bool, not {_checks._described(training)}")
         self.rng.state = state["rng"]  # checks, and raises before it changes anything
@@ -211,4 +217,5 @@ class Dropout:
     def __repr__(self) -> str:
         shared = "" if self._noise_shape is None else f", noise_shape={self._noise_shape}"
         inverted = "" if self.inverted else ", inverted=False"
-        return f"Dropout(p={self._p!r}{shared}{inverted}, training={self.training}, rng={self.rng!r})"
+        own = f"{type(self).__name__}(p={self._p!r}{shared}{inverted}"
+        return f"{own}, training={self.training}, rng={self.rng!r})"

@@ -2,8 +2,8 @@
 """Masks that are numbers instead of arrays, and their windows."""
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -15,6 +15,10 @@ from ._windows import Index, NoiseShape, c_strides, cut, picks_of, plain, stride
 
 if TYPE_CHECKING:
     from ._core import _Numbers, _Window
+
+# Two functions of the core: for arrays that it can walk as they lie, and for all others.
+Operation: TypeAlias = tuple[Callable[..., NDArray[Any] | None], Callable[..., None]]
+SCALE_KEPT: Operation = (_core.scale_kept, _core.scale_kept_strided)
 
 
 class Mask:
@@ -262,9 +266,16 @@ class Mask:
         """
         return self._apply(x, out, "x")
 
-    def _apply(self, x: ArrayLike, out: NDArray[Any] | None, name: str) -> NDArray[Any]:
+    def _apply(
+        self,
+        x: ArrayLike,
+        out: NDArray[Any] | None,
+        name: str,
+        operation: Operation = SCALE_KEPT,
+        *constants: float,
+    ) -> NDArray[Any]:
         # The core takes arrays that it can walk as they lie; nothing is left to check about them.
-        result: NDArray[Any] | None = _core.scale_kept(x, out, self._numbers)
+        result = operation[0](x, out, self._numbers, *constants)
         if result is not None:
             return result
         array = _checks.float_array(x, name)
@@ -274,7 +285,7 @@ class Mask:
         else:
             _checks.output(out, array, name)
         # As a base array, since a subclass may show less of itself, as a MaskedArray with a hard mask does.
-        _core.scale_kept_strided(array, np.asarray(out), self._numbers)
+        operation[1](array, np.asarray(out), self._numbers, *constants)
         return out
 
     def to_numpy(self) -> NDArray[np.bool_]:

@@ -157,14 +157,22 @@ struct Float32Lanes {
 
   static Float32Lanes load(const float* from) { return {_mm256_loadu_ps(from)}; }
   static Float32Lanes broadcast(double value) { return {_mm256_set1_ps((float)value)}; }
+  static Float32Lanes load_float32(const float* from) { return load(from); }
   void store(float* to) const { _mm256_storeu_ps(to, lanes); }
   void store_around_cache(float* to) const { stream_halves(to, _mm256_castps_si256(lanes)); }
 };
 inline Float32Lanes operator*(Float32Lanes a, Float32Lanes b) { return {_mm256_mul_ps(a.lanes, b.lanes)}; }
 inline Float32Lanes rounded(Float32Lanes a) { return a; }
-inline Float32Lanes zero_unless(const TileKeep& keep, int first, Float32Lanes a) {
+inline Float32Lanes operator+(Float32Lanes a, Float32Lanes b) { return {_mm256_add_ps(a.lanes, b.lanes)}; }
+inline __m256 dropped_float32(const TileKeep& keep, int first) {
   const __m128i lanes = _mm_load_si128((const __m128i*)(keep.lanes + first));
-  return {_mm256_andnot_ps(_mm256_castsi256_ps(_mm256_cvtepi16_epi32(lanes)), a.lanes)};
+  return _mm256_castsi256_ps(_mm256_cvtepi16_epi32(lanes));
+}
+inline Float32Lanes zero_unless(const TileKeep& keep, int first, Float32Lanes a) {
+  return {_mm256_andnot_ps(dropped_float32(keep, first), a.lanes)};
+}
+inline Float32Lanes selected(const TileKeep& keep, int first, Float32Lanes a, Float32Lanes otherwise) {
+  return {_mm256_blendv_ps(a.lanes, otherwise.lanes, dropped_float32(keep, first))};
 }
 
 struct Float64Lanes {
@@ -174,14 +182,22 @@ struct Float64Lanes {
 
   static Float64Lanes load(const double* from) { return {_mm256_loadu_pd(from)}; }
   static Float64Lanes broadcast(double value) { return {_mm256_set1_pd(value)}; }
+  static Float64Lanes load_float32(const float* from) { return {_mm256_cvtps_pd(_mm_loadu_ps(from))}; }
   void store(double* to) const { _mm256_storeu_pd(to, lanes); }
   void store_around_cache(double* to) const { stream_halves(to, _mm256_castpd_si256(lanes)); }
 };
 inline Float64Lanes operator*(Float64Lanes a, Float64Lanes b) { return {_mm256_mul_pd(a.lanes, b.lanes)}; }
 inline Float64Lanes rounded(Float64Lanes a) { return a; }
-inline Float64Lanes zero_unless(const TileKeep& keep, int first, Float64Lanes a) {
+inline Float64Lanes operator+(Float64Lanes a, Float64Lanes b) { return {_mm256_add_pd(a.lanes, b.lanes)}; }
+inline __m256d dropped_float64(const TileKeep& keep, int first) {
   const __m128i lanes = _mm_loadl_epi64((const __m128i*)(keep.lanes + first));
-  return {_mm256_andnot_pd(_mm256_castsi256_pd(_mm256_cvtepi16_epi64(lanes)), a.lanes)};
+  return _mm256_castsi256_pd(_mm256_cvtepi16_epi64(lanes));
+}
+inline Float64Lanes zero_unless(const TileKeep& keep, int first, Float64Lanes a) {
+  return {_mm256_andnot_pd(dropped_float64(keep, first), a.lanes)};
+}
+inline Float64Lanes selected(const TileKeep& keep, int first, Float64Lanes a, Float64Lanes otherwise) {
+  return {_mm256_blendv_pd(a.lanes, otherwise.lanes, dropped_float64(keep, first))};
 }
 
 // Values of 16 bits as they are stored: decisions have their width.

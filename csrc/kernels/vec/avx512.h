@@ -112,13 +112,18 @@ struct Float32Lanes {
 
   static Float32Lanes load(const float* from) { return {_mm512_loadu_ps(from)}; }
   static Float32Lanes broadcast(double value) { return {_mm512_set1_ps((float)value)}; }
+  static Float32Lanes load_float32(const float* from) { return load(from); }
   void store(float* to) const { _mm512_storeu_ps(to, lanes); }
   void store_around_cache(float* to) const { stream_quarters(to, _mm512_castps_si512(lanes)); }
 };
 inline Float32Lanes operator*(Float32Lanes a, Float32Lanes b) { return {_mm512_mul_ps(a.lanes, b.lanes)}; }
 inline Float32Lanes rounded(Float32Lanes a) { return a; }
+inline Float32Lanes operator+(Float32Lanes a, Float32Lanes b) { return {_mm512_add_ps(a.lanes, b.lanes)}; }
 inline Float32Lanes zero_unless(const TileKeep& keep, int first, Float32Lanes a) {
   return {_mm512_maskz_mov_ps((__mmask16)(keep.bits[first / 32] >> (first % 32)), a.lanes)};
+}
+inline Float32Lanes selected(const TileKeep& keep, int first, Float32Lanes a, Float32Lanes otherwise) {
+  return {_mm512_mask_mov_ps(otherwise.lanes, (__mmask16)(keep.bits[first / 32] >> (first % 32)), a.lanes)};
 }
 
 struct Float64Lanes {
@@ -128,13 +133,18 @@ struct Float64Lanes {
 
   static Float64Lanes load(const double* from) { return {_mm512_loadu_pd(from)}; }
   static Float64Lanes broadcast(double value) { return {_mm512_set1_pd(value)}; }
+  static Float64Lanes load_float32(const float* from) { return {_mm512_cvtps_pd(_mm256_loadu_ps(from))}; }
   void store(double* to) const { _mm512_storeu_pd(to, lanes); }
   void store_around_cache(double* to) const { stream_quarters(to, _mm512_castpd_si512(lanes)); }
 };
 inline Float64Lanes operator*(Float64Lanes a, Float64Lanes b) { return {_mm512_mul_pd(a.lanes, b.lanes)}; }
 inline Float64Lanes rounded(Float64Lanes a) { return a; }
+inline Float64Lanes operator+(Float64Lanes a, Float64Lanes b) { return {_mm512_add_pd(a.lanes, b.lanes)}; }
 inline Float64Lanes zero_unless(const TileKeep& keep, int first, Float64Lanes a) {
   return {_mm512_maskz_mov_pd((__mmask8)(keep.bits[first / 32] >> (first % 32)), a.lanes)};
+}
+inline Float64Lanes selected(const TileKeep& keep, int first, Float64Lanes a, Float64Lanes otherwise) {
+  return {_mm512_mask_mov_pd(otherwise.lanes, (__mmask8)(keep.bits[first / 32] >> (first % 32)), a.lanes)};
 }
 
 struct Float32Pair {

@@ -148,6 +148,7 @@ struct ScalarLane {
   static constexpr int width = 1;
 
   static ScalarLane load(const T* from) { return {*from}; }
+  static ScalarLane load_float32(const float* from) { return {*from}; }
   static ScalarLane broadcast(double value) { return {(T)value}; }
   void store(T* to) const { *to = value; }
   void store_around_cache(T* to) const { store(to); }
@@ -161,8 +162,16 @@ inline ScalarLane<T> rounded(ScalarLane<T> a) {
   return a;
 }
 template <class T>
+inline ScalarLane<T> operator+(ScalarLane<T> a, ScalarLane<T> b) {
+  return {a.value + b.value};
+}
+template <class T>
 inline ScalarLane<T> zero_unless(const TileKeep& keep, int first, ScalarLane<T> a) {
   return {keep.keep[first] ? a.value : T(0)};
+}
+template <class T>
+inline ScalarLane<T> selected(const TileKeep& keep, int first, ScalarLane<T> a, ScalarLane<T> otherwise) {
+  return keep.keep[first] ? a : otherwise;
 }
 using Float32Lanes = ScalarLane<float>;
 using Float64Lanes = ScalarLane<double>;

@@ -18,6 +18,8 @@ OPERATIONS = {
     "forward": "y from x, by a new mask for every call",
     "backward": "dx from dy, by the mask of a forward pass that was not timed",
     "both": "forward and backward: y from x by a new mask, then dx from dy by the same mask",
+    "alpha": "y from x by alpha dropout, by a new mask for every call",
+    "gaussian": "y from x by Gaussian dropout, by new noise for every call",
     "call": "one call on a small array: what calling costs",
     "threads": "y from x, by a new mask for every call, on several threads and on one",
     "window": "y from x, by a mask that begins far out in a larger one",
@@ -96,6 +98,7 @@ class Grid:
 
 
 _SPECIAL = (
+    Grid(("alpha", "gaussian"), (64 * KI, MI, 16 * MI)),
     Grid(("call",), (CALL_SIZE,), fixed=("sizes",)),
     Grid(("window",), (MI,)),
     Grid(("transposed",), (MI, 16 * MI)),

@@ -20,6 +20,7 @@ from .contenders import Contender, fastdrops, floors
 from .jobs import Job
 from .layouts import transposed
 from .measure import FULL, QUICK, Effort, measure
+from .noise import alphas, gaussians
 from .rivals import MODULES, rivals
 from .screen import Screen
 from .train_step import train_steps
@@ -117,6 +118,8 @@ def contenders_of(case: Case, found: Sequence[Contender], quick: bool) -> list[C
         return transposed()
     if case.operation == "train-step":
         return train_steps(case)
+    if case.operation in ("alpha", "gaussian"):
+        return {"alpha": alphas, "gaussian": gaussians}[case.operation](case, quick)
     return [*floors(), *fastdrops(case, quick), *(found if case.operation != "threads" else [])]
 
 
