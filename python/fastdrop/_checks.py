@@ -149,3 +149,11 @@ def state(value: Any, keys: set[str]) -> None:
         raise TypeError(f"{wanted}, not {_described(value)}")
     if set(value) != keys:
         raise ValueError(f"{wanted}, not {_shown(list(value))}")
+
+
+def axis(value: Any, name: str, ndim: int) -> int:
+    """`value` as the number of one of an array's axes, counted from the first."""
+    result = index(value, name)
+    if not -ndim <= result < ndim:
+        raise ValueError(f"{name} must be an axis of an array of {ndim} axes, not {_shown(result)}")
+    return result % ndim
