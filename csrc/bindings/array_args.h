@@ -16,8 +16,8 @@ namespace py = pybind11;
 
 constexpr int kMaxRank = 64;  // NumPy's own limit (NPY_MAXDIMS since NumPy 2)
 
-// A mask as Python hands it over, in one tuple: generator number, two halves of the key, stream, p, index of
-// the window's first element, shape, strides or None. Python has checked what they hold; the conversions are
+// A mask as Python hands it over, in one tuple: generator number, two halves of the key, stream, p, scale, index
+// of the window's first element, shape, strides or None, None. Python has checked what they hold; the conversions are
 // the C interface's own, because a small call consists of little else.
 struct MaskArgs {
   MaskNumbers numbers;
@@ -26,8 +26,8 @@ struct MaskArgs {
 
   MaskArgs(const MaskArgs&) = delete;
   explicit MaskArgs(py::handle tuple) {
-    if (!PyTuple_Check(tuple.ptr()) || PyTuple_GET_SIZE(tuple.ptr()) != 8)
-      throw std::invalid_argument("a mask is eight numbers");
+    if (!PyTuple_Check(tuple.ptr()) || PyTuple_GET_SIZE(tuple.ptr()) != 10)
+      throw std::invalid_argument("a mask is ten numbers");
     const auto item = [&tuple](py::ssize_t number) { return PyTuple_GET_ITEM(tuple.ptr(), number); };
     // Not ...AsUnsignedLongLong, which goes by way of bytes: 10 ns more for a key.
     static_assert(sizeof(unsigned long) == sizeof(std::uint64_t));
@@ -36,10 +36,11 @@ struct MaskArgs {
     numbers = {static_cast<KeepRule>(generator),
                {unsigned_item(1), unsigned_item(2)},
                unsigned_item(3),
-               PyFloat_AsDouble(item(4))};
-    window = {unsigned_item(5), copy(item(6), shape), shape.data(), nullptr};
-    if (item(7) != Py_None) {
-      copy(item(7), strides);
+               PyFloat_AsDouble(item(4)),
+               PyFloat_AsDouble(item(5))};
+    window = {unsigned_item(6), copy(item(7), shape), shape.data(), nullptr};
+    if (item(8) != Py_None) {
+      copy(item(8), strides);
       window.strides = strides.data();
     }
     if (PyErr_Occurred()) throw py::error_already_set();

@@ -103,19 +103,21 @@ class Job {
   }
 
  private:
+  double scale() const { return request_.mask.scale; }
   std::uint64_t out_bytes() const { return element_count() * element_bytes(request_.element); }
 
   // The elements from first to last in the window's own order.
   void run(std::uint64_t first, std::uint64_t last) const {
     const double p = request_.mask.p;
-    if (p == 0 || p == 1) return run_without_numbers(first, last);
+    if (p == 1 || (p == 0 && (scale() == 1 || request_.operation == kKeepMask)))
+      return run_without_numbers(first, last);
     KernelArgs args{};
     std::memcpy(args.keep.key, request_.mask.key, sizeof args.keep.key);
     args.keep.stream = request_.mask.stream;
     const std::uint64_t bound = threshold(p);
     args.keep.threshold_high = static_cast<std::uint32_t>(bound >> 48);
     args.keep.threshold_low = bound & ((1ull << 48) - 1);
-    args.scale = 1 / (1 - p);
+    args.scale = scale();
     args.around_cache = around_cache_;
     while (first < last) {
       const std::uint64_t run = first / runs_.length(), done = first % runs_.length();
@@ -128,7 +130,7 @@ class Job {
     }
   }
 
-  // p = 0 copies bits (a signalling NaN stays one) and p = 1 never divides by zero.
+  // p = 0 without a scale copies bits: a signalling NaN stays one.
   void run_without_numbers(std::uint64_t first, std::uint64_t last) const {
     const std::uint64_t bytes = (last - first) * element_bytes(request_.element);
     if (request_.mask.p == 1)

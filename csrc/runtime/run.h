@@ -7,12 +7,13 @@
 
 namespace fastdrop {
 
-// The five numbers of a mask, less its shape.
+// The numbers of a mask, less its window.
 struct MaskNumbers {
   KeepRule generator;
   std::uint64_t key[2];
   std::uint64_t stream;
-  double p;  // 0 <= p <= 1
+  double p;      // 0 <= p <= 1
+  double scale;  // what kept elements are multiplied by
 };
 
 // Which indices of the whole mask the elements have: element (i, j, ...) of the window has index

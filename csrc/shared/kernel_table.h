@@ -30,7 +30,7 @@ struct KernelArgs {
   uint64_t start;  // mask index of the first element
   uint64_t element_count;
   KeepArgs keep;
-  double scale;       // 1 / (1 - p), to be rounded once to the compute type
+  double scale;       // of what is kept, to be rounded once to the compute type
   bool around_cache;  // write whole tiles with streaming stores, where out is 16-byte aligned; out is not x
 };
 

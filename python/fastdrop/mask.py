@@ -15,11 +15,12 @@ from ._seeds import Seed, key_from, text_of, words_of
 if TYPE_CHECKING:
     from ._core import _Numbers
 
+NoiseShape: TypeAlias = Sequence[int | None] | None
 Index: TypeAlias = int | slice | EllipsisType | tuple[int | slice | EllipsisType, ...]
 
 
 class Mask:
-    """A dropout mask, or a window of one: five numbers, and no array.
+    """A dropout mask, or a window of one: a few numbers, and no array.
 
     Whether an element is kept is a function of the mask's numbers and of the element's index in the whole
     mask, in C order (``docs/stream.md``). So a mask costs the same whatever its shape, a window has the
@@ -33,6 +34,14 @@ class Mask:
         Shape of the whole mask, at most 2**63 elements.
     p : float, default 0.5
         Probability of dropping an element, from 0 to 1; exact to 2**-64.
+    noise_shape : sequence of int or None, optional
+        For every axis its length, or 1: one decision is shared along the whole axis; None means the length.
+        The mask is drawn at this shape, in C order ([1]_ calls it that).
+    inverted : bool, default True
+        Scale what is kept by ``1 / (1 - p)``. False: leave it as it is, as in the original paper [2]_, which
+        multiplies by ``1 - p`` in evaluation instead.
+    keep_prob : float, optional
+        The probability of keeping, instead of `p`, which is then ``1 - keep_prob``.
     seed : optional
         None (fresh entropy), a non-negative int or a sequence of them, or a `numpy.random` SeedSequence,
         BitGenerator or Generator. The last two are advanced by four raw draws.
@@ -46,6 +55,12 @@ class Mask:
     TypeError, ValueError
         If an argument is of the wrong kind or out of range; the message names it.
 
+    References
+    ----------
+    .. [1] TensorFlow, ``tf.nn.dropout(x, rate, noise_shape)``.
+    .. [2] Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, "Dropout: A Simple Way to Prevent
+       Neural Networks from Overfitting", JMLR 15 (2014), sections 4 and 10.
+
     Examples
     --------
     >>> import numpy as np, fastdrop
@@ -55,6 +70,9 @@ class Mask:
     (2, 8)
     >>> shard.to_numpy().dtype
     dtype('bool')
+    >>> channels = fastdrop.Mask((8, 64, 28, 28), p=0.1, noise_shape=(None, None, 1, 1), seed=42)
+    >>> channels.noise_shape
+    (8, 64, 1, 1)
     """
 
     __slots__ = ("_numbers",)
@@ -63,17 +81,22 @@ class Mask:
     def __init__(
         self,
         shape: int | Sequence[int],
-        p: float = 0.5,
+        p: float = _checks.DEFAULT_P,
         *,
+        noise_shape: NoiseShape = None,
+        inverted: bool = True,
+        keep_prob: float | None = None,
         seed: Seed = None,
         stream: int = 0,
         generator: str = "ars4x32-7",
     ) -> None:
         lengths = _checks.shape(shape)
-        p = _checks.probability(p)
+        p = _checks.rate(p, keep_prob)
+        strides = strides_of(lengths, noise_shape)
         stream = _checks.integer(stream, "stream", 0, _checks.INDEX_LIMIT)
         number = _core.generators.index(_checks.choice(generator, "generator", _core.generators))
-        self._numbers = (number, *key_from(seed, "seed"), stream, p, 0, lengths, None)
+        key = key_from(seed, "seed")
+        self._numbers = (number, *key, stream, p, scale_of(p, inverted), 0, lengths, strides, None)
 
     @staticmethod
     def _of(numbers: "_Numbers") -> "Mask":
@@ -84,7 +107,7 @@ class Mask:
     @property
     def shape(self) -> tuple[int, ...]:
         """Lengths of the axes."""
-        return self._numbers[6]
+        return self._numbers[7]
 
     @property
     def ndim(self) -> int:
@@ -100,6 +123,19 @@ class Mask:
     def p(self) -> float:
         """Probability of dropping."""
         return self._numbers[4]
+
+    @property
+    def scale(self) -> float:
+        """What kept elements are multiplied by: 1 / (1 - p), or 1 if not inverted; 0 if p = 1 keeps none."""
+        return self._numbers[5]
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """The shape, with 1 for every axis along which a decision is shared."""
+        strides = self._numbers[8]
+        if strides is None:
+            return self.shape
+        return tuple(length if stride else 1 for length, stride in zip(self.shape, strides, strict=True))
 
     @property
     def generator(self) -> str:
@@ -119,7 +155,7 @@ class Mask:
     def apply(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Scale what is kept, and put zero where an element is dropped.
 
-        ``y = round(x * s)`` where kept and ``+0.0`` where dropped, with ``s = 1 / (1 - p)`` rounded once to
+        ``y = round(x * s)`` where kept and ``+0.0`` where dropped, with the mask's `scale` s rounded once to
         the dtype. The zero is selected, not multiplied: a dropped NaN becomes 0. This is the forward pass
         and, on the gradient, the backward pass.
 
@@ -178,7 +214,7 @@ class Mask:
 
     def __getitem__(self, index: Index) -> "Mask":
         """A window: basic indexing with integers, slices (steps too) and ``...``, as on an array."""
-        generator, key_low, key_high, stream, p, start, shape, strides = self._numbers
+        *head, start, shape, strides, bits = self._numbers
         if strides is None:
             strides = _c_strides(shape)
         window_shape: list[int] = []
@@ -196,14 +232,11 @@ class Mask:
                 raise IndexError(f"a mask's index must be within the axis of length {length}, not {given}")
         lengths = tuple(window_shape)
         if 0 in lengths:
-            return Mask._of((generator, key_low, key_high, stream, p, 0, lengths, None))
-        plain = _c_strides(lengths)
+            return Mask._of((*head, 0, lengths, None, bits))
         steps = tuple(
             0 if length == 1 else stride for length, stride in zip(lengths, window_strides, strict=True)
         )
-        return Mask._of(
-            (generator, key_low, key_high, stream, p, start, lengths, None if steps == plain else steps)
-        )
+        return Mask._of((*head, start, lengths, None if steps == _c_strides(lengths) else steps, bits))
 
     def __eq__(self, other: object) -> bool:
         return self._numbers == other._numbers if isinstance(other, Mask) else NotImplemented
@@ -215,16 +248,33 @@ class Mask:
         return _unpickled, (self.generator, *self._numbers[1:])
 
     def __repr__(self) -> str:
-        window = f", start={self._numbers[5]}" if self._numbers[5] or self._numbers[7] else ""
-        window += f", strides={self._numbers[7]}" if self._numbers[7] else ""
+        start, _, strides = self._numbers[6:9]
+        window = f", start={start}" if start or strides else ""
+        window += f", strides={strides}" if strides else ""
+        scale = "" if self.scale == scale_of(self.p, True) else f", scale={self.scale!r}"
         return (
-            f"<fastdrop.Mask shape={self.shape}, p={self.p!r}, key={text_of(self.key)}, "
+            f"<fastdrop.Mask shape={self.shape}, p={self.p!r}{scale}, key={text_of(self.key)}, "
             f"stream={self.stream}, generator={self.generator!r}{window}>"
         )
 
 
 def _unpickled(generator: str, *rest: Any) -> Mask:
     return Mask._of((_core.generators.index(generator), *rest))
+
+
+def scale_of(p: float, inverted: bool) -> float:
+    """What a mask of that p multiplies by where it keeps; with p = 1 it keeps nothing."""
+    if not inverted:
+        return 1.0
+    return 1.0 / (1.0 - p) if p < 1 else 0.0
+
+
+def strides_of(shape: tuple[int, ...], noise_shape: NoiseShape) -> tuple[int, ...] | None:
+    """Strides in index space that share a decision where the noise shape does; None for C order."""
+    if noise_shape is None:
+        return None
+    strides = _c_strides(_checks.noise_shape(noise_shape, shape))
+    return None if strides == _c_strides(shape) else strides
 
 
 def _c_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
