@@ -197,3 +197,12 @@ def axis(value: Any, name: str, ndim: int) -> int:
     if not -ndim <= result < ndim:
         raise ValueError(f"{name} must be an axis of an array of {ndim} axes, not {_shown(result)}")
     return result % ndim
+
+
+def positive(value: Any, name: str) -> float:
+    """`value` as a finite float above 0."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a real number, not {_described(value)}")
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} must be above 0 and finite, not {_shown(value)}")
+    return float(value)

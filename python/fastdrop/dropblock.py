@@ -10,10 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 from . import _checks
 from ._seeds import key_from
 from .functional import Rng, dropout
-from .kinds import as_array, numbers_of
+from .kinds import as_array
 from .layers import Dropout
 from .mask import Mask
 from .mask_generator import MaskGenerator
+from .sharing import numbers_of
 from .spatial import FeatureMaps
 
 
@@ -31,7 +32,7 @@ def drop_block(
 ) -> tuple[NDArray[Any], Mask]:
     r"""Drop square blocks of feature maps (DropBlock).
 
-    A feature map is what lies along all axes but those of samples and channels: d axes of the lengths ``F_i``.
+    A feature map lies along all axes but those of samples and channels: d axes of the lengths ``F_i``.
     With ``b = block_size``, every place where a whole block fits is the first corner of a dropped block with
     the probability [1]_
 
@@ -107,9 +108,7 @@ def _block(shape: tuple[int, ...], block_size: int, **own: int | None) -> tuple[
     return block
 
 
-def _blocks_dropped(
-    shape: tuple[int, ...], p: float, block: tuple[int, ...], masks: MaskGenerator
-) -> Mask:
+def _blocks_dropped(shape: tuple[int, ...], p: float, block: tuple[int, ...], masks: MaskGenerator) -> Mask:
     places = tuple(length - side + 1 for length, side in zip(shape, block, strict=True))
     # Axes of samples and channels are in numerator and denominator alike: they do not change the quotient.
     gamma = p * (math.prod(shape) / max(math.prod(block) * math.prod(places), 1))

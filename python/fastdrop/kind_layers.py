@@ -7,8 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _checks
 from .functional import Rng
-from .kinds import as_array, own_along, row_noise, shared_along, table_shape
+from .kinds import as_array
 from .layers import Dropout
+from .sharing import own_along, row_noise, shared_along, table_shape
 
 
 class LayerOptions(TypedDict, total=False):

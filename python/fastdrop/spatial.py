@@ -5,7 +5,7 @@ from typing import ClassVar, Unpack
 
 from . import _checks
 from .kind_layers import LayerOptions, _SharingDropout
-from .kinds import own_along
+from .sharing import own_along
 
 
 class FeatureMaps:
