@@ -24,7 +24,8 @@ class Options(TypedDict, total=False):
 
 def as_array(x: ArrayLike, name: str) -> NDArray[Any]:
     """`x` as an array whose shape can be asked; an array as it is, so that evaluation can return it."""
-    return x if isinstance(x, np.ndarray) else _checks.float_array(x, name)
+    array = _checks.float_array(x, name)
+    return x if isinstance(x, np.ndarray) else array
 
 
 def channel_dropout(
