@@ -135,6 +135,29 @@ def float_array(value: Any, name: str) -> NDArray[Any]:
     return array
 
 
+def bool_array(value: Any, name: str) -> NDArray[np.bool_]:
+    array = np.asarray(value)
+    if array.dtype != np.bool_:
+        fix = f"; write {name} != 0" if array.dtype.kind in "iuf" else ""
+        raise TypeError(f"{name} must be an array of bool, True where kept, not of {array.dtype}{fix}")
+    return array
+
+
+def packed_bits(value: Any, name: str, count: int) -> NDArray[np.uint8]:
+    """Bytes that hold so many bits, as an array."""
+    try:
+        array = value if isinstance(value, np.ndarray) else np.frombuffer(value, np.uint8)
+        if array.dtype != np.uint8 or array.ndim != 1:
+            raise TypeError
+    except (TypeError, ValueError, BufferError):
+        wanted = "an array of uint8 with one axis, or bytes"
+        raise TypeError(f"{name} must be {wanted}, not {_described(value)}") from None
+    if array.size != (count + 7) // 8:
+        wanted = f"{(count + 7) // 8} bytes for {count} elements"
+        raise ValueError(f"{name} must have {wanted}, not {array.size}")
+    return array
+
+
 def same_shape(array: NDArray[Any], wanted: tuple[int, ...], name: str) -> None:
     if array.shape != wanted:
         raise ValueError(f"{name} must have the mask's shape {wanted}, not {array.shape}")

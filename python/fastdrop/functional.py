@@ -8,15 +8,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _checks, _core
 from ._seeds import Seed, key_from
-from .mask import Mask, NoiseShape, scale_of, strides_of
+from ._windows import NoiseShape, strides_of
+from .mask import Mask, scale_of
 from .mask_generator import MaskGenerator
 
 Rng: TypeAlias = Seed | MaskGenerator
 
 
-def _draw(
-    rng: Rng, shape: tuple[int, ...], p: float, scale: float, strides: tuple[int, ...] | None
-) -> Mask:
+def _draw(rng: Rng, shape: tuple[int, ...], p: float, scale: float, strides: tuple[int, ...] | None) -> Mask:
     if isinstance(rng, MaskGenerator):
         return rng._next(shape, p, scale, strides)
     return Mask._of((0, *key_from(rng, "rng"), 0, p, scale, 0, shape, strides, None))

@@ -7,8 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _checks
 from ._seeds import key_from
+from ._windows import NoiseShape
 from .functional import Rng, dropout, dropout_backward
-from .mask import Mask, NoiseShape
+from .mask import Mask
 from .mask_generator import MaskGenerator
 
 

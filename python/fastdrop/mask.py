@@ -3,24 +3,21 @@
 
 import math
 from collections.abc import Sequence
-from types import EllipsisType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _checks, _core
 from ._seeds import Seed, key_from, text_of, words_of
+from ._windows import Index, NoiseShape, c_strides, entries_of, strides_of
 
 if TYPE_CHECKING:
     from ._core import _Numbers
 
-NoiseShape: TypeAlias = Sequence[int | None] | None
-Index: TypeAlias = int | slice | EllipsisType | tuple[int | slice | EllipsisType, ...]
-
 
 class Mask:
-    """A dropout mask, or a window of one: a few numbers, and no array.
+    """A dropout mask, or a window of one: a few numbers, and no array unless it is stored (`from_array`).
 
     Whether an element is kept is a function of the mask's numbers and of the element's index in the whole
     mask, in C order (``docs/stream.md``). So a mask costs the same whatever its shape, a window has the
@@ -99,6 +96,83 @@ class Mask:
         self._numbers = (number, *key, stream, p, scale_of(p, inverted), 0, lengths, strides, None)
 
     @staticmethod
+    def from_array(keep: ArrayLike, p: float = 0.0) -> "Mask":
+        """A mask of your own, from an array: stored, as one bit an element.
+
+        Parameters
+        ----------
+        keep : array_like of bool
+            True where an element is kept, of any shape.
+        p : float, default 0
+            What the mask counts as the probability of dropping, less than 1: the scale is ``1 / (1 - p)``.
+
+        Returns
+        -------
+        Mask
+            Its `generator` is ``"stored"``. Windows of it share its bits, and pickle all of them.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `keep` is not an array of bool or `p` is out of range.
+
+        Examples
+        --------
+        >>> import numpy as np, fastdrop
+        >>> mask = fastdrop.Mask.from_array(np.array([True, False, True]), p=0.5)
+        >>> mask.apply(np.array([1.0, 2.0, 3.0]))
+        array([2., 0., 6.])
+        >>> fastdrop.Mask.from_bits(mask.to_bits(), 3, p=0.5) == mask
+        True
+        """
+        array = _checks.bool_array(keep, "keep")
+        return Mask._stored(np.packbits(array, bitorder="little"), array.shape, p)
+
+    @staticmethod
+    def from_bits(
+        bits: NDArray[np.uint8] | bytes | bytearray | memoryview,
+        shape: int | Sequence[int],
+        p: float = 0.0,
+    ) -> "Mask":
+        """A mask of your own, from bits as ``np.packbits(keep, bitorder="little")`` returns them.
+
+        Parameters
+        ----------
+        bits : array of uint8 or bytes-like
+            Element `i`, counted in C order, is kept if bit ``i % 8`` of byte ``i // 8`` is 1, where bit 0 is
+            the least significant one. They are copied.
+        shape : int or sequence of int
+            Shape of the mask; it needs ``(size + 7) // 8`` bytes.
+        p : float, default 0
+            As in `from_array`.
+
+        Returns
+        -------
+        Mask
+            As from `from_array`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is of the wrong kind, or the bits are not those of the shape.
+        """
+        lengths = _checks.shape(shape)
+        return Mask._stored(_checks.packed_bits(bits, "bits", math.prod(lengths)), lengths, p)
+
+    @staticmethod
+    def _stored(bits: NDArray[np.uint8], shape: tuple[int, ...], p: float) -> "Mask":
+        p = _checks.probability(p)
+        if p == 1:
+            raise ValueError("p must be less than 1 where elements are kept, not 1.0")
+        size = math.prod(shape)
+        padded = np.zeros(-(-size // 128) * 16, np.uint8)  # the core reads whole tiles, of up to 128
+        padded[: bits.size] = bits
+        if size % 8:
+            padded[size // 8] &= 2 ** (size % 8) - 1  # equal masks are equal to the last bit
+        rule = _core.rules.index("stored")
+        return Mask._of((rule, 0, 0, 0, p, scale_of(p, True), 0, shape, None, padded.tobytes()))
+
+    @staticmethod
     def _of(numbers: "_Numbers") -> "Mask":
         mask = object.__new__(Mask)
         mask._numbers = numbers
@@ -139,12 +213,12 @@ class Mask:
 
     @property
     def generator(self) -> str:
-        """Name of the counter-based generator."""
-        return _core.generators[self._numbers[0]]
+        """Name of the counter-based generator, or "stored" for a mask of stored bits."""
+        return _core.rules[self._numbers[0]]
 
     @property
     def key(self) -> tuple[int, int, int, int]:
-        """The generator's key: four 32-bit words."""
+        """The generator's key: four 32-bit words; of a stored mask zeros."""
         return words_of(*self._numbers[1:3])
 
     @property
@@ -201,6 +275,10 @@ class Mask:
         """The mask as an array of bool: True where an element is kept."""
         return _core.keep_mask(self._numbers)
 
+    def to_bits(self) -> NDArray[np.uint8]:
+        """The mask as ``np.packbits(mask.to_numpy(), bitorder="little")``, which `from_bits` takes."""
+        return np.packbits(self.to_numpy(), bitorder="little")
+
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
             raise ValueError("a Mask has no array to share; a copy is needed")
@@ -214,12 +292,12 @@ class Mask:
 
     def __getitem__(self, index: Index) -> "Mask":
         """A window: basic indexing with integers, slices (steps too) and ``...``, as on an array."""
-        *head, start, shape, strides, bits = self._numbers
+        rule, key_low, key_high, stream, p, scale, start, shape, strides, bits = self._numbers
         if strides is None:
-            strides = _c_strides(shape)
+            strides = c_strides(shape)
         window_shape: list[int] = []
         window_strides: list[int] = []
-        for length, stride, entry in zip(shape, strides, _entries(index, len(shape)), strict=True):
+        for length, stride, entry in zip(shape, strides, entries_of(index, len(shape)), strict=True):
             if isinstance(entry, slice):
                 picked = range(length)[entry]
                 window_shape.append(len(picked))
@@ -232,11 +310,12 @@ class Mask:
                 raise IndexError(f"a mask's index must be within the axis of length {length}, not {given}")
         lengths = tuple(window_shape)
         if 0 in lengths:
-            return Mask._of((*head, 0, lengths, None, bits))
+            return Mask._of((rule, key_low, key_high, stream, p, scale, 0, lengths, None, bits))
         steps = tuple(
             0 if length == 1 else stride for length, stride in zip(lengths, window_strides, strict=True)
         )
-        return Mask._of((*head, start, lengths, None if steps == _c_strides(lengths) else steps, bits))
+        plain = None if steps == c_strides(lengths) else steps
+        return Mask._of((rule, key_low, key_high, stream, p, scale, start, lengths, plain, bits))
 
     def __eq__(self, other: object) -> bool:
         return self._numbers == other._numbers if isinstance(other, Mask) else NotImplemented
@@ -252,14 +331,16 @@ class Mask:
         window = f", start={start}" if start or strides else ""
         window += f", strides={strides}" if strides else ""
         scale = "" if self.scale == scale_of(self.p, True) else f", scale={self.scale!r}"
+        bits = self._numbers[9]
+        origin = f"key={text_of(self.key)}, stream={self.stream}" if bits is None else f"{len(bits)} bytes"
         return (
-            f"<fastdrop.Mask shape={self.shape}, p={self.p!r}{scale}, key={text_of(self.key)}, "
-            f"stream={self.stream}, generator={self.generator!r}{window}>"
+            f"<fastdrop.Mask shape={self.shape}, p={self.p!r}{scale}, {origin}, "
+            f"generator={self.generator!r}{window}>"
         )
 
 
 def _unpickled(generator: str, *rest: Any) -> Mask:
-    return Mask._of((_core.generators.index(generator), *rest))
+    return Mask._of((_core.rules.index(generator), *rest))
 
 
 def scale_of(p: float, inverted: bool) -> float:
@@ -267,36 +348,3 @@ def scale_of(p: float, inverted: bool) -> float:
     if not inverted:
         return 1.0
     return 1.0 / (1.0 - p) if p < 1 else 0.0
-
-
-def strides_of(shape: tuple[int, ...], noise_shape: NoiseShape) -> tuple[int, ...] | None:
-    """Strides in index space that share a decision where the noise shape does; None for C order."""
-    if noise_shape is None:
-        return None
-    strides = _c_strides(_checks.noise_shape(noise_shape, shape))
-    return None if strides == _c_strides(shape) else strides
-
-
-def _c_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Strides in C order; 0 for an axis of length 1, whose stride is never used, so that equals are equal."""
-    strides, stride = [], 1
-    for length in reversed(shape):
-        strides.append(0 if length == 1 else stride)
-        stride *= length
-    return tuple(reversed(strides))
-
-
-def _entries(index: Any, ndim: int) -> list[Any]:
-    """One integer or slice for every axis."""
-    entries = list(index) if isinstance(index, tuple) else [index]
-    for position, entry in enumerate(entries):
-        if entry is not Ellipsis and not isinstance(entry, slice):
-            entries[position] = _checks.index(entry, "a mask's index")
-    if entries.count(Ellipsis) > 1:
-        raise IndexError("a mask's index can have one '...' only")
-    missing = ndim - (len(entries) - entries.count(Ellipsis))
-    if missing < 0:
-        raise IndexError(f"a mask of {ndim} axes has been indexed with {ndim - missing}")
-    position = entries.index(Ellipsis) if Ellipsis in entries else len(entries)
-    entries[position : position + 1] = [slice(None)] * missing
-    return entries

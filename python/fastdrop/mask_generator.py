@@ -9,7 +9,8 @@ import numpy as np
 
 from . import _checks, _core
 from ._seeds import WORD, Seed, halves_of, key_from, text_of, words_of
-from .mask import Mask, NoiseShape, scale_of, strides_of
+from ._windows import NoiseShape, strides_of
+from .mask import Mask, scale_of
 
 if TYPE_CHECKING:
     from ._core import _Source
@@ -105,11 +106,10 @@ class MaskGenerator:
         p = _checks.rate(p, keep_prob)
         return self._next(lengths, p, scale_of(p, inverted), strides_of(lengths, noise_shape))
 
-    def _next(
-        self, shape: tuple[int, ...], p: float, scale: float, strides: tuple[int, ...] | None
-    ) -> Mask:
-        number, *key, streams = self._source
-        return Mask._of((number, *key, _core.take_stream(streams), p, scale, 0, shape, strides, None))
+    def _next(self, shape: tuple[int, ...], p: float, scale: float, strides: tuple[int, ...] | None) -> Mask:
+        number, key_low, key_high, streams = self._source
+        stream = _core.take_stream(streams)
+        return Mask._of((number, key_low, key_high, stream, p, scale, 0, shape, strides, None))
 
     def spawn(self, n_children: int) -> "list[MaskGenerator]":
         """New generators with keys of their own, for workers or layers.

@@ -204,6 +204,18 @@ class Mask:
         self.p = p if keep_prob is None else 1.0 - keep_prob
         self.scale = 1.0 / (1.0 - self.p) if inverted and self.p < 1 else 1.0
         self.key, self.stream, self.generator = key_from(seed), stream, generator
+        self.bits: NDArray[np.uint8] | None = None
+
+    @staticmethod
+    def from_bits(bits: NDArray[np.uint8], shape: int | Sequence[int], p: float = 0.0) -> "Mask":
+        """A stored mask: bit ``i % 8`` of byte ``i // 8`` says whether element ``i`` is kept."""
+        mask = Mask(shape, p, seed=0)
+        mask.bits = bits
+        return mask
+
+    @staticmethod
+    def from_array(keep: NDArray[np.bool_], p: float = 0.0) -> "Mask":
+        return Mask.from_bits(np.packbits(keep, bitorder="little"), keep.shape, p)
 
     def __getitem__(self, window: Any) -> "Mask":
         """A window of a mask is a mask whose elements have kept the indices they had in the whole."""
@@ -212,6 +224,9 @@ class Mask:
         return part
 
     def to_numpy(self) -> NDArray[np.bool_]:
+        if self.bits is not None:
+            eight = self.bits[self.index >> np.uint64(3)]
+            return np.asarray(eight >> (self.index & np.uint64(7)) & np.uint64(1), np.bool_)
         return keep(self.index, self.p, key=self.key, stream=self.stream, generator=self.generator)
 
     def apply(self, x: ArrayLike) -> NDArray[Any]:
@@ -220,7 +235,7 @@ class Mask:
         ``s`` is the scale rounded once to the dtype. ``p = 0`` and ``s = 1`` copy bits.
         """
         x = np.asarray(x)
-        if self.p == 0 and self.scale == 1:
+        if self.p == 0 and self.scale == 1 and self.bits is None:
             return x.copy()
         with np.errstate(all="ignore"):
             scaled = x * np.asarray(self.scale).astype(x.dtype)
