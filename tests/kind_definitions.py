@@ -18,7 +18,7 @@ class Kind:
     make: Callable  # (p, rng) -> layer
     shape: tuple
     noise_shape: tuple | None  # None: `define` says it in full
-    function: Callable  # (x, p, rng=, training=, out=) -> (y, mask)
+    function: Callable | None  # (x, p, rng=, training=, out=) -> (y, mask)
     inverted: bool = True
     define: Callable | None = None  # (x, p) -> what the layer makes of x with its first mask
 
@@ -116,3 +116,22 @@ KINDS = {
         define=blocks(3, own=(0, 3)),
     ),
 }  # fmt: skip
+
+
+class OwnMask:
+    """A user's own bits, through the functions; here those of a mask that the reference knows."""
+
+    def __init__(self, p):
+        self.p = p
+
+    def forward(self, x, *, out=None):
+        keep = reference.Mask(x.shape, self.p, seed=SEED).to_numpy()
+        self.mask = fd.Mask.from_array(keep, self.p)
+        return self.mask.apply(x, out=out)
+
+    def backward(self, dy, *, out=None):
+        return fd.dropout_backward(dy, self.mask, out=out)
+
+
+# What the table of docs/kinds.md has: the layers, and a mask without one.
+TABLE = KINDS | {"Mask.from_array": Kind(lambda p, rng: OwnMask(p), (5, 7), (5, 7), None)}

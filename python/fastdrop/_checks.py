@@ -226,6 +226,7 @@ def positive(value: Any, name: str) -> float:
     """`value` as a finite float above 0."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a real number, not {_described(value)}")
-    if not 0 < value < math.inf:
+    number = float(value)
+    if not 0 < number < math.inf:
         raise ValueError(f"{name} must be above 0 and finite, not {_shown(value)}")
-    return float(value)
+    return number
