@@ -37,15 +37,12 @@ def blocks(block_size, own):
         places = [length - b + 1 for length, b in zip(x.shape, side, strict=True)]
         space = [axis for axis in range(x.ndim) if axis not in own]
         whole = math.prod(x.shape[axis] for axis in space)
-        gamma = min(1.0, p * (whole / (block_size ** len(space) * math.prod(places[axis] for axis in space))))
+        gamma = p * (whole / (block_size ** len(space) * math.prod(places[axis] for axis in space)))
         keep = np.ones(x.shape, bool)
         for corner in np.argwhere(~reference.Mask(places, gamma, seed=SEED).to_numpy()):
             keep[tuple(slice(first, first + b) for first, b in zip(corner, side, strict=True))] = False
-        if not keep.any():
-            return np.zeros_like(x)
-        scale = np.array(1 / (1 - np.count_nonzero(~keep) / keep.size)).astype(x.dtype)
-        with np.errstate(all="ignore"):
-            return np.where(keep, x * scale, x.dtype.type(0))
+        share = np.count_nonzero(~keep) / keep.size
+        return reference.Mask.from_array(keep, share if share < 1 else 0.0).apply(x)
 
     return define
 
@@ -94,6 +91,10 @@ KINDS = {
         (3, 6, 5), (3, 1, 5), partial(fd.locked_dropout, time_axis=1),
     ),
     "DropPath": Kind(lambda p, rng: fd.DropPath(p, rng=rng), (12, 3, 4), (12, 1, 1), fd.drop_path),
+    "DropPath, sample_axis=1": Kind(
+        lambda p, rng: fd.DropPath(p, sample_axis=1, rng=rng),
+        (3, 9, 4), (1, 9, 1), partial(fd.drop_path, sample_axis=1),
+    ),
     "EmbeddingDropout": Kind(
         lambda p, rng: fd.EmbeddingDropout(p, rng=rng), (13, 4), (13, 1), fd.embedding_dropout
     ),

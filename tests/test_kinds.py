@@ -222,6 +222,10 @@ def test_a_layer_can_be_copied_and_shown(kind):
     assert same(layer(x), twin(x))
     assert repr(layer).startswith(f"{type(layer).__name__}(p=")
     assert repr(layer) == repr(twin)
+    assert ("inverted=False" in repr(layer)) == (not kind.inverted)
+    if kind.inverted and hasattr(layer, "inverted"):
+        layer.inverted = False
+        assert "inverted=False" in repr(layer) or kind.define is not None
 
 
 def test_the_empty_batch(kind):

@@ -36,9 +36,9 @@ def drop_block(
     With ``b = block_size``, every place where a whole block fits is the first corner of a dropped block with
     the probability [1]_
 
-    .. math:: \gamma = \min\Bigl(1, p \prod_{i=1}^d \frac{F_i}{b (F_i - b + 1)}\Bigr)
+    .. math:: \gamma = p \prod_{i=1}^d \frac{F_i}{b (F_i - b + 1)}
 
-    where the product is a quotient of integers, rounded once to double. These decisions are a `Mask` with
+    where the product is a quotient of integers, at most 1, rounded once to double. These decisions are a `Mask` with
     ``p = gamma`` over the places, in the order of x's axes, so every sample and channel has its own. An
     element is dropped if a block covers it.
 
@@ -116,10 +116,11 @@ def _block(shape: tuple[int, ...], block_size: int, **own: int | None) -> tuple[
 def _blocks_dropped(shape: tuple[int, ...], p: float, block: tuple[int, ...], masks: MaskGenerator) -> Mask:
     places = tuple(length - side + 1 for length, side in zip(shape, block, strict=True))
     # Axes of samples and channels are in numerator and denominator alike: they do not change the quotient.
+    # Whole feature maps of a block each are the most there can be: the quotient is at most 1.
     gamma = p * (math.prod(shape) / max(math.prod(block) * math.prod(places), 1))
     dropped = np.zeros(shape, np.bool_)
     corners = tuple(slice(count) for count in places)
-    np.logical_not(masks.mask(places, min(gamma, 1.0)).to_numpy(), out=dropped[corners])
+    np.logical_not(masks.mask(places, gamma).to_numpy(), out=dropped[corners])
     step = 1
     for length, side in zip(reversed(shape), reversed(block), strict=True):
         _widen(dropped.reshape(-1), step, side)

@@ -139,9 +139,9 @@ class Scheduler:
         self._set(0)
 
     def _set(self, step_number: int) -> None:
-        p = _checks.probability(self.schedule(step_number))
+        p = self.schedule(step_number)
         for layer in self.layers:
-            layer.p = p
+            layer.p = p  # the first one refuses what is no probability, before anything has changed
         self.step_number = step_number
 
     def step(self) -> None:
