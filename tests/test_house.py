@@ -66,7 +66,8 @@ def test_python_arrows():
     assert set(imported(PACKAGE / "_checks.py")) == set()
     assert set(imported(PACKAGE / "_seeds.py")) <= {"_checks"}
     assert set(imported(PACKAGE / "_windows.py")) <= {"_checks"}
-    assert set(imported(PACKAGE / "mask.py")) <= {"_checks", "_core", "_seeds", "_windows"}
+    assert set(imported(PACKAGE / "_numbers.py")) <= {"_checks", "_windows"}
+    assert set(imported(PACKAGE / "mask.py")) <= {"_checks", "_core", "_numbers", "_seeds", "_windows"}
     assert set(imported(PACKAGE / "mask_generator.py")) <= {"_checks", "_core", "_seeds", "_windows", "mask"}
     assert set(imported(PACKAGE / "functional.py")) <= {
         "_checks",
@@ -78,6 +79,7 @@ def test_python_arrows():
     }
     assert set(imported(PACKAGE / "layers.py")) <= {
         "_checks",
+        "_numbers",
         "_seeds",
         "_windows",
         "functional",

@@ -47,7 +47,7 @@ struct MaskArgs {
     set_number(item(4), numbers.p, numbers.varying_p, p_strides);
     set_number(item(5), numbers.scale, numbers.varying_scale, scale_strides);
     if (PyErr_Occurred()) throw py::error_already_set();
-    if (rule < 0 || rule >= kKeepRuleCount) throw std::invalid_argument("no such keep rule");
+    if (rule < 0 || rule >= kMaskRuleCount) throw std::invalid_argument("no such keep rule");
     if (rule == kStored) set_bits(item(9));
   }
 

@@ -55,7 +55,7 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   m.attr("compiler") = FASTDROP_COMPILER;
   m.attr("has_openmp") = has_openmp();
   m.attr("generators") = rules(kGeneratorCount);
-  m.attr("rules") = rules(kKeepRuleCount);
+  m.attr("rules") = rules(kMaskRuleCount);
   add_calls(m);
   m.def("new_streams", &new_streams, "Streams of which so many have been handed out.");
   m.def(

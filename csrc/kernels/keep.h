@@ -112,10 +112,12 @@ class StreamKeep {
   Blocks bounds_;
 };
 
-// Decisions that have been made before: nothing is drawn, and nothing past the last tile is read.
+// Decisions that have been made before, as bits or as bytes: nothing is drawn, and nothing past the last tile
+// is read.
+template <bool as_bits>
 class StoredKeep {
  public:
-  explicit StoredKeep(const KeepArgs& args) : bits_(args.bits) {}
+  explicit StoredKeep(const KeepArgs& args) : stored_(args.stored) {}
 
   static constexpr int tiles_together = 1;
   static constexpr bool decides_ahead = false;
@@ -138,10 +140,15 @@ class StoredKeep {
     }
   };
 
-  void decide(Numbers, uint64_t tile, TileKeep& keep) const { keep.load(bits_ + tile * (kTileElements / 8)); }
+  void decide(Numbers, uint64_t tile, TileKeep& keep) const {
+    if constexpr (as_bits)
+      keep.load_bits(stored_ + tile * (kTileElements / 8));
+    else
+      keep.load_bytes(stored_ + tile * kTileElements);
+  }
 
  private:
-  const uint8_t* bits_;
+  const uint8_t* stored_;
 };
 
 }  // namespace

@@ -125,7 +125,8 @@ template <class Operation>
 constexpr void add(KernelTable& table, fastdrop::Operation operation, Element element) {
   table.run[operation][element][kArs4x32] = &run<Operation, StreamKeep<Ars4x32>>;
   table.run[operation][element][kPhilox4x32] = &run<Operation, StreamKeep<Philox4x32>>;
-  table.run[operation][element][kStored] = &run<Operation, StoredKeep>;
+  table.run[operation][element][kStored] = &run<Operation, StoredKeep<true>>;
+  table.run[operation][element][kGathered] = &run<Operation, StoredKeep<false>>;
 }
 constexpr KernelTable make_table() {
   KernelTable table{};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Decisions that do not lie in the mask as they do in the window: gathered as bits for a block of elements.
+// Decisions in the order of a window whose elements do not lie in the whole mask one after another.
 #pragma once
 #include <cstdint>
 
@@ -9,12 +9,18 @@
 
 namespace fastdrop {
 
-// So many elements at a time: their decisions and their data stay in the first-level cache.
-constexpr std::uint64_t kGatherElements = 32 * kPartElements;
+// So many at a time: they and their elements stay in the first-level cache.
+constexpr std::uint64_t kBlockDecisions = 32 * kPartElements;
 
-// The decisions about the window's elements from first to last, at most kGatherElements, as bits from the
-// first on, as kStored reads them. keep_mask writes a run's decisions as bytes; keep says which mask.
+// The decisions with the numbers from `first` to `last`, at most kBlockDecisions, as bytes. keep_mask writes
+// those of a run of indices, and keep says of which mask.
 void gather(const Rows& rows, Kernel keep_mask, const KeepArgs& keep, std::uint64_t first, std::uint64_t last,
-            std::uint8_t (&bits)[kGatherElements / 8]);
+            std::uint8_t* bytes);
+
+// Each of these decisions `repeat` times, the first one `missing` times less: `count` bytes. Writes up to
+// kSpreadPast more.
+constexpr std::uint64_t kSpreadPast = 64;
+void spread(const std::uint8_t* decisions, std::uint64_t repeat, std::uint64_t missing, std::uint64_t count,
+            std::uint8_t* bytes);
 
 }  // namespace fastdrop

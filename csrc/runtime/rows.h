@@ -37,6 +37,12 @@ class Rows {
   std::uint64_t stride() const { return stride_; }  // from one to the next, modulo 2^64
   bool is_one_row() const { return rank_ == outer_; }
 
+  // How many rows from that one on are the same as the one before it.
+  std::uint64_t same_after(std::uint64_t row) const {
+    if (rank_ == outer_ || strides_[outer_] != 0) return 0;
+    return (lengths_[outer_] - row % lengths_[outer_]) % lengths_[outer_];
+  }
+
   // The place whose number is that, when each is counted once instead of `repeat` times.
   std::uint64_t place(std::uint64_t number) const {
     std::uint64_t place = start_ + number % length_ * stride_;

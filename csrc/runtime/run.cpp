@@ -119,10 +119,12 @@ class Job {
     args.scale = scale;
     args.around_cache = around_cache_;
     const bool long_rows = rows_.is_one_row() || rows_.length() >= kRunElements;
-    if (rows_.repeat() == 1 && rows_.stride() == 1 && long_rows && !keeps_all)
+    if (keeps_all)
+      run_kept(args, first, last);
+    else if (rows_.repeat() == 1 && rows_.stride() == 1 && long_rows)
       run_in_runs(args, first, last);
     else
-      run_in_blocks(args, first, last, keeps_all);
+      run_in_blocks(args, first, last);
   }
 
   // Rows are runs of consecutive indices, as the kernels walk them.
@@ -131,29 +133,47 @@ class Job {
     while (first < last) {
       args.start = rows_.place(first);
       args.element_count = std::min(rows_.length() - first % rows_.length(), last - first);
-      args.x = x_at(first);
-      args.out = out_at(first);
-      kernel(args);
-      first += args.element_count;
+      run_kernel(kernel, args, first);
     }
   }
 
   // Any other order: blocks of elements, whose decisions are gathered first.
-  void run_in_blocks(KernelArgs& args, std::uint64_t first, std::uint64_t last, bool keeps_all) const {
-    const Kernel kernel = kernels_[request_.operation][request_.element][kStored];
+  void run_in_blocks(KernelArgs& args, std::uint64_t first, std::uint64_t last) const {
+    const Kernel kernel = kernels_[request_.operation][request_.element][kGathered];
     const Kernel keep_mask = kernels_[kKeepMask][kBool][request_.mask.rule];
     const KeepArgs keep = args.keep;
-    std::uint8_t bits[kGatherElements / 8];
-    std::memset(bits, 0xFF, sizeof bits);
-    args.keep.bits = bits;
-    while (first < last) {
-      args.element_count = std::min(kGatherElements, last - first);
-      if (!keeps_all) gather(rows_, keep_mask, keep, first, first + args.element_count, bits);
-      args.x = x_at(first);
-      args.out = out_at(first);
-      kernel(args);
-      first += args.element_count;
+    const std::uint64_t repeat = rows_.repeat(), end = (last - 1) / repeat + 1;
+    std::uint8_t decisions[kBlockDecisions], block[kBlockDecisions + kSpreadPast];
+    args.keep.stored = repeat == 1 ? decisions : block;
+    for (std::uint64_t number = first / repeat; number < end;) {
+      const std::uint64_t until = std::min(number + kBlockDecisions, end);
+      gather(rows_, keep_mask, keep, number, until, decisions);
+      for (const std::uint64_t until_element = std::min(until * repeat, last); first < until_element;) {
+        args.element_count = std::min(kBlockDecisions, until_element - first);
+        if (repeat != 1)
+          spread(decisions + (first / repeat - number), repeat, first % repeat, args.element_count, block);
+        run_kernel(kernel, args, first);
+      }
+      number = until;
     }
+  }
+
+  // Everything is kept and scaled.
+  void run_kept(KernelArgs& args, std::uint64_t first, std::uint64_t last) const {
+    std::uint8_t kept[kBlockDecisions];
+    std::memset(kept, 1, sizeof kept);
+    args.keep.stored = kept;
+    while (first < last) {
+      args.element_count = std::min(kBlockDecisions, last - first);
+      run_kernel(kernels_[request_.operation][request_.element][kGathered], args, first);
+    }
+  }
+
+  void run_kernel(Kernel kernel, KernelArgs& args, std::uint64_t& first) const {
+    args.x = x_at(first);
+    args.out = out_at(first);
+    kernel(args);
+    first += args.element_count;
   }
 
   KeepArgs keep_args(double p) const {

@@ -32,7 +32,7 @@ struct MaskNumbers {
   double p;      // 0 <= p <= 1; kStored: not used
   double scale;  // what kept elements are multiplied by
   Varying varying_p, varying_scale;
-  const std::uint8_t* bits;  // kStored: see KeepArgs
+  const std::uint8_t* bits;  // kStored: as in KeepArgs
 };
 
 struct Request {

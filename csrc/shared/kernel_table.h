@@ -11,9 +11,11 @@ enum Operation : int { kScaleKept, kKeepMask, kOperationCount };
 
 enum Element : int { kFloat32, kFloat64, kBool, kElementCount };
 
-enum KeepRule : int { kArs4x32, kPhilox4x32, kGeneratorCount, kStored = kGeneratorCount, kKeepRuleCount };
-// Each name stands at the place of its number, and is the one that Python uses.
-constexpr const char* kKeepRuleNames[kKeepRuleCount] = {"ars4x32-7", "philox4x32-10", "stored"};
+// The generators, a user's bits, and decisions that the runtime has gathered.
+enum KeepRule : int { kArs4x32, kPhilox4x32, kStored, kGathered, kKeepRuleCount };
+constexpr int kGeneratorCount = kStored, kMaskRuleCount = kGathered;
+// Those that masks have. Each name stands at the place of its number, and is the one that Python uses.
+constexpr const char* kKeepRuleNames[kMaskRuleCount] = {"ars4x32-7", "philox4x32-10", "stored"};
 
 // The part of a mask that does not change from element to element (stream document, sections 2 and 3).
 struct KeepArgs {
@@ -21,7 +23,8 @@ struct KeepArgs {
   uint64_t stream;
   uint32_t threshold_high;  // H, the upper 16 bits of D = p * 2^64; p = 1 never reaches a kernel
   uint64_t threshold_low;   // L, the lower 48 bits
-  const uint8_t* bits;      // kStored: 1 keeps; index i is bit i % 8 of byte i / 8; whole tiles can be read
+  // 1 keeps, and whole tiles can be read. kStored: index i is bit i % 8 of byte i / 8; kGathered: byte i.
+  const uint8_t* stored;
 };
 
 // One run of consecutive mask indices over contiguous data. x may be out, or unused by the operation.

@@ -26,11 +26,16 @@ def _described(value: object) -> str:
     return f"{_shown(value)} of type {type(value).__name__}"
 
 
-def probability(p: Any, name: str = "p", of: str = "dropping") -> float:
-    """`p` as a float from 0 to 1."""
+def probability(p: Any, name: str = "p", of: str = "dropping") -> float | NDArray[np.float64]:
+    """A probability as a float from 0 to 1, or as an array of them."""
+    if isinstance(p, np.ndarray) and p.dtype.kind in "fiu":
+        if p.size and not (p.min() >= 0 and p.max() <= 1):  # a NaN is the least and the greatest of all
+            raise ValueError(f"{name} must be from 0 to 1, the probability of {of}, not {_shown(p)}")
+        return np.asarray(p, np.float64, "C") + 0.0
     # Floats first: asking an abstract base class costs as much as a small dropout.
     if type(p) is not float and (isinstance(p, (bool, np.bool_)) or not isinstance(p, numbers.Real)):
-        raise TypeError(f"{name} must be a real number, the probability of {of}, not {_described(p)}")
+        wanted = f"a real number or an array of them, the probability of {of}"
+        raise TypeError(f"{name} must be {wanted}, not {_described(p)}")
     if p < 0 or not p <= 1:  # also refuses NaN; before float(), which may overflow or round to 1
         raise ValueError(f"{name} must be from 0 to 1, the probability of {of}, not {_shown(p)}")
     return float(p) + 0.0  # -0.0 becomes 0.0: equal masks compare and print alike
@@ -40,7 +45,7 @@ def probability(p: Any, name: str = "p", of: str = "dropping") -> float:
 DEFAULT_P = float("0.5")
 
 
-def rate(p: Any, keep_prob: Any) -> float:
+def rate(p: Any, keep_prob: Any) -> float | NDArray[np.float64]:
     """The probability of dropping from its two spellings, of which one may be given."""
     if keep_prob is None:
         return probability(p)
@@ -84,6 +89,14 @@ def shape(value: Any) -> tuple[int, ...]:
         wanted = "at most 2**63 elements and no axis as long as that"
         raise ValueError(f"shape must have {wanted}, not {_shown(lengths)}")
     return lengths
+
+
+def fits(array: NDArray[Any], shape: tuple[int, ...], name: str) -> None:
+    """That an array can be broadcast to that shape."""
+    short = shape[len(shape) - array.ndim :]
+    if array.ndim > len(shape) or any(n not in (1, m) for n, m in zip(array.shape, short, strict=True)):
+        wanted = f"a shape that can be broadcast to the noise shape {shape}"
+        raise ValueError(f"{name} must have {wanted}, not {array.shape}")
 
 
 def noise_entries(value: Any) -> tuple[int | None, ...] | None:

@@ -10,11 +10,17 @@ has_openmp: Final[bool]
 generators: Final[tuple[str, ...]]
 rules: Final[tuple[str, ...]]
 
-# A mask: number of its rule, key (two halves), stream, p, scale, then the window: index of its first element,
-# shape, and strides in elements of the whole mask (None: the window is C-contiguous); and of a stored mask its
-# bits, padded to whole tiles.
+# A float, or what varies: values as bytes of float64, number of the window's first one, strides.
+_Number: TypeAlias = float | tuple[bytes, int, tuple[int, ...]]
+
+# p, scale, then the window: index of its first element, shape, and strides in elements of the whole mask
+# (None: the window is C-contiguous).
+_Window: TypeAlias = tuple[_Number, _Number, int, tuple[int, ...], tuple[int, ...] | None]
+
+# A mask: number of its rule, key (two halves), stream, its window's five, and of a stored mask its bits,
+# padded to whole tiles.
 _Numbers: TypeAlias = tuple[
-    int, int, int, int, float, float, int, tuple[int, ...], tuple[int, ...] | None, bytes | None
+    int, int, int, int, _Number, _Number, int, tuple[int, ...], tuple[int, ...] | None, bytes | None
 ]
 
 _Mask = TypeVar("_Mask")

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from . import _checks
 
 NoiseShape: TypeAlias = Sequence[int | None] | None
+Pick: TypeAlias = int | range
 Index: TypeAlias = int | slice | EllipsisType | tuple[int | slice | EllipsisType, ...]
 
 
@@ -20,15 +21,41 @@ def c_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(reversed(strides))
 
 
-def strides_of(shape: tuple[int, ...], noise_shape: NoiseShape) -> tuple[int, ...] | None:
+def strides_of(shape: tuple[int, ...], noise_shape: tuple[int, ...]) -> tuple[int, ...] | None:
     """Strides in index space that share a decision where the noise shape does; None for C order."""
-    if noise_shape is None:
-        return None
-    strides = c_strides(_checks.noise_shape(noise_shape, shape))
+    return None if noise_shape == shape else plain(c_strides(noise_shape), shape)
+
+
+def plain(strides: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The strides, or None if they are those of C order."""
     return None if strides == c_strides(shape) else strides
 
 
-def entries_of(index: Any, ndim: int) -> list[Any]:
+def cut(start: int, strides: tuple[int, ...], picks: list[Pick]) -> tuple[int, tuple[int, ...]]:
+    """Start and strides of a window: 0 along axes of length 1, and everywhere if it has no elements."""
+    ranges = [(stride, pick) for stride, pick in zip(strides, picks, strict=True) if isinstance(pick, range)]
+    if not all(pick for _, pick in ranges):
+        return 0, (0,) * len(ranges)
+    first = (pick.start if isinstance(pick, range) else pick for pick in picks)
+    start += sum(stride * place for stride, place in zip(strides, first, strict=True))
+    return start, tuple(stride * pick.step if len(pick) > 1 else 0 for stride, pick in ranges)
+
+
+def picks_of(index: Any, shape: tuple[int, ...]) -> list[Pick]:
+    """What a basic index picks of every axis."""
+    picks: list[Pick] = []
+    for length, entry in zip(shape, _entries(index, len(shape)), strict=True):
+        if isinstance(entry, slice):
+            picks.append(range(length)[entry])
+        elif -length <= entry < length:
+            picks.append(entry % length)
+        else:
+            given = _checks._shown(entry)
+            raise IndexError(f"a mask's index must be within the axis of length {length}, not {given}")
+    return picks
+
+
+def _entries(index: Any, ndim: int) -> list[Any]:
     """One integer or slice for every axis."""
     entries = list(index) if isinstance(index, tuple) else [index]
     for position, entry in enumerate(entries):

@@ -1,34 +1,37 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Dropout as functions of arrays."""
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _checks, _core
 from ._seeds import Seed, key_from
-from ._windows import NoiseShape, strides_of
-from .mask import Mask, scale_of
+from ._windows import NoiseShape
+from .mask import Mask, rates_of, window_of
 from .mask_generator import MaskGenerator
+
+if TYPE_CHECKING:
+    from ._core import _Window
 
 Rng: TypeAlias = Seed | MaskGenerator
 
 
-def _draw(rng: Rng, shape: tuple[int, ...], p: float, scale: float, strides: tuple[int, ...] | None) -> Mask:
+def _draw(rng: Rng, window: "_Window") -> Mask:
     if isinstance(rng, MaskGenerator):
-        return rng._next(shape, p, scale, strides)
-    return Mask._of((0, *key_from(rng, "rng"), 0, p, scale, 0, shape, strides, None))
+        return rng._next(window)
+    return Mask._of((0, *key_from(rng, "rng"), 0, *window, None))
 
 
 def dropout(
     x: ArrayLike,
-    p: float = _checks.DEFAULT_P,
+    p: float | NDArray[Any] = _checks.DEFAULT_P,
     *,
     rng: Rng = None,
     noise_shape: NoiseShape = None,
     inverted: bool = True,
-    keep_prob: float | None = None,
+    keep_prob: float | NDArray[Any] | None = None,
     training: bool = True,
     out: NDArray[Any] | None = None,
 ) -> tuple[NDArray[Any], Mask]:
@@ -41,8 +44,9 @@ def dropout(
     ----------
     x : array_like of float32 or float64
         Values, of any shape.
-    p : float, default 0.5
-        Probability of dropping an element, from 0 to 1.
+    p : float or array of float, default 0.5
+        Probability of dropping an element, from 0 to 1. An array is broadcast to the noise shape: a rate for
+        every row or channel.
     rng : optional
         Where the mask comes from. A `MaskGenerator` hands out its next mask. A `numpy.random` Generator or
         BitGenerator gives a new key by four raw draws. None is fresh entropy. An int or a SeedSequence
@@ -54,7 +58,7 @@ def dropout(
     inverted : bool, default True
         Scale in training, so that evaluation has nothing to do. False: what is kept stays as it is in
         training, and evaluation multiplies everything by ``1 - p``, as in the original paper.
-    keep_prob : float, optional
+    keep_prob : float or array of float, optional
         The probability of keeping, instead of `p`, which is then ``1 - keep_prob``.
     training : bool, default True
         False: nothing is dropped. Returns `x` itself, or `out` holding a copy of it; not inverted,
@@ -98,15 +102,16 @@ def dropout(
         done = _core.dropout(x, out, rng._source, p, Mask)
         if done is not None:
             return done
-    p = _checks.rate(p, keep_prob)
+    rate, scale = rates_of(p, keep_prob, inverted)
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
-    strides = strides_of(array.shape, noise_shape)
+    window = window_of(array.shape, noise_shape, rate, scale)
     if training:
-        mask = _draw(rng, array.shape, p, scale_of(p, inverted), strides)
+        mask = _draw(rng, window)
         return mask._apply(array, out, "x"), mask
-    scale = 1.0 if inverted else 1.0 - p
-    mask = Mask._of((0, 0, 0, 0, 0.0, scale, 0, array.shape, None, None))
-    if out is not None or scale != 1.0:
+    mask = Mask._of(
+        (0, 0, 0, 0, *window_of(array.shape, noise_shape, 0.0, 1.0 if inverted else 1.0 - rate), None)
+    )
+    if out is not None or not inverted:
         return mask.apply(array, out=out), mask
     _checks.float_array(array, "x")
     return array, mask

@@ -3,9 +3,11 @@
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _checks
+from ._numbers import Rate
 from ._seeds import key_from
 from ._windows import NoiseShape
 from .functional import Rng, dropout, dropout_backward
@@ -21,13 +23,13 @@ class Dropout:
 
     Parameters
     ----------
-    p : float, default 0.5
-        Probability of dropping an element, from 0 to 1.
+    p : float or array of float, default 0.5
+        Probability of dropping an element, from 0 to 1. An array is broadcast to the noise shape.
     noise_shape : sequence of int or None, optional
         For every axis of the input its length or None, or 1: one decision is shared along the whole axis.
     inverted : bool, default True
         Scale in training. False: in evaluation, both passes multiply by ``1 - p`` instead.
-    keep_prob : float, optional
+    keep_prob : float or array of float, optional
         The probability of keeping, instead of `p`, which is then ``1 - keep_prob``.
     rng : optional
         None (fresh entropy), an int, a `numpy.random` SeedSequence, BitGenerator or Generator, of which the
@@ -41,7 +43,7 @@ class Dropout:
 
     Attributes
     ----------
-    p : float
+    p : float or array of float
         Probability of dropping; may be set between steps.
     noise_shape : tuple of int or None, or None
         Where decisions are shared; may be set between steps.
@@ -68,11 +70,11 @@ class Dropout:
 
     def __init__(
         self,
-        p: float = _checks.DEFAULT_P,
+        p: float | NDArray[Any] = _checks.DEFAULT_P,
         *,
         noise_shape: NoiseShape = None,
         inverted: bool = True,
-        keep_prob: float | None = None,
+        keep_prob: float | NDArray[Any] | None = None,
         rng: Rng = None,
     ) -> None:
         self.p = _checks.rate(p, keep_prob)
@@ -92,12 +94,12 @@ class Dropout:
         self._rng = rng if isinstance(rng, MaskGenerator) else MaskGenerator._of(0, key_from(rng, "rng"))
 
     @property
-    def p(self) -> float:
+    def p(self) -> Rate:
         """Probability of dropping."""
         return self._p
 
     @p.setter
-    def p(self, p: float) -> None:
+    def p(self, p: float | NDArray[Any]) -> None:
         self._p = _checks.probability(p)
 
     @property
@@ -179,7 +181,8 @@ class Dropout:
 
     def state_dict(self) -> dict[str, Any]:
         """What the next masks depend on, for a checkpoint; plain numbers and strings that JSON can hold."""
-        return {"p": self._p, "training": bool(self.training), "rng": self.rng.state}
+        p = self._p if isinstance(self._p, float) else self._p.tolist()
+        return {"p": p, "training": bool(self.training), "rng": self.rng.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on with the masks that would have followed when `state_dict` was taken.
@@ -198,7 +201,8 @@ class Dropout:
             If `state` is not what `state_dict` returns; the layer is then unchanged.
         """
         _checks.state(state, {"p", "training", "rng"})
-        p, training = _checks.probability(state["p"]), state["training"]
+        p, training = state["p"], state["training"]
+        p = _checks.probability(np.array(p) if isinstance(p, list) else p)
         if not isinstance(training, bool):
             raise TypeError(f"state['training'] must be a bool, not {_checks._described(training)}")
         self.rng.state = state["rng"]  # checks, and raises before it changes anything

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _checks, _core
+from ._numbers import Rate, number_of, part_of, rate_of, scale_of
 from ._seeds import Seed, key_from, text_of, words_of
-from ._windows import Index, NoiseShape, c_strides, entries_of, strides_of
+from ._windows import Index, NoiseShape, c_strides, cut, picks_of, plain, strides_of
 
 if TYPE_CHECKING:
-    from ._core import _Numbers
+    from ._core import _Numbers, _Window
 
 
 class Mask:
@@ -29,15 +30,16 @@ class Mask:
     ----------
     shape : int or sequence of int
         Shape of the whole mask, at most 2**63 elements.
-    p : float, default 0.5
-        Probability of dropping an element, from 0 to 1; exact to 2**-64.
+    p : float or array of float, default 0.5
+        Probability of dropping an element, from 0 to 1; exact to 2**-64. An array is broadcast to the noise
+        shape: a rate for every row or channel. It is copied.
     noise_shape : sequence of int or None, optional
         For every axis its length, or 1: one decision is shared along the whole axis; None means the length.
         The mask is drawn at this shape, in C order ([1]_ calls it that).
     inverted : bool, default True
         Scale what is kept by ``1 / (1 - p)``. False: leave it as it is, as in the original paper [2]_, which
         multiplies by ``1 - p`` in evaluation instead.
-    keep_prob : float, optional
+    keep_prob : float or array of float, optional
         The probability of keeping, instead of `p`, which is then ``1 - keep_prob``.
     seed : optional
         None (fresh entropy), a non-negative int or a sequence of them, or a `numpy.random` SeedSequence,
@@ -78,32 +80,31 @@ class Mask:
     def __init__(
         self,
         shape: int | Sequence[int],
-        p: float = _checks.DEFAULT_P,
+        p: float | NDArray[Any] = _checks.DEFAULT_P,
         *,
         noise_shape: NoiseShape = None,
         inverted: bool = True,
-        keep_prob: float | None = None,
+        keep_prob: float | NDArray[Any] | None = None,
         seed: Seed = None,
         stream: int = 0,
         generator: str = "ars4x32-7",
     ) -> None:
         lengths = _checks.shape(shape)
-        p = _checks.rate(p, keep_prob)
-        strides = strides_of(lengths, noise_shape)
+        window = window_of(lengths, noise_shape, *rates_of(p, keep_prob, inverted))
         stream = _checks.integer(stream, "stream", 0, _checks.INDEX_LIMIT)
         number = _core.generators.index(_checks.choice(generator, "generator", _core.generators))
         key = key_from(seed, "seed")
-        self._numbers = (number, *key, stream, p, scale_of(p, inverted), 0, lengths, strides, None)
+        self._numbers = (number, *key, stream, *window, None)
 
     @staticmethod
-    def from_array(keep: ArrayLike, p: float = 0.0) -> "Mask":
+    def from_array(keep: ArrayLike, p: float | NDArray[Any] = 0.0) -> "Mask":
         """A mask of your own, from an array: stored, as one bit an element.
 
         Parameters
         ----------
         keep : array_like of bool
             True where an element is kept, of any shape.
-        p : float, default 0
+        p : float or array of float, default 0
             What the mask counts as the probability of dropping, less than 1: the scale is ``1 / (1 - p)``.
 
         Returns
@@ -132,7 +133,7 @@ class Mask:
     def from_bits(
         bits: NDArray[np.uint8] | bytes | bytearray | memoryview,
         shape: int | Sequence[int],
-        p: float = 0.0,
+        p: float | NDArray[Any] = 0.0,
     ) -> "Mask":
         """A mask of your own, from bits as ``np.packbits(keep, bitorder="little")`` returns them.
 
@@ -160,9 +161,9 @@ class Mask:
         return Mask._stored(_checks.packed_bits(bits, "bits", math.prod(lengths)), lengths, p)
 
     @staticmethod
-    def _stored(bits: NDArray[np.uint8], shape: tuple[int, ...], p: float) -> "Mask":
-        p = _checks.probability(p)
-        if p == 1:
+    def _stored(bits: NDArray[np.uint8], shape: tuple[int, ...], p: Any) -> "Mask":
+        rate = _checks.probability(p)
+        if np.any(rate == 1):
             raise ValueError("p must be less than 1 where elements are kept, not 1.0")
         size = math.prod(shape)
         padded = np.zeros(-(-size // 128) * 16, np.uint8)  # the core reads whole tiles, of up to 128
@@ -170,7 +171,8 @@ class Mask:
         if size % 8:
             padded[size // 8] &= 2 ** (size % 8) - 1  # equal masks are equal to the last bit
         rule = _core.rules.index("stored")
-        return Mask._of((rule, 0, 0, 0, p, scale_of(p, True), 0, shape, None, padded.tobytes()))
+        window = window_of(shape, None, rate, scale_of(rate, True))
+        return Mask._of((rule, 0, 0, 0, *window, padded.tobytes()))
 
     @staticmethod
     def _of(numbers: "_Numbers") -> "Mask":
@@ -194,14 +196,17 @@ class Mask:
         return math.prod(self.shape)
 
     @property
-    def p(self) -> float:
-        """Probability of dropping."""
-        return self._numbers[4]
+    def p(self) -> Rate:
+        """Probability of dropping: a float, or where it varies a read-only array of the mask's shape."""
+        return rate_of(self._numbers[4], self.shape)
 
     @property
-    def scale(self) -> float:
-        """What kept elements are multiplied by: 1 / (1 - p), or 1 if not inverted; 0 if p = 1 keeps none."""
-        return self._numbers[5]
+    def scale(self) -> Rate:
+        """What kept elements are multiplied by: 1 / (1 - p), or 1 if not inverted; 0 where p = 1 keeps none.
+
+        As `p` a float, or where it varies an array.
+        """
+        return rate_of(self._numbers[5], self.shape)
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
@@ -293,29 +298,12 @@ class Mask:
     def __getitem__(self, index: Index) -> "Mask":
         """A window: basic indexing with integers, slices (steps too) and ``...``, as on an array."""
         rule, key_low, key_high, stream, p, scale, start, shape, strides, bits = self._numbers
-        if strides is None:
-            strides = c_strides(shape)
-        window_shape: list[int] = []
-        window_strides: list[int] = []
-        for length, stride, entry in zip(shape, strides, entries_of(index, len(shape)), strict=True):
-            if isinstance(entry, slice):
-                picked = range(length)[entry]
-                window_shape.append(len(picked))
-                window_strides.append(stride * picked.step)
-                start += stride * picked.start
-            elif -length <= entry < length:
-                start += stride * (entry % length)
-            else:
-                given = _checks._shown(entry)
-                raise IndexError(f"a mask's index must be within the axis of length {length}, not {given}")
-        lengths = tuple(window_shape)
-        if 0 in lengths:
-            return Mask._of((rule, key_low, key_high, stream, p, scale, 0, lengths, None, bits))
-        steps = tuple(
-            0 if length == 1 else stride for length, stride in zip(lengths, window_strides, strict=True)
-        )
-        plain = None if steps == c_strides(lengths) else steps
-        return Mask._of((rule, key_low, key_high, stream, p, scale, start, lengths, plain, bits))
+        picks = picks_of(index, shape)
+        lengths = tuple(len(pick) for pick in picks if isinstance(pick, range))
+        start, steps = cut(start, c_strides(shape) if strides is None else strides, picks)
+        window = start, lengths, None if 0 in lengths else plain(steps, lengths)
+        rates = part_of(p, picks), part_of(scale, picks)
+        return Mask._of((rule, key_low, key_high, stream, *rates, *window, bits))
 
     def __eq__(self, other: object) -> bool:
         return self._numbers == other._numbers if isinstance(other, Mask) else NotImplemented
@@ -330,21 +318,27 @@ class Mask:
         start, _, strides = self._numbers[6:9]
         window = f", start={start}" if start or strides else ""
         window += f", strides={strides}" if strides else ""
-        scale = "" if self.scale == scale_of(self.p, True) else f", scale={self.scale!r}"
+        p, scale = ("array" if isinstance(rate, np.ndarray) else rate for rate in (self.p, self.scale))
+        usual = scale == (scale_of(p, True) if isinstance(p, float) else "array")
         bits = self._numbers[9]
         origin = f"key={text_of(self.key)}, stream={self.stream}" if bits is None else f"{len(bits)} bytes"
         return (
-            f"<fastdrop.Mask shape={self.shape}, p={self.p!r}{scale}, {origin}, "
+            f"<fastdrop.Mask shape={self.shape}, p={p}{'' if usual else f', scale={scale}'}, {origin}, "
             f"generator={self.generator!r}{window}>"
         )
 
 
+def rates_of(p: Any, keep_prob: Any, inverted: bool) -> tuple[Rate, Rate]:
+    """p and the scale that it means."""
+    rate = _checks.rate(p, keep_prob)
+    return rate, scale_of(rate, inverted)
+
+
+def window_of(shape: tuple[int, ...], noise_shape: NoiseShape, p: Rate, scale: Rate) -> "_Window":
+    """The numbers of a whole mask that depend on its shape."""
+    noise = _checks.noise_shape(noise_shape, shape)
+    return number_of(p, noise), number_of(scale, noise), 0, shape, strides_of(shape, noise)
+
+
 def _unpickled(generator: str, *rest: Any) -> Mask:
     return Mask._of((_core.rules.index(generator), *rest))
-
-
-def scale_of(p: float, inverted: bool) -> float:
-    """What a mask of that p multiplies by where it keeps; with p = 1 it keeps nothing."""
-    if not inverted:
-        return 1.0
-    return 1.0 / (1.0 - p) if p < 1 else 0.0

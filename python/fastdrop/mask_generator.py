@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import _checks, _core
 from ._seeds import WORD, Seed, halves_of, key_from, text_of, words_of
-from ._windows import NoiseShape, strides_of
-from .mask import Mask, scale_of
+from ._windows import NoiseShape
+from .mask import Mask, rates_of, window_of
 
 if TYPE_CHECKING:
-    from ._core import _Source
+    from ._core import _Source, _Window
 
 
 class MaskGenerator:
@@ -75,11 +76,11 @@ class MaskGenerator:
     def mask(
         self,
         shape: int | Sequence[int],
-        p: float = _checks.DEFAULT_P,
+        p: float | NDArray[Any] = _checks.DEFAULT_P,
         *,
         noise_shape: NoiseShape = None,
         inverted: bool = True,
-        keep_prob: float | None = None,
+        keep_prob: float | NDArray[Any] | None = None,
     ) -> Mask:
         """The next mask.
 
@@ -87,8 +88,8 @@ class MaskGenerator:
         ----------
         shape : int or sequence of int
             Shape of the mask, at most 2**63 elements.
-        p : float, default 0.5
-            Probability of dropping an element, from 0 to 1.
+        p : float or array of float, default 0.5
+            Probability of dropping an element, from 0 to 1; as for `Mask`.
         noise_shape, inverted, keep_prob : optional
             As for `Mask`.
 
@@ -103,13 +104,11 @@ class MaskGenerator:
             If an argument is of the wrong kind or out of range; no stream is used up then.
         """
         lengths = _checks.shape(shape)
-        p = _checks.rate(p, keep_prob)
-        return self._next(lengths, p, scale_of(p, inverted), strides_of(lengths, noise_shape))
+        return self._next(window_of(lengths, noise_shape, *rates_of(p, keep_prob, inverted)))
 
-    def _next(self, shape: tuple[int, ...], p: float, scale: float, strides: tuple[int, ...] | None) -> Mask:
+    def _next(self, window: "_Window") -> Mask:
         number, key_low, key_high, streams = self._source
-        stream = _core.take_stream(streams)
-        return Mask._of((number, key_low, key_high, stream, p, scale, 0, shape, strides, None))
+        return Mask._of((number, key_low, key_high, _core.take_stream(streams), *window, None))
 
     def spawn(self, n_children: int) -> "list[MaskGenerator]":
         """New generators with keys of their own, for workers or layers.

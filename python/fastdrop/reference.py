@@ -186,11 +186,11 @@ class Mask:
     def __init__(
         self,
         shape: int | Sequence[int],
-        p: float = 0.5,
+        p: float | NDArray[np.float64] = 0.5,
         *,
         noise_shape: Sequence[int | None] | None = None,
         inverted: bool = True,
-        keep_prob: float | None = None,
+        keep_prob: float | NDArray[np.float64] | None = None,
         seed: Any = None,
         stream: int = 0,
         generator: str = "ars4x32-7",
@@ -201,8 +201,11 @@ class Mask:
             noise = tuple(n if e is None else e for e, n in zip(noise_shape, lengths, strict=True))
         index = np.arange(math.prod(noise), dtype=np.uint64).reshape(noise)
         self.index = np.broadcast_to(index, lengths)
-        self.p = p if keep_prob is None else 1.0 - keep_prob
-        self.scale = 1.0 / (1.0 - self.p) if inverted and self.p < 1 else 1.0
+        # An array is broadcast to the noise shape first, and that to the shape.
+        p = np.broadcast_to(np.asarray(p if keep_prob is None else 1.0 - keep_prob, np.float64), noise)
+        self.p = np.broadcast_to(p, lengths)
+        with np.errstate(divide="ignore"):  # where p is 1 nothing is kept
+            self.scale = 1.0 / (1.0 - self.p) if inverted else np.ones(lengths)
         self.key, self.stream, self.generator = key_from(seed), stream, generator
         self.bits: NDArray[np.uint8] | None = None
 
@@ -220,14 +223,21 @@ class Mask:
     def __getitem__(self, window: Any) -> "Mask":
         """A window of a mask is a mask whose elements have kept the indices they had in the whole."""
         part = object.__new__(Mask)
-        part.__dict__ = {**self.__dict__, "index": self.index[window]}
+        part.__dict__ = self.__dict__ | {
+            name: getattr(self, name)[window] for name in ("index", "p", "scale")
+        }
         return part
 
     def to_numpy(self) -> NDArray[np.bool_]:
         if self.bits is not None:
             eight = self.bits[self.index >> np.uint64(3)]
             return np.asarray(eight >> (self.index & np.uint64(7)) & np.uint64(1), np.bool_)
-        return keep(self.index, self.p, key=self.key, stream=self.stream, generator=self.generator)
+        kept = np.empty(self.index.shape, np.bool_)
+        for p in np.unique(self.p).tolist():
+            here = self.p == p
+            index = self.index[here]
+            kept[here] = keep(index, p, key=self.key, stream=self.stream, generator=self.generator)
+        return kept
 
     def apply(self, x: ArrayLike) -> NDArray[Any]:
         """``y = round(x * s)`` where kept, ``+0.0`` where dropped: by select, so NaN does not survive.
@@ -235,30 +245,28 @@ class Mask:
         ``s`` is the scale rounded once to the dtype. ``p = 0`` and ``s = 1`` copy bits.
         """
         x = np.asarray(x)
-        if self.p == 0 and self.scale == 1 and self.bits is None:
-            return x.copy()
         with np.errstate(all="ignore"):
-            scaled = x * np.asarray(self.scale).astype(x.dtype)
-            y: NDArray[Any] = np.where(self.to_numpy(), scaled, x.dtype.type(0))
-        return y
+            y = np.where(self.to_numpy(), x * np.asarray(self.scale).astype(x.dtype), x.dtype.type(0))
+        copied = (self.p == 0) & (self.scale == 1) & (self.bits is None)
+        return np.where(copied, x, y)
 
 
 def dropout(
     x: ArrayLike,
-    p: float = 0.5,
+    p: float | NDArray[np.float64] = 0.5,
     *,
     rng: Any = None,
     noise_shape: Sequence[int | None] | None = None,
     inverted: bool = True,
-    keep_prob: float | None = None,
+    keep_prob: float | NDArray[np.float64] | None = None,
     training: bool = True,
 ) -> tuple[NDArray[Any], Mask]:
     """Forward: drop and scale. Returns the result and the mask, as :func:`fastdrop.dropout` does."""
     x = np.asarray(x)
-    p = p if keep_prob is None else 1.0 - keep_prob
-    mask = Mask(x.shape, p if training else 0.0, noise_shape=noise_shape, inverted=inverted, seed=rng)
-    if not (training or inverted):
-        mask.scale = 1.0 - p
+    mask = Mask(x.shape, p, noise_shape=noise_shape, inverted=inverted, keep_prob=keep_prob, seed=rng)
+    if not training:
+        mask.scale = np.ones(x.shape) if inverted else 1.0 - mask.p
+        mask.p = np.zeros(x.shape)
     return mask.apply(x), mask
 
 

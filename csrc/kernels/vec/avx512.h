@@ -65,7 +65,14 @@ struct TileKeep {
     bits[first / 32] = _mm512_cmpge_epi16_mask(numbers.lanes, bounds.lanes);
   }
   void drop(int element) { bits[element / 32] &= ~(1u << (element % 32)); }
-  void load(const uint8_t* from) { __builtin_memcpy(bits, from, sizeof bits); }
+  void load_bits(const uint8_t* from) { __builtin_memcpy(bits, from, sizeof bits); }
+  void load_bytes(const uint8_t* bytes) {
+#pragma GCC unroll kUnroll
+    for (int i = 0; i < kTileElements; i += 32) {
+      const __m256i kept = _mm256_loadu_si256((const __m256i*)(bytes + i));
+      bits[i / 32] = _mm256_test_epi8_mask(kept, kept);
+    }
+  }
   void store(uint8_t* bytes) const {
 #pragma GCC unroll kUnroll
     for (int i = 0; i < kTileElements; i += 32)

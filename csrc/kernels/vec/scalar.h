@@ -51,8 +51,11 @@ struct TileKeep {
     for (int i = 0; i < 8; ++i) keep[first + i] = number_of(numbers, i) >= number_of(bounds, i);
   }
   void drop(int element) { keep[element] = 0; }
-  void load(const uint8_t* bits) {
+  void load_bits(const uint8_t* bits) {
     for (int i = 0; i < kTileElements; ++i) keep[i] = bits[i / 8] >> (i % 8) & 1;
+  }
+  void load_bytes(const uint8_t* bytes) {
+    for (int i = 0; i < kTileElements; ++i) keep[i] = bytes[i];
   }
   void store(uint8_t* bytes) const {
     for (int i = 0; i < kTileElements; ++i) bytes[i] = keep[i];
