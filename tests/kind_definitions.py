@@ -52,6 +52,8 @@ def partial(function, **fixed):
 
 
 fd = fastdrop
+RATES = np.array([0.0, 0.5, 1.0, 1.0])
+CHANNELS = RATES[:, np.newaxis, np.newaxis]
 KINDS = {
     "Dropout": Kind(lambda p, rng: fd.Dropout(p, rng=rng), (5, 7), (5, 7), fd.dropout),
     "Dropout, noise_shape": Kind(
@@ -67,6 +69,11 @@ KINDS = {
         (5, 7), None, lambda x, p, **options: fd.dropout(x, keep_prob=1 - p, **options),
         define=lambda x, p: reference.Mask(x.shape, 1 - (1 - p), seed=SEED).apply(x),
     ),
+    "Dropout, p by column": Kind(
+        lambda p, rng: fd.Dropout(p * RATES, rng=rng),
+        (5, 4), None, lambda x, p, **options: fd.dropout(x, p * RATES, **options),
+        define=lambda x, p: reference.Mask(x.shape, p * RATES, seed=SEED).apply(x),
+    ),
     "Dropout1d": Kind(lambda p, rng: fd.Dropout1d(p, rng=rng), (3, 4, 5), (3, 4, 1), fd.channel_dropout),
     "Dropout1d, unbatched": Kind(
         lambda p, rng: fd.Dropout1d(p, batched=False, rng=rng),
@@ -74,6 +81,13 @@ KINDS = {
     ),
     "Dropout2d": Kind(
         lambda p, rng: fd.Dropout2d(p, rng=rng), (3, 4, 5, 3), (3, 4, 1, 1), fd.channel_dropout
+    ),
+    "Dropout2d, p by channel": Kind(
+        lambda p, rng: fd.Dropout2d(p * CHANNELS, rng=rng),
+        (3, 4, 2, 3), None, lambda x, p, **options: fd.channel_dropout(x, p * CHANNELS, **options),
+        define=lambda x, p: reference.Mask(
+            x.shape, p * CHANNELS, noise_shape=(3, 4, 1, 1), seed=SEED
+        ).apply(x),
     ),
     "Dropout2d, channels last": Kind(
         lambda p, rng: fd.Dropout2d(p, channel_axis=-1, rng=rng),
@@ -91,6 +105,10 @@ KINDS = {
         (3, 6, 5), (3, 1, 5), partial(fd.locked_dropout, time_axis=1),
     ),
     "DropPath": Kind(lambda p, rng: fd.DropPath(p, rng=rng), (12, 3, 4), (12, 1, 1), fd.drop_path),
+    "DropPath, not inverted": Kind(
+        lambda p, rng: fd.DropPath(p, inverted=False, rng=rng),
+        (12, 3, 4), (12, 1, 1), partial(fd.drop_path, inverted=False), inverted=False,
+    ),
     "DropPath, sample_axis=1": Kind(
         lambda p, rng: fd.DropPath(p, sample_axis=1, rng=rng),
         (3, 9, 4), (1, 9, 1), partial(fd.drop_path, sample_axis=1),

@@ -89,6 +89,9 @@ def test_blocks():
         lambda: fd.drop_block(X, 0.5, block_size=2, keep_prob=0.5), ValueError, "keep_prob must not be given"
     )
     refuse(lambda: fd.drop_block(X, block_size=2, rng="a"), TypeError, "rng must be")
+    rates = np.array([0.1, 0.2, 0.3])
+    for call in (fd.DropBlock2d(rates, block_size=2), lambda x: fd.drop_block(x, rates, block_size=2)):
+        refuse(lambda: call(X), TypeError, "p must be one real number, not an array of the shape (3,)")  # noqa: B023
 
 
 OUT = {
@@ -159,6 +162,7 @@ def test_mc_dropout():
 
 def test_schedules():
     refuse(lambda: fd.LinearSchedule(-0.1, 0.5, 10), ValueError, "start must be from 0 to 1")
+    refuse(lambda: fd.LinearSchedule(0.1, np.zeros(2), 10), TypeError, "end must be one real number")
     refuse(lambda: fd.LinearSchedule(0.1, 1.5, 10), ValueError, "end must be from 0 to 1")
     refuse(lambda: fd.LinearSchedule(0.1, "0.5", 10), TypeError, "end must be a real number")
     refuse(lambda: fd.LinearSchedule(0.1, 0.5, 0), ValueError, "steps must be at least 1")

@@ -139,7 +139,8 @@ def test_gradient_is_that_of_finite_differences(name, p):
     layer = kind.make(p, SEED)
     y = layer.forward(x)
     gradient = layer.backward(dy)
-    exact = layer.mask.scale in (1.0, 2.0)
+    scales = np.unique(layer.mask.scale)
+    exact = set(scales) <= {1.0, 2.0}
     assert exact or p != 0.5 or kind.define is not None
     differences = np.zeros_like(x)
     for index in np.ndindex(kind.shape):
@@ -148,7 +149,7 @@ def test_gradient_is_that_of_finite_differences(name, p):
         step = forward(changed) - y
         assert np.count_nonzero(step) <= 1
         differences[index] = (dy * step).sum()
-    bound = 0 if exact else 45 * layer.mask.scale * 2.0**-53
+    bound = 0 if exact else 45 * scales.max() * 2.0**-53
     assert np.abs(differences - gradient).max() <= bound
     assert np.count_nonzero(gradient) == np.count_nonzero(layer.mask.to_numpy())
 
@@ -223,9 +224,6 @@ def test_a_layer_can_be_copied_and_shown(kind):
     assert repr(layer).startswith(f"{type(layer).__name__}(p=")
     assert repr(layer) == repr(twin)
     assert ("inverted=False" in repr(layer)) == (not kind.inverted)
-    if kind.inverted and hasattr(layer, "inverted"):
-        layer.inverted = False
-        assert "inverted=False" in repr(layer) or kind.define is not None
 
 
 def test_the_empty_batch(kind):

@@ -54,6 +54,14 @@ def rate(p: Any, keep_prob: Any) -> float | NDArray[np.float64]:
     return 1.0 - probability(keep_prob, "keep_prob", "keeping")
 
 
+def one_probability(p: Any, name: str = "p") -> float:
+    """A probability as a float from 0 to 1; no array of them."""
+    result = probability(p, name)
+    if not isinstance(result, float):
+        raise TypeError(f"{name} must be one real number, not an array of the shape {result.shape}")
+    return result
+
+
 def index(value: Any, name: str) -> int:
     """`value` as an int; a bool is not one."""
     try:
@@ -169,6 +177,12 @@ def packed_bits(value: Any, name: str, count: int) -> NDArray[np.uint8]:
         wanted = f"{(count + 7) // 8} bytes for {count} elements"
         raise ValueError(f"{name} must have {wanted}, not {array.size}")
     return array
+
+
+def given_array(value: Any, name: str) -> NDArray[Any]:
+    """As `float_array`, but an array, also of a subclass, as it is: what evaluation returns."""
+    array = float_array(value, name)
+    return value if isinstance(value, np.ndarray) else array
 
 
 def same_shape(array: NDArray[Any], wanted: tuple[int, ...], name: str) -> None:

@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 from . import _checks
 from ._seeds import key_from
 from .functional import Rng, dropout
-from .kinds import as_array
 from .layers import Dropout
 from .mask import Mask
 from .mask_generator import MaskGenerator
@@ -38,9 +37,9 @@ def drop_block(
 
     .. math:: \gamma = p \prod_{i=1}^d \frac{F_i}{b (F_i - b + 1)}
 
-    where the product is a quotient of integers, at most 1, rounded once to double. These decisions are a `Mask` with
-    ``p = gamma`` over the places, in the order of x's axes, so every sample and channel has its own. An
-    element is dropped if a block covers it.
+    where the product is a quotient of integers, at most 1, rounded once to double. These decisions are a
+    `Mask` with ``p = gamma`` over the places, in the order of x's axes, so every sample and channel has its
+    own. An element is dropped if a block covers it.
 
     What is kept is scaled by (elements of `x`) / (elements kept), so that the mean magnitude is the same for
     every mask: `mask.p` is the share of dropped elements, ``dropped / x.size`` rounded to double, and
@@ -92,8 +91,8 @@ def drop_block(
     >>> mask.p, float(y.mean())
     (0.3333333333333333, 1.0)
     """
-    p = _checks.rate(p, keep_prob)
-    array = as_array(x, "x")
+    p = _checks.one_probability(_checks.rate(p, keep_prob))
+    array = _checks.given_array(x, "x")
     block = _block(array.shape, block_size, sample_axis=sample_axis, channel_axis=channel_axis)
     if not training:
         return dropout(array, p, training=False, out=out)
@@ -163,11 +162,11 @@ class _DropBlock(Dropout):
 
     def forward(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Drop blocks and scale, as `drop_block` does; in evaluation, `x` itself, or `out` holding a copy."""
-        array = as_array(x, "x")
+        array = _checks.given_array(x, "x")
         self.maps.check(array.shape)
         y, self.mask = drop_block(
             array,
-            self.p,
+            self._p,  # type: ignore[arg-type]  # an array is refused there
             block_size=self.block_size,
             channel_axis=self.maps.channel_axis,
             sample_axis=self.maps.sample_axis,

@@ -7,7 +7,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _checks
 from .functional import Rng
-from .kinds import as_array
 from .layers import Dropout
 from .sharing import own_along, row_noise, shared_along, table_shape
 
@@ -16,7 +15,7 @@ class LayerOptions(TypedDict, total=False):
     """The keywords that every layer hands on to `Dropout`."""
 
     inverted: bool
-    keep_prob: float | None
+    keep_prob: float | NDArray[Any] | None
     rng: Rng
 
 
@@ -30,7 +29,7 @@ class _SharingDropout(Dropout):
 
     def forward(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Drop and scale, as `Dropout.forward` does; the noise shape follows from the shape of `x`."""
-        array = as_array(x, self._input_name)
+        array = _checks.given_array(x, self._input_name)
         self.noise_shape = self._noise_of(array.shape)
         return super().forward(array, out=out)
 
@@ -48,8 +47,8 @@ class LockedDropout(_SharingDropout):
 
     Parameters
     ----------
-    p : float, default 0.5
-        Probability of dropping, from 0 to 1.
+    p : float or array of float, default 0.5
+        Probability of dropping, from 0 to 1; an array is broadcast to the noise shape.
     time_axis : int
         Axis of the time steps: 0 for ``(T, N, F)``, 1 for ``(N, T, F)``.
     **options
@@ -71,7 +70,7 @@ class LockedDropout(_SharingDropout):
     """
 
     def __init__(
-        self, p: float = _checks.DEFAULT_P, *, time_axis: int, **options: Unpack[LayerOptions]
+        self, p: float | NDArray[Any] = _checks.DEFAULT_P, *, time_axis: int, **options: Unpack[LayerOptions]
     ) -> None:
         super().__init__(p, **options)
         self.time_axis = _checks.index(time_axis, "time_axis")
@@ -88,8 +87,8 @@ class DropPath(_SharingDropout):
 
     Parameters
     ----------
-    p : float, default 0.5
-        Probability of dropping the branch, from 0 to 1.
+    p : float or array of float, default 0.5
+        Probability of dropping the branch, from 0 to 1; an array is broadcast to the noise shape.
     sample_axis : int, default 0
         Axis of the samples.
     **options
@@ -110,7 +109,11 @@ class DropPath(_SharingDropout):
     """
 
     def __init__(
-        self, p: float = _checks.DEFAULT_P, *, sample_axis: int = 0, **options: Unpack[LayerOptions]
+        self,
+        p: float | NDArray[Any] = _checks.DEFAULT_P,
+        *,
+        sample_axis: int = 0,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(p, **options)
         self.sample_axis = _checks.index(sample_axis, "sample_axis")
@@ -129,8 +132,8 @@ class EmbeddingDropout(_SharingDropout):
 
     Parameters
     ----------
-    p : float, default 0.5
-        Probability of dropping a row, from 0 to 1.
+    p : float or array of float, default 0.5
+        Probability of dropping a row, from 0 to 1; an array is broadcast to the noise shape.
     **options
         `inverted`, `keep_prob`, `rng`, as in `Dropout`.
 
@@ -159,7 +162,7 @@ class EmbeddingDropout(_SharingDropout):
 
     _input_name = "table"
 
-    def __init__(self, p: float = _checks.DEFAULT_P, **options: Unpack[LayerOptions]) -> None:
+    def __init__(self, p: float | NDArray[Any] = _checks.DEFAULT_P, **options: Unpack[LayerOptions]) -> None:
         super().__init__(p, **options)
 
     def _noise_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -173,8 +176,8 @@ class DropConnect(_SharingDropout):
 
     Parameters
     ----------
-    p : float, default 0.5
-        Probability of dropping, from 0 to 1.
+    p : float or array of float, default 0.5
+        Probability of dropping, from 0 to 1; an array is broadcast to the noise shape.
     row_axis : int or None, default None
         None: a decision for each element. Otherwise one for each index along this axis.
     **options
@@ -197,7 +200,11 @@ class DropConnect(_SharingDropout):
     _input_name = "weight"
 
     def __init__(
-        self, p: float = _checks.DEFAULT_P, *, row_axis: int | None = None, **options: Unpack[LayerOptions]
+        self,
+        p: float | NDArray[Any] = _checks.DEFAULT_P,
+        *,
+        row_axis: int | None = None,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(p, **options)
         self.row_axis = None if row_axis is None else _checks.index(row_axis, "row_axis")

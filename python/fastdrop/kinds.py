@@ -3,7 +3,6 @@
 
 from typing import Any, TypedDict, Unpack
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _checks
@@ -17,20 +16,14 @@ class Options(TypedDict, total=False):
 
     rng: Rng
     inverted: bool
-    keep_prob: float | None
+    keep_prob: float | NDArray[Any] | None
     training: bool
     out: NDArray[Any] | None
 
 
-def as_array(x: ArrayLike, name: str) -> NDArray[Any]:
-    """`x` as an array whose shape can be asked; an array as it is, so that evaluation can return it."""
-    array = _checks.float_array(x, name)
-    return x if isinstance(x, np.ndarray) else array
-
-
 def channel_dropout(
     x: ArrayLike,
-    p: float = _checks.DEFAULT_P,
+    p: float | NDArray[Any] = _checks.DEFAULT_P,
     *,
     channel_axis: int = 1,
     sample_axis: int | None = 0,
@@ -46,8 +39,8 @@ def channel_dropout(
     ----------
     x : array_like of a float dtype
         Values, of any number of axes.
-    p : float, default 0.5
-        Probability of dropping a channel, from 0 to 1.
+    p : float or array of float, default 0.5
+        Probability of dropping a channel, from 0 to 1; an array is broadcast to the noise shape.
     channel_axis : int, default 1
         Axis of the channels; -1 for channels-last.
     sample_axis : int or None, default 0
@@ -82,13 +75,13 @@ def channel_dropout(
     array([[2., 0., 0.],
            [2., 0., 0.]], dtype=float32)
     """
-    array = as_array(x, "x")
+    array = _checks.given_array(x, "x")
     noise_shape = own_along(array.shape, sample_axis=sample_axis, channel_axis=channel_axis)
     return dropout(array, p, noise_shape=noise_shape, **options)
 
 
 def locked_dropout(
-    x: ArrayLike, p: float = _checks.DEFAULT_P, *, time_axis: int, **options: Unpack[Options]
+    x: ArrayLike, p: float | NDArray[Any] = _checks.DEFAULT_P, *, time_axis: int, **options: Unpack[Options]
 ) -> tuple[NDArray[Any], Mask]:
     """Drop the same elements at every time step (locked or variational dropout, for recurrent networks).
 
@@ -100,8 +93,8 @@ def locked_dropout(
     ----------
     x : array_like of a float dtype
         Values, of any number of axes.
-    p : float, default 0.5
-        Probability of dropping, from 0 to 1.
+    p : float or array of float, default 0.5
+        Probability of dropping, from 0 to 1; an array is broadcast to the noise shape.
     time_axis : int
         Axis of the time steps: 0 for ``(T, N, F)``, 1 for ``(N, T, F)``. It has no default, because both
         orders are common and the wrong one goes unnoticed.
@@ -137,28 +130,31 @@ def locked_dropout(
            [2., 0., 0., 2.],
            [2., 0., 0., 2.]], dtype=float32)
     """
-    array = as_array(x, "x")
+    array = _checks.given_array(x, "x")
     return dropout(array, p, noise_shape=shared_along(array.shape, time_axis=time_axis), **options)
 
 
 def drop_path(
-    x: ArrayLike, p: float = _checks.DEFAULT_P, *, sample_axis: int = 0, **options: Unpack[Options]
+    x: ArrayLike,
+    p: float | NDArray[Any] = _checks.DEFAULT_P,
+    *,
+    sample_axis: int = 0,
+    **options: Unpack[Options],
 ) -> tuple[NDArray[Any], Mask]:
     """Drop a residual branch for whole samples (drop path, stochastic depth).
 
     ``y[n] = x[n] / (1 - p)`` with probability ``1 - p`` and ``+0.0`` otherwise, decided once for each
     sample n. Added to the shortcut, a sample then skips the branch. Noise shape: ``(N, 1, ...)``.
 
-    The paper [1]_ does not scale in training and multiplies by ``1 - p`` in evaluation
-    (``inverted=False``), and lets `p` grow linearly with the depth: block l of L has ``p * l / L``. The
-    name is from [2]_.
+    The paper [1]_ scales in evaluation (``inverted=False``) and lets `p` grow linearly with the depth: block
+    l of L has ``p * l / L``. The name is from [2]_.
 
     Parameters
     ----------
     x : array_like of a float dtype
         What the branch gives, of any number of axes.
-    p : float, default 0.5
-        Probability of dropping the branch, from 0 to 1.
+    p : float or array of float, default 0.5
+        Probability of dropping the branch, from 0 to 1; an array is broadcast to the noise shape.
     sample_axis : int, default 0
         Axis of the samples.
     **options
@@ -193,12 +189,12 @@ def drop_path(
            [1., 1.],
            [3., 3.]], dtype=float32)
     """
-    array = as_array(x, "x")
+    array = _checks.given_array(x, "x")
     return dropout(array, p, noise_shape=own_along(array.shape, sample_axis=sample_axis), **options)
 
 
 def embedding_dropout(
-    table: ArrayLike, p: float = _checks.DEFAULT_P, **options: Unpack[Options]
+    table: ArrayLike, p: float | NDArray[Any] = _checks.DEFAULT_P, **options: Unpack[Options]
 ) -> tuple[NDArray[Any], Mask]:
     """Drop whole rows of an embedding table: words, wherever they occur in the batch.
 
@@ -209,8 +205,8 @@ def embedding_dropout(
     ----------
     table : array_like of a float dtype, of shape (V, E)
         One row for each word.
-    p : float, default 0.5
-        Probability of dropping a row, from 0 to 1.
+    p : float or array of float, default 0.5
+        Probability of dropping a row, from 0 to 1; an array is broadcast to the noise shape.
     **options
         `rng`, `inverted`, `keep_prob`, `training`, `out`, as in `dropout`.
 
@@ -243,13 +239,13 @@ def embedding_dropout(
            [0., 0.],
            [0., 2.]], dtype=float32)
     """
-    array = as_array(table, "table")
+    array = _checks.given_array(table, "table")
     return dropout(array, p, noise_shape=own_along(table_shape(array.shape), row_axis=0), **options)
 
 
 def drop_connect(
     weight: ArrayLike,
-    p: float = _checks.DEFAULT_P,
+    p: float | NDArray[Any] = _checks.DEFAULT_P,
     *,
     row_axis: int | None = None,
     **options: Unpack[Options],
@@ -257,17 +253,16 @@ def drop_connect(
     """Drop weights instead of activations (DropConnect, weight drop).
 
     ``y = weight / (1 - p)`` with probability ``1 - p`` and ``+0.0`` otherwise, decided for each weight
-    [1]_, or once for each row. In a recurrent network, one mask of the hidden-to-hidden weights
-    serves the whole sequence [2]_. The paper [1]_ does not scale in training (``inverted=False``), and in
-    evaluation samples from a normal distribution of the same moments, where everybody since multiplies by
-    the mean.
+    [1]_, or once for each row. In a recurrent network, one mask of the hidden-to-hidden weights serves the
+    whole sequence [2]_. In evaluation, [1]_ samples from a normal distribution of the same moments, where
+    everybody since multiplies by the mean.
 
     Parameters
     ----------
     weight : array_like of a float dtype
         Weights, of any number of axes.
-    p : float, default 0.5
-        Probability of dropping, from 0 to 1.
+    p : float or array of float, default 0.5
+        Probability of dropping, from 0 to 1; an array is broadcast to the noise shape.
     row_axis : int or None, default None
         None: a decision for each element. Otherwise one for each index along this axis, shared by all
         others: in ``y = x @ weight`` axis 1 drops what arrives at an output, and axis 0 what leaves an input.
@@ -304,5 +299,5 @@ def drop_connect(
     array([[2., 2., 2., 2.],
            [0., 0., 0., 0.]], dtype=float32)
     """
-    array = as_array(weight, "weight")
+    array = _checks.given_array(weight, "weight")
     return dropout(array, p, noise_shape=row_noise(array.shape, row_axis), **options)

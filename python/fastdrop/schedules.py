@@ -44,8 +44,8 @@ class LinearSchedule:
     steps: int
 
     def __post_init__(self) -> None:
-        _checks.probability(self.start, "start")
-        _checks.probability(self.end, "end")
+        _checks.one_probability(self.start, "start")
+        _checks.one_probability(self.end, "end")
         _checks.integer(self.steps, "steps", 1, _checks.INDEX_LIMIT)
 
     def __call__(self, step: int) -> float:
@@ -89,7 +89,7 @@ class CurriculumSchedule:
     rate: float
 
     def __post_init__(self) -> None:
-        _checks.probability(self.p)
+        _checks.one_probability(self.p)
         _checks.positive(self.rate, "rate")
 
     def __call__(self, step: int) -> float:

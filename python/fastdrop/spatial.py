@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Channel dropout as layers, and what their input looks like: stated, never guessed from the rank."""
 
-from typing import ClassVar, Unpack
+from typing import Any, ClassVar, Unpack
+
+from numpy.typing import NDArray
 
 from . import _checks
 from .kind_layers import LayerOptions, _SharingDropout
@@ -42,7 +44,7 @@ class _ChannelDropout(_SharingDropout):
 
     def __init__(
         self,
-        p: float = _checks.DEFAULT_P,
+        p: float | NDArray[Any] = _checks.DEFAULT_P,
         *,
         channel_axis: int | None = None,
         batched: bool = True,
@@ -64,8 +66,8 @@ class Dropout1d(_ChannelDropout):
 
     Parameters
     ----------
-    p : float, default 0.5
-        Probability of dropping a channel, from 0 to 1.
+    p : float or array of float, default 0.5
+        Probability of dropping a channel, from 0 to 1; an array is broadcast to the noise shape.
     channel_axis : int, optional
         Axis of the channels, by default the first that is not the samples'; -1 for channels-last.
     batched : bool, default True
@@ -101,8 +103,8 @@ class Dropout2d(_ChannelDropout):
 
     Parameters
     ----------
-    p : float, default 0.5
-        Probability of dropping a channel, from 0 to 1.
+    p : float or array of float, default 0.5
+        Probability of dropping a channel, from 0 to 1; an array is broadcast to the noise shape.
     channel_axis : int, optional
         Axis of the channels, by default the first that is not the samples'; -1 for channels-last.
     batched : bool, default True
@@ -140,8 +142,8 @@ class Dropout3d(_ChannelDropout):
 
     Parameters
     ----------
-    p : float, default 0.5
-        Probability of dropping a channel, from 0 to 1.
+    p : float or array of float, default 0.5
+        Probability of dropping a channel, from 0 to 1; an array is broadcast to the noise shape.
     channel_axis : int, optional
         Axis of the channels, by default the first that is not the samples'; -1 for channels-last.
     batched : bool, default True
