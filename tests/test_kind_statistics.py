@@ -56,18 +56,17 @@ def test_definitions(name, p):
     scale = 1 / (1 - p)
     assert set(np.unique(cells)) == {0.0, scale}
     # Distribution: the number kept is binomial, so the mean of y, which is to be that of x, and its
-    # variance, which is to be p / (1 - p), are within what the quantiles of the binomial make of them.
+    # variance, which is to be p / (1 - p), lie between what the binomial's quantiles make of them.
     q = keep_probability(p)
-    kept = int(np.count_nonzero(cells))
-    assert binomial_tail(kept, cells.size, q) >= FALSE_ALARM
-    low, high = (stats.binom(cells.size, q).ppf([FALSE_ALARM / 2, 1 - FALSE_ALARM / 2])) / cells.size
-    rounding = y.size * 2.0**-53  # of a sum of so many terms, relatively, in any order
-    assert scale * low * (1 - rounding) <= y.mean() <= scale * high * (1 + rounding)
-    assert low < 1 / scale < high
-    variances = [scale**2 * share * (1 - share) for share in (low, high)]
-    assert min(variances) * 0.999 < p / (1 - p) < max(variances) * 1.001 or p == 0.5
-    assert y.var() <= max(*variances, scale**2 / 4 if low <= 0.5 <= high else 0) * (1 + 4 * rounding)
-    assert y.var() >= min(variances) * (1 - 4 * rounding)
+    assert binomial_tail(int(np.count_nonzero(cells)), cells.size, q) >= FALSE_ALARM
+    low, high = stats.binom(cells.size, q).ppf([FALSE_ALARM / 2, 1 - FALSE_ALARM / 2]) / cells.size
+    rounding = 4 * y.size * 2.0**-53  # of sums of so many terms, relatively, in any order
+    for mean in (y.mean(), 1.0):
+        assert scale * low * (1 - rounding) <= mean <= scale * high * (1 + rounding)
+    top = min(max(0.5, low), high)  # where the share kept times the share dropped is greatest
+    least, most = (scale**2 * share for share in (min(low * (1 - low), high * (1 - high)), top * (1 - top)))
+    for variance in (y.var(), p / (1 - p)):
+        assert least * (1 - rounding) <= variance <= most * (1 + rounding)
     # Neighbours along every axis that does not share are strangers.
     keep = cells != 0
     for axis in (axis for axis, length in enumerate(noise_shape) if length > 1):

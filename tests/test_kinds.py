@@ -7,6 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import basic_indices
 
 import fastdrop
 from kind_definitions import KINDS, SEED, TABLE, P
@@ -41,6 +44,7 @@ LAYOUTS = {
     "reversed": lambda x: x[::-1, ..., ::-1].copy()[::-1, ..., ::-1],
     "sliced": lambda x: filled(np.zeros([2 * n for n in x.shape], x.dtype)[(slice(1, None, 2),) * x.ndim], x),
     "misaligned": lambda x: filled(np.zeros(x.nbytes + 1, "u1")[1:].view(x.dtype).reshape(x.shape), x),
+    "big-endian": lambda x: x.astype(x.dtype.newbyteorder(">")),
     "read-only": read_only,
 }  # fmt: skip
 PASSES = ["forward", "backward"]
@@ -63,12 +67,15 @@ CELLS = list(cells())
 
 
 def test_the_table_has_every_cell():
-    """Every kind, both passes, all layouts; and the same dtypes in every cell."""
+    """Every kind, both passes, all layouts; and the same dtypes in every cell.
+
+    But for one: bfloat16 is not NumPy's own, and NumPy has no byte order for it.
+    """
     dtypes = {dtype for _, _, _, dtype in CELLS}
     assert dtypes >= {"f32", "f64"}
     assert len(CELLS) == len(set(CELLS))
     wanted = {(k, p, layout, dtype) for k in TABLE for p in PASSES for layout in LAYOUTS for dtype in dtypes}
-    assert set(CELLS) == wanted
+    assert set(CELLS) == {cell for cell in wanted if cell[2:] != ("big-endian", "bf16")}
 
 
 def dtype_of(name):
@@ -106,13 +113,24 @@ def test_cell(name, direction, layout, dtype):
         return kind.make(P, SEED).forward(x, out=out)
 
     assert same(call(x), wanted)
-    assert same(x.copy(), plain)
+    assert same(x.astype(plain.dtype), plain)
     if x.flags.writeable:
         out = lay(np.full_like(plain, 7))
         assert call(x, out) is out
-        assert same(out.copy(), wanted)
+        assert same(out.astype(plain.dtype), wanted)
         assert call(x, x) is x
-        assert same(x.copy(), wanted)
+        assert same(x.astype(plain.dtype), wanted)
+
+
+@given(st.sampled_from(list(KINDS)), st.data())
+def test_windows(name, data):
+    """What a shard gets from its window of the mask is that part of the whole."""
+    kind = KINDS[name]
+    x = values(kind.shape, np.float32)
+    layer = kind.make(P, SEED)
+    y = layer(x)
+    index = data.draw(basic_indices(kind.shape))
+    assert same(layer.mask[index].apply(x[index]), np.asarray(y[index]))
 
 
 # --- Gradients ------------------------------------------------------------------------------------
