@@ -24,6 +24,7 @@ struct MaskArgs {
   Window window;
   using Lengths = std::array<std::int64_t, kMaxRank>;
   Lengths shape, strides, p_strides, scale_strides;
+  Varying varying_p, varying_scale;
 
   MaskArgs(const MaskArgs&) = delete;
   explicit MaskArgs(py::handle tuple) {
@@ -39,13 +40,13 @@ struct MaskArgs {
                unsigned_item(3),
                0,
                0,
-               {},
-               {},
+               nullptr,
+               nullptr,
                nullptr};
     window = {unsigned_item(6), copy(item(7), shape), shape.data(), nullptr};
     if (item(8) != Py_None) window.strides = copy_strides(item(8), strides);
-    set_number(item(4), numbers.p, numbers.varying_p, p_strides);
-    set_number(item(5), numbers.scale, numbers.varying_scale, scale_strides);
+    numbers.varying_p = set_number(item(4), numbers.p, varying_p, p_strides);
+    numbers.varying_scale = set_number(item(5), numbers.scale, varying_scale, scale_strides);
     if (PyErr_Occurred()) throw py::error_already_set();
     if (rule < 0 || rule >= kMaskRuleCount) throw std::invalid_argument("no such keep rule");
     if (rule == kStored) set_bits(item(9));
@@ -62,19 +63,20 @@ struct MaskArgs {
   }
 
   // A float, or one for every element: values as bytes, number of the window's first one, strides.
-  void set_number(PyObject* from, double& constant, Varying& varying, Lengths& varying_strides) {
+  const Varying* set_number(PyObject* from, double& constant, Varying& varying, Lengths& varying_strides) {
     if (!PyTuple_Check(from)) {
       constant = PyFloat_AsDouble(from);
-      return;
+      return nullptr;
     }
     if (PyTuple_GET_SIZE(from) != 3 || !PyBytes_Check(PyTuple_GET_ITEM(from, 0)))
       throw std::invalid_argument("what varies is values, a start and strides");
     PyObject* values = PyTuple_GET_ITEM(from, 0);
-    varying.window = {PyLong_AsUnsignedLong(PyTuple_GET_ITEM(from, 1)), window.rank, shape.data(),
-                      copy_strides(PyTuple_GET_ITEM(from, 2), varying_strides)};
+    varying = {PyBytes_AS_STRING(values),
+               {PyLong_AsUnsignedLong(PyTuple_GET_ITEM(from, 1)), window.rank, shape.data(),
+                copy_strides(PyTuple_GET_ITEM(from, 2), varying_strides)}};
     if (reach(varying.window) * sizeof(double) > size_of(values))
       throw std::invalid_argument("what varies has fewer values than the window");
-    varying.values = PyBytes_AS_STRING(values);
+    return &varying;
   }
 
   // Past the last place of a window: what must be there.

@@ -43,8 +43,7 @@ struct Chunks {
 void gather(const Rows& rows, Kernel keep_mask, const KeepArgs& keep, std::uint64_t first, std::uint64_t last,
             std::uint8_t* bytes) {
   while (first < last) {
-    const std::uint64_t done = first % rows.length();
-    const std::uint64_t count = std::min(rows.length() - done, last - first);
+    const std::uint64_t count = std::min(rows.left_in_row(first), last - first);
     decide(keep_mask, keep, rows.place(first), rows.stride(), count, bytes);
     first += count, bytes += count;
     // Rows that are the same again are copied, ever more at once.

@@ -37,6 +37,11 @@ class Rows {
   std::uint64_t stride() const { return stride_; }  // from one to the next, modulo 2^64
   bool is_one_row() const { return rank_ == outer_; }
 
+  // How many places are in the row of that one, from it on.
+  std::uint64_t left_in_row(std::uint64_t number) const {
+    return length_ - (is_one_row() ? number : number % length_);
+  }
+
   // How many rows from that one on are the same as the one before it.
   std::uint64_t same_after(std::uint64_t row) const {
     if (rank_ == outer_ || strides_[outer_] != 0) return 0;
@@ -45,6 +50,7 @@ class Rows {
 
   // The place whose number is that, when each is counted once instead of `repeat` times.
   std::uint64_t place(std::uint64_t number) const {
+    if (is_one_row()) return start_ + number * stride_;  // no division: small calls consist of little else
     std::uint64_t place = start_ + number % length_ * stride_;
     number /= length_;
     for (int axis = outer_; axis < rank_; ++axis) {

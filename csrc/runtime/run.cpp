@@ -53,8 +53,10 @@ std::uint64_t threshold(double p) { return static_cast<std::uint64_t>(std::nearb
 // A number of the mask where it may differ from element to element.
 class Numbers {
  public:
-  Numbers(double constant, const Varying& varying)
-      : constant_(constant), values_(varying.values), rows_(varying.window) {}
+  Numbers(double constant, const Varying* varying)
+      : constant_(constant),
+        values_(varying == nullptr ? nullptr : varying->values),
+        rows_(varying == nullptr ? Window{} : varying->window) {}
 
   double of(std::uint64_t element) const {
     if (values_ == nullptr) return constant_;
@@ -132,7 +134,7 @@ class Job {
     const Kernel kernel = kernels_[request_.operation][request_.element][request_.mask.rule];
     while (first < last) {
       args.start = rows_.place(first);
-      args.element_count = std::min(rows_.length() - first % rows_.length(), last - first);
+      args.element_count = std::min(rows_.left_in_row(first), last - first);
       run_kernel(kernel, args, first);
     }
   }

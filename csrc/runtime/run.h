@@ -20,7 +20,7 @@ struct Window {
 
 // A number of the mask that differs from element to element.
 struct Varying {
-  const char* values;  // of double, anywhere in memory; null: the number does not vary
+  const char* values;  // of double, anywhere in memory
   Window window;
 };
 
@@ -29,10 +29,10 @@ struct MaskNumbers {
   KeepRule rule;
   std::uint64_t key[2];
   std::uint64_t stream;
-  double p;      // 0 <= p <= 1; kStored: not used
-  double scale;  // what kept elements are multiplied by
-  Varying varying_p, varying_scale;
-  const std::uint8_t* bits;  // kStored: as in KeepArgs
+  double p;                                  // 0 <= p <= 1; kStored: not used
+  double scale;                              // what kept elements are multiplied by
+  const Varying *varying_p, *varying_scale;  // null: the number above is that of all
+  const std::uint8_t* bits;                  // kStored: as in KeepArgs
 };
 
 struct Request {

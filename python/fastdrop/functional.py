@@ -95,8 +95,7 @@ def dropout(
     >>> fastdrop.dropout_backward(np.ones(8, np.float32), mask)
     array([2., 0., 0., 2., 0., 0., 2., 0.], dtype=float32)
     """
-    plain = inverted and noise_shape is None and keep_prob is None
-    if plain and training and isinstance(rng, MaskGenerator):
+    if training and isinstance(rng, MaskGenerator) and inverted and noise_shape is None and keep_prob is None:
         # In one step what the rest of this function does in several, for arrays and a p that the core takes
         # as they are.
         done = _core.dropout(x, out, rng._source, p, Mask)
