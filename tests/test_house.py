@@ -91,6 +91,14 @@ def test_python_arrows():
     assert set(imported(PACKAGE / "alpha.py")) <= above
     assert set(imported(PACKAGE / "gaussian.py")) <= above
     assert set(imported(PACKAGE / "config.py")) <= {"_checks", "_core"}
+    assert set(imported(PACKAGE / "sharing.py")) <= {"_checks"}
+    below = {"_checks", "_seeds", "functional", "mask", "mask_generator"}
+    assert set(imported(PACKAGE / "kinds.py")) <= below | {"sharing"}
+    assert set(imported(PACKAGE / "kind_layers.py")) <= below | {"sharing", "layers"}
+    assert set(imported(PACKAGE / "spatial.py")) <= below | {"sharing", "kind_layers"}
+    assert set(imported(PACKAGE / "dropblock.py")) <= below | {"sharing", "layers", "spatial"}
+    assert set(imported(PACKAGE / "montecarlo.py")) <= below | {"_core", "layers"}
+    assert set(imported(PACKAGE / "schedules.py")) <= {"_checks", "layers"}
 
 
 @pytest.fixture(scope="session")

@@ -62,6 +62,14 @@ def rate(p: Any, keep_prob: Any) -> float | NDArray[np.float64]:
     return 1.0 - probability(keep_prob, "keep_prob", "keeping")
 
 
+def one_probability(p: Any, name: str = "p") -> float:
+    """A probability as a float from 0 to 1; no array of them."""
+    result = probability(p, name)
+    if not isinstance(result, float):
+        raise TypeError(f"{name} must be one real number, not an array of the shape {result.shape}")
+    return result
+
+
 def index(value: Any, name: str) -> int:
     """`value` as an int; a bool is not one."""
     try:
@@ -188,6 +196,12 @@ def _is_computed_with(dtype: np.dtype[Any]) -> bool:
     return (dtype.type.__module__, dtype.type.__name__) == ("ml_dtypes", "bfloat16")
 
 
+def given_array(value: Any, name: str) -> NDArray[Any]:
+    """As `float_array`, but an array, also of a subclass, as it is: what evaluation returns."""
+    array = float_array(value, name)
+    return value if isinstance(value, np.ndarray) else array
+
+
 def same_shape(array: NDArray[Any], wanted: tuple[int, ...], name: str) -> None:
     if array.shape != wanted:
         raise ValueError(f"{name} must have the mask's shape {wanted}, not {array.shape}")
@@ -242,3 +256,21 @@ def state(value: Any, keys: set[str]) -> None:
         raise TypeError(f"{wanted}, not {_described(value)}")
     if set(value) != keys:
         raise ValueError(f"{wanted}, not {_shown(list(value))}")
+
+
+def axis(value: Any, name: str, ndim: int) -> int:
+    """`value` as the number of one of an array's axes, counted from the first."""
+    result = index(value, name)
+    if not -ndim <= result < ndim:
+        raise ValueError(f"{name} must be an axis of an array of {ndim} axes, not {_shown(result)}")
+    return result % ndim
+
+
+def positive(value: Any, name: str) -> float:
+    """`value` as a finite float above 0."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a real number, not {_described(value)}")
+    number = float(value)
+    if not 0 < number < math.inf:
+        raise ValueError(f"{name} must be above 0 and finite, not {_shown(value)}")
+    return number
