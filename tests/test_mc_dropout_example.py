@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The Monte Carlo dropout example: its quantities, and that uncertainty grows away from the training images."""
+
+import re
+import sys
+
+import numpy as np
+import pytest
+import scipy.stats
+
+import fastdrop
+from example_runs import EXAMPLES, run_example
+
+sys.path.insert(0, str(EXAMPLES))
+try:
+    import mc_dropout_uncertainty as example
+    from mlp import MLP
+finally:
+    sys.path.remove(str(EXAMPLES))
+
+
+def make_model(p):
+    dropouts = [fastdrop.Dropout(p, rng=seed) for seed in range(3)]
+    model = MLP((16, 12, 12, 5), dropouts, np.random.default_rng(0))
+    return model, np.random.default_rng(1).random((7, 16), np.float32)
+
+
+def test_the_quantities_are_those_of_the_samples():
+    """Each sample by hand, with the masks written out; entropies by SciPy."""
+    model, x = make_model(0.5)
+    answer = example.ask(model, x, 6, 3)
+    samples = []
+    for rng in fastdrop.MaskGenerator(3).spawn(6):
+        y = x
+        for layer, linear in enumerate(model.linears):
+            mask = fastdrop.Mask(y.shape, 0.5, seed=0)
+            mask = rng.mask(y.shape, 0.5)
+            y = mask.to_numpy() * y * 2 @ linear.weight + linear.bias
+            y = np.maximum(y, 0) if layer < 2 else y
+        samples.append(scipy.special.softmax(y, axis=1))
+    mean = np.mean(samples, axis=0)
+    total = scipy.stats.entropy(mean, axis=1)
+    np.testing.assert_allclose(answer.entropy, total, rtol=1e-4)
+    disagreement = total - np.mean([scipy.stats.entropy(one, axis=1) for one in samples], axis=0)
+    np.testing.assert_allclose(answer.information, disagreement, atol=1e-5)
+    assert np.array_equal(answer.labels, mean.argmax(axis=1))
+
+
+def test_without_dropout_the_samples_agree():
+    model, x = make_model(0.0)
+    answer = example.ask(model, x, 4, 0)
+    np.testing.assert_allclose(answer.information, 0, atol=1e-12)
+    np.testing.assert_allclose(answer.entropy, answer.plain_entropy, rtol=1e-5)
+
+
+def test_a_turn_of_90_degrees_moves_the_pixels():
+    x = np.random.default_rng(0).random((3, 64), np.float32)
+    turned = [np.rot90(image) for image in x.reshape(-1, 8, 8)]
+    np.testing.assert_allclose(example.rotated(x, 90).reshape(-1, 8, 8), turned, atol=1e-5)
+
+
+@pytest.mark.parametrize("data", ["digits", "mnist"])
+def test_uncertainty_grows_on_images_unlike_those_trained_on(tmp_path, data):
+    output = run_example(tmp_path, "mc_dropout_uncertainty.py", "--quick", "--data", data)
+    number = r"(\d+\.\d+)"
+    rows = {}
+    for name, *values in re.findall(rf"^(\S.*?\S) {{2,}}{number}(?: +{number})*$", output, re.MULTILINE):
+        rows[name] = values
+    print(output)
