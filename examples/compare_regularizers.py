@@ -115,11 +115,13 @@ def standard_error(differences):
 
 def print_header(task, seeds):
     """Say what was trained, and on what."""
-    wrong = f"{100 * task.wrong_labels:g} % of the training and validation labels WRONG on purpose"
-    print(f"\n{task.name}: {task.train_count:,} training and {task.validation_count:,} validation images,", end="")
-    print(f" {wrong if task.wrong_labels else 'labels as they are'}; the rest tests.")
-    print(f"Hidden layers: 2 of {task.hidden_size}, ReLU, float32; Adam at 0.001, batches of {BATCH_SIZE},", end="")
-    print(f" {task.epochs} epochs; seeds {seeds[0]} to {seeds[-1]}.\n")
+    labels = "labels as they are"
+    if task.wrong_labels:
+        labels = f"{100 * task.wrong_labels:g} % of the labels of both are WRONG on purpose"
+    print(f"\n{task.name}: {task.train_count:,} images to train on, {task.validation_count:,} to validate;")
+    print(f"{labels}; the rest are to test.")
+    print(f"Two hidden layers of {task.hidden_size}, ReLU, float32; Adam at 0.001, batches of {BATCH_SIZE},")
+    print(f"{task.epochs} epochs; seeds {seeds[0]} to {seeds[-1]}.\n")
 
 
 def print_table(results):
@@ -192,12 +194,13 @@ def read_options():
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     parser.add_argument("--data", choices=["both", *TASKS], default="both")
-    parser.add_argument("--seeds", type=int, default=6, metavar="COUNT", help="how many; default: %(default)s")
+    parser.add_argument("--seeds", type=int, default=6, metavar="COUNT", help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="the first of them; default: %(default)s")
     parser.add_argument("--wrong-labels", type=float, default=0.0, metavar="FRACTION", help="default: none")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes; default: one a core")
     parser.add_argument("--quick", action="store_true", help="2 seeds and a tenth of the epochs: no result")
-    parser.add_argument("--plot", default="compare_regularizers.png", metavar="PATH", help="default: %(default)s")
+    path = "compare_regularizers.png"
+    parser.add_argument("--plot", default=path, metavar="PATH", help="default: %(default)s")
     options = parser.parse_args()
     for name, least in (("seeds", 2), ("seed", 0), ("jobs", 1)):
         if getattr(options, name) < least:
@@ -221,8 +224,8 @@ def main():
     for name, grid in list(PENALTIES.items())[1:]:
         print(f"  {name}: {', '.join(f'{strength:g}' for one in grid for strength in one.values())}")
 
-    # Read by the NumPy of every new process: results do not depend on the number of cores then, and OpenBLAS's
-    # threads, which wait spinning, do not get into each other's way.
+    # Read by the NumPy of every new process: results do not depend on the number of cores then, and
+    # OpenBLAS's threads, which wait spinning, do not get into each other's way.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     context = multiprocessing.get_context("spawn")
     bar = tqdm(total=len(SETTINGS) * len(seeds) * len(tasks), unit="run", disable=None)  # only on a terminal

