@@ -30,14 +30,16 @@ from tqdm import tqdm
 from regularized import BATCH_SIZE, Setting, Task, accuracy_on_test, train
 
 TASKS = {
-    "digits": Task("digits", train_count=200, validation_count=200, hidden_size=128, epochs=100),
+    "digits": Task("digits", train_count=200, validation_count=200, hidden_size=128, epochs=150),
     "mnist": Task("mnist", train_count=1000, validation_count=500, hidden_size=128, epochs=30),
 }
-RATES = [(0.0, 0.25), (0.0, 0.5), (0.2, 0.5)]  # p on the input, p on the hidden layers
+# The grids, and the numbers of epochs above, were set by the validation accuracy of seeds 100 to 105: the best
+# strength of each method is not at an end of its grid, and more epochs raised no method's best by a point.
+RATES = [(0.0, 0.25), (0.1, 0.25), (0.2, 0.5)]  # p on the input, p on the hidden layers
 PENALTIES = {
     "none": [{}],
     "L2": [{"l2": strength} for strength in (1e-4, 1e-3, 1e-2)],
-    "weight decay": [{"decay": strength} for strength in (0.1, 1.0, 10.0)],
+    "weight decay": [{"decay": strength} for strength in (0.1, 1.0, 3.0)],
 }
 
 
@@ -194,7 +196,7 @@ def read_options():
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     parser.add_argument("--data", choices=["both", *TASKS], default="both")
-    parser.add_argument("--seeds", type=int, default=6, metavar="COUNT", help="default: %(default)s")
+    parser.add_argument("--seeds", type=int, default=5, metavar="COUNT", help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="the first of them; default: %(default)s")
     parser.add_argument("--wrong-labels", type=float, default=0.0, metavar="FRACTION", help="default: none")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes; default: one a core")
