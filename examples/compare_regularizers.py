@@ -128,8 +128,8 @@ def print_header(task, seeds):
 
 def print_table(results):
     """Print test accuracy without and with dropout beside every combination of the others."""
-    print(f"{'test accuracy in per cent,':42}  without      with         difference")
-    print(f"{'mean and deviation over seeds':42}  dropout      dropout      by dropout    better  p chosen most")
+    print(f"{'test accuracy in per cent,':42}  without      with         change by")
+    print(f"{'mean and deviation over seeds':42}  dropout      dropout      dropout       better  p chosen")
     for plain in COMBINATIONS:
         if plain.dropout:
             continue
@@ -170,7 +170,7 @@ def print_effects(results):
 def draw(measured, path):
     """Test accuracy of every combination, as a PNG: each seed a dot, means with their deviations."""
     figure = Figure(figsize=(6.5 * len(measured), 6), layout="constrained")  # no pyplot: needs no display
-    all_axes = figure.subplots(1, len(measured), squeeze=False)[0]
+    all_axes = figure.subplots(1, len(measured), squeeze=False, sharey=True)[0]
     for axes, (task, results) in zip(all_axes, measured, strict=True):
         plain = [one for one in COMBINATIONS if not one.dropout]
         rows = np.arange(len(plain))
@@ -182,11 +182,11 @@ def draw(measured, path):
             spread = values.std(axis=1, ddof=1)
             axes.errorbar(values.mean(axis=1), place, xerr=spread, fmt="o", color=colour, label=label)
         axes.set_yticks(rows, [one.label() for one in plain])
-        axes.invert_yaxis()
         note = f", {100 * task.wrong_labels:g} % wrong labels" if task.wrong_labels else ""
         axes.set_title(f"{task.name}, {task.train_count:,} training images{note}")
         axes.set_xlabel("test accuracy (per cent)")
         axes.grid(alpha=0.3)
+    all_axes[0].invert_yaxis()  # of all: they share it
     figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     figure.savefig(path, dpi=120)
 
