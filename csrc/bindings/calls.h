@@ -75,9 +75,11 @@ inline py::tuple next_numbers(py::handle source, py::handle p, const py::array& 
   const auto item = [&source](py::ssize_t number) { return PyTuple_GET_ITEM(source.ptr(), number); };
   py::tuple shape(x.ndim());
   for (py::ssize_t axis = 0; axis < x.ndim(); ++axis) shape[axis] = py::int_(x.shape(axis));
+  const double dropped = PyFloat_AS_DOUBLE(p.ptr());
+  const py::float_ scale(dropped < 1 ? 1 / (1 - dropped) : 0);  // Python's scale_of
   const py::int_ stream(streams_in(item(3)).take()), start(0);
-  PyObject* numbers =
-      PyTuple_Pack(8, item(0), item(1), item(2), stream.ptr(), p.ptr(), start.ptr(), shape.ptr(), Py_None);
+  PyObject* numbers = PyTuple_Pack(10, item(0), item(1), item(2), stream.ptr(), p.ptr(), scale.ptr(),
+                                   start.ptr(), shape.ptr(), Py_None, Py_None);
   if (numbers == nullptr) throw py::error_already_set();
   return py::reinterpret_steal<py::tuple>(numbers);
 }

@@ -30,9 +30,12 @@ class StreamKeep {
   static constexpr int tiles_together =
       Generator::in_flight > kTileVectors ? Generator::in_flight / kTileVectors : 1;
 
+  static constexpr bool decides_ahead = kDecideAhead;
+  using Numbers = TileNumbers;
+
   template <int count>
   struct Draw {
-    TileNumbers tiles[count];
+    Numbers tiles[count];
   };
 
   // The random numbers of tiles in order: what can be done ahead of the data.
@@ -107,6 +110,38 @@ class StreamKeep {
   Generator generator_;
   KeepArgs args_;
   Blocks bounds_;
+};
+
+// Decisions that have been made before: nothing is drawn, and nothing past the last tile is read.
+class StoredKeep {
+ public:
+  explicit StoredKeep(const KeepArgs& args) : bits_(args.bits) {}
+
+  static constexpr int tiles_together = 1;
+  static constexpr bool decides_ahead = false;
+  struct Numbers {};
+
+  template <int count>
+  struct Draw {
+    Numbers tiles[count];
+  };
+
+  class Sequence {
+   public:
+    static constexpr uint64_t max_tiles = ~0ull;
+
+    Sequence(const StoredKeep&, uint64_t, uint64_t) {}
+
+    template <int count>
+    Draw<count> draw(uint64_t) {
+      return {};
+    }
+  };
+
+  void decide(Numbers, uint64_t tile, TileKeep& keep) const { keep.load(bits_ + tile * (kTileElements / 8)); }
+
+ private:
+  const uint8_t* bits_;
 };
 
 }  // namespace

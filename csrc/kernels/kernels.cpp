@@ -29,18 +29,19 @@ template <bool around_cache, class Operation, class Keep, class Value>
 void run_tiles(const Operation& operation, const Keep& keep, const Value* x, Value* out, uint64_t first_tile,
                uint64_t tile_count) {
   constexpr int together = Keep::tiles_together, ahead = kAheadDraws * together;
-  // What waits for its data: a tile's decisions where kDecideAhead, or else its numbers.
+  using Numbers = typename Keep::Numbers;
+  // What waits for its data: a tile's decisions where they are made ahead, or else its numbers.
   struct Waiting {
-    TileNumbers numbers;
+    Numbers numbers;
     TileKeep keep;
   } waiting[ahead];
   const auto work = [&](Waiting& tile, uint64_t index) {
-    if constexpr (!kDecideAhead) keep.decide(tile.numbers, index, tile.keep);
+    if constexpr (!Keep::decides_ahead) keep.decide(tile.numbers, index, tile.keep);
     operation.template tile<around_cache>(x, out, tile.keep);
     x += kTileElements, out += kTileElements;
   };
-  const auto wait = [&](Waiting& tile, uint64_t index, const TileNumbers& numbers) {
-    if constexpr (kDecideAhead)
+  const auto wait = [&](Waiting& tile, uint64_t index, const Numbers& numbers) {
+    if constexpr (Keep::decides_ahead)
       keep.decide(numbers, index, tile.keep);
     else
       tile.numbers = numbers;
@@ -124,6 +125,7 @@ template <class Operation>
 constexpr void add(KernelTable& table, fastdrop::Operation operation, Element element) {
   table.run[operation][element][kArs4x32] = &run<Operation, StreamKeep<Ars4x32>>;
   table.run[operation][element][kPhilox4x32] = &run<Operation, StreamKeep<Philox4x32>>;
+  table.run[operation][element][kStored] = &run<Operation, StoredKeep>;
 }
 constexpr KernelTable make_table() {
   KernelTable table{};

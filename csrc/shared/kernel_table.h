@@ -11,9 +11,9 @@ enum Operation : int { kScaleKept, kKeepMask, kOperationCount };
 
 enum Element : int { kFloat32, kFloat64, kBool, kElementCount };
 
-enum KeepRule : int { kArs4x32, kPhilox4x32, kKeepRuleCount };
+enum KeepRule : int { kArs4x32, kPhilox4x32, kGeneratorCount, kStored = kGeneratorCount, kKeepRuleCount };
 // Each name stands at the place of its number, and is the one that Python uses.
-constexpr const char* kKeepRuleNames[kKeepRuleCount] = {"ars4x32-7", "philox4x32-10"};
+constexpr const char* kKeepRuleNames[kKeepRuleCount] = {"ars4x32-7", "philox4x32-10", "stored"};
 
 // The part of a mask that does not change from element to element (stream document, sections 2 and 3).
 struct KeepArgs {
@@ -21,6 +21,7 @@ struct KeepArgs {
   uint64_t stream;
   uint32_t threshold_high;  // H, the upper 16 bits of D = p * 2^64; p = 1 never reaches a kernel
   uint64_t threshold_low;   // L, the lower 48 bits
+  const uint8_t* bits;      // kStored: 1 keeps; index i is bit i % 8 of byte i / 8; whole tiles can be read
 };
 
 // One run of consecutive mask indices over contiguous data. x may be out, or unused by the operation.
@@ -30,7 +31,7 @@ struct KernelArgs {
   uint64_t start;  // mask index of the first element
   uint64_t element_count;
   KeepArgs keep;
-  double scale;       // 1 / (1 - p), to be rounded once to the compute type
+  double scale;       // of what is kept, to be rounded once to the compute type
   bool around_cache;  // write whole tiles with streaming stores, where out is 16-byte aligned; out is not x
 };
 
@@ -42,7 +43,7 @@ using GenerateKernel = void (*)(const uint64_t key[2], uint64_t first, uint64_t 
 
 struct KernelTable {
   Kernel run[kOperationCount][kElementCount][kKeepRuleCount];  // null: no such combination
-  GenerateKernel generate[kKeepRuleCount];
+  GenerateKernel generate[kGeneratorCount];
 };
 
 }  // namespace fastdrop

@@ -12,21 +12,47 @@ except ImportError as error:
 
 from . import reference
 from .config import get_num_threads, isa, isas, set_num_threads, show_config, use_isa
+from .dropblock import DropBlock1d, DropBlock2d, drop_block
 from .functional import dropout, dropout_backward
+from .kind_layers import DropConnect, DropPath, EmbeddingDropout, LockedDropout
+from .kinds import channel_dropout, drop_connect, drop_path, embedding_dropout, locked_dropout
 from .layers import Dropout
 from .mask import Mask
 from .mask_generator import MaskGenerator
+from .montecarlo import MonteCarlo, mc_dropout
+from .schedules import CurriculumSchedule, LinearSchedule, Scheduler
+from .spatial import Dropout1d, Dropout2d, Dropout3d
 
 __all__ = [
+    "CurriculumSchedule",
+    "DropBlock1d",
+    "DropBlock2d",
+    "DropConnect",
+    "DropPath",
     "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
+    "EmbeddingDropout",
+    "LinearSchedule",
+    "LockedDropout",
     "Mask",
     "MaskGenerator",
+    "MonteCarlo",
+    "Scheduler",
     "__version__",
+    "channel_dropout",
+    "drop_block",
+    "drop_connect",
+    "drop_path",
     "dropout",
     "dropout_backward",
+    "embedding_dropout",
     "get_num_threads",
     "isa",
     "isas",
+    "locked_dropout",
+    "mc_dropout",
     "reference",
     "set_num_threads",
     "show_config",

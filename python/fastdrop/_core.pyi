@@ -8,10 +8,14 @@ __version__: Final[str]
 compiler: Final[str]
 has_openmp: Final[bool]
 generators: Final[tuple[str, ...]]
+rules: Final[tuple[str, ...]]
 
-# A mask: generator number, key (two halves), stream, p, then the window: index of its first element, shape,
-# and strides in elements of the whole mask (None: the window is C-contiguous).
-_Numbers: TypeAlias = tuple[int, int, int, int, float, int, tuple[int, ...], tuple[int, ...] | None]
+# A mask: number of its rule, key (two halves), stream, p, scale, then the window: index of its first element,
+# shape, and strides in elements of the whole mask (None: the window is C-contiguous); and of a stored mask its
+# bits, padded to whole tiles.
+_Numbers: TypeAlias = tuple[
+    int, int, int, int, float, float, int, tuple[int, ...], tuple[int, ...] | None, bytes | None
+]
 
 _Mask = TypeVar("_Mask")
 

@@ -8,30 +8,34 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _checks, _core
 from ._seeds import Seed, key_from
-from .mask import Mask
+from ._windows import NoiseShape, strides_of
+from .mask import Mask, scale_of
 from .mask_generator import MaskGenerator
 
 Rng: TypeAlias = Seed | MaskGenerator
 
 
-def _draw(rng: Rng, shape: tuple[int, ...], p: float) -> Mask:
+def _draw(rng: Rng, shape: tuple[int, ...], p: float, scale: float, strides: tuple[int, ...] | None) -> Mask:
     if isinstance(rng, MaskGenerator):
-        return rng._next(shape, p)
-    return Mask._of((0, *key_from(rng, "rng"), 0, p, 0, shape, None))
+        return rng._next(shape, p, scale, strides)
+    return Mask._of((0, *key_from(rng, "rng"), 0, p, scale, 0, shape, strides, None))
 
 
 def dropout(
     x: ArrayLike,
-    p: float = 0.5,
+    p: float = _checks.DEFAULT_P,
     *,
     rng: Rng = None,
+    noise_shape: NoiseShape = None,
+    inverted: bool = True,
+    keep_prob: float | None = None,
     training: bool = True,
     out: NDArray[Any] | None = None,
 ) -> tuple[NDArray[Any], Mask]:
     """Drop elements at random and scale the others, in one pass.
 
     ``y = round(x * s)`` with probability ``1 - p`` and ``+0.0`` otherwise, where ``s = 1 / (1 - p)`` rounded
-    once to the dtype: the expected value of `y` is `x` (inverted dropout, [1]_).
+    once to the dtype: the expected value of `y` is `x` (inverted dropout, [1]_). Not inverted, ``s = 1``.
 
     Parameters
     ----------
@@ -44,8 +48,17 @@ def dropout(
         BitGenerator gives a new key by four raw draws. None is fresh entropy. An int or a SeedSequence
         gives the *same* mask at every call: in a training loop use a `MaskGenerator`. Not used when
         `training` is False.
+    noise_shape : sequence of int or None, optional
+        For every axis of `x` its length, or 1: one decision is shared along the whole axis; None means the
+        length. ``(None, None, 1, 1)`` drops whole channels of images ``(N, C, H, W)``.
+    inverted : bool, default True
+        Scale in training, so that evaluation has nothing to do. False: what is kept stays as it is in
+        training, and evaluation multiplies everything by ``1 - p``, as in the original paper.
+    keep_prob : float, optional
+        The probability of keeping, instead of `p`, which is then ``1 - keep_prob``.
     training : bool, default True
-        False: nothing is dropped. Returns `x` itself, or `out` holding a copy of it.
+        False: nothing is dropped. Returns `x` itself, or `out` holding a copy of it; not inverted,
+        ``round(x * (1 - p))``.
     out : ndarray, optional
         Where to write the result: of x's shape and dtype, and either `x` itself (in place) or not
         overlapping it. From 32 MiB on a new array takes about twice as long as a used one, because its
@@ -78,19 +91,22 @@ def dropout(
     >>> fastdrop.dropout_backward(np.ones(8, np.float32), mask)
     array([2., 0., 0., 2., 0., 0., 2., 0.], dtype=float32)
     """
-    if training and isinstance(rng, MaskGenerator):
+    plain = inverted and noise_shape is None and keep_prob is None
+    if plain and training and isinstance(rng, MaskGenerator):
         # In one step what the rest of this function does in several, for arrays and a p that the core takes
         # as they are.
         done = _core.dropout(x, out, rng._source, p, Mask)
         if done is not None:
             return done
-    p = _checks.probability(p)
+    p = _checks.rate(p, keep_prob)
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
+    strides = strides_of(array.shape, noise_shape)
     if training:
-        mask = _draw(rng, array.shape, p)
+        mask = _draw(rng, array.shape, p, scale_of(p, inverted), strides)
         return mask._apply(array, out, "x"), mask
-    mask = Mask._of((0, 0, 0, 0, 0.0, 0, array.shape, None))
-    if out is not None:
+    scale = 1.0 if inverted else 1.0 - p
+    mask = Mask._of((0, 0, 0, 0, 0.0, scale, 0, array.shape, None, None))
+    if out is not None or scale != 1.0:
         return mask.apply(array, out=out), mask
     _checks.float_array(array, "x")
     return array, mask

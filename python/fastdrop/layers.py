@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _checks
 from ._seeds import key_from
+from ._windows import NoiseShape
 from .functional import Rng, dropout, dropout_backward
 from .mask import Mask
 from .mask_generator import MaskGenerator
@@ -22,6 +23,12 @@ class Dropout:
     ----------
     p : float, default 0.5
         Probability of dropping an element, from 0 to 1.
+    noise_shape : sequence of int or None, optional
+        For every axis of the input its length or None, or 1: one decision is shared along the whole axis.
+    inverted : bool, default True
+        Scale in training. False: in evaluation, both passes multiply by ``1 - p`` instead.
+    keep_prob : float, optional
+        The probability of keeping, instead of `p`, which is then ``1 - keep_prob``.
     rng : optional
         None (fresh entropy), an int, a `numpy.random` SeedSequence, BitGenerator or Generator, of which the
         layer makes a `MaskGenerator` of its own; or a `MaskGenerator`, which it then shares. Layers with the
@@ -36,6 +43,10 @@ class Dropout:
     ----------
     p : float
         Probability of dropping; may be set between steps.
+    noise_shape : tuple of int or None, or None
+        Where decisions are shared; may be set between steps.
+    inverted : bool
+        Whether training scales, or evaluation; may be set between steps.
     training : bool
         Whether elements are dropped.
     rng : MaskGenerator
@@ -55,8 +66,18 @@ class Dropout:
     True
     """
 
-    def __init__(self, p: float = 0.5, *, rng: Rng = None) -> None:
-        self.p = p
+    def __init__(
+        self,
+        p: float = _checks.DEFAULT_P,
+        *,
+        noise_shape: NoiseShape = None,
+        inverted: bool = True,
+        keep_prob: float | None = None,
+        rng: Rng = None,
+    ) -> None:
+        self.p = _checks.rate(p, keep_prob)
+        self.noise_shape = noise_shape
+        self.inverted = inverted
         self.rng = rng
         self.training = True
         self.mask: Mask | None = None
@@ -79,8 +100,17 @@ class Dropout:
     def p(self, p: float) -> None:
         self._p = _checks.probability(p)
 
+    @property
+    def noise_shape(self) -> NoiseShape:
+        """For every axis of the input its length, None for its length, or 1 where decisions are shared."""
+        return self._noise_shape
+
+    @noise_shape.setter
+    def noise_shape(self, noise_shape: NoiseShape) -> None:
+        self._noise_shape = _checks.noise_entries(noise_shape)
+
     def forward(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Drop and scale; in evaluation, `x` itself, or `out` holding a copy.
+        """Drop and scale; in evaluation, `x` itself, or `out` holding a copy, or not inverted, x (1 - p).
 
         Parameters
         ----------
@@ -99,7 +129,15 @@ class Dropout:
         TypeError, ValueError
             If an array does not fit, as in `dropout`.
         """
-        y, self.mask = dropout(x, self._p, rng=self._rng, training=self.training, out=out)
+        y, self.mask = dropout(
+            x,
+            self._p,
+            rng=self._rng,
+            noise_shape=self._noise_shape,
+            inverted=self.inverted,
+            training=self.training,
+            out=out,
+        )
         return y
 
     def __call__(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
@@ -167,4 +205,6 @@ class Dropout:
         self._p, self.training, self.mask = p, training, None
 
     def __repr__(self) -> str:
-        return f"Dropout(p={self._p!r}, training={self.training}, rng={self.rng!r})"
+        shared = "" if self._noise_shape is None else f", noise_shape={self._noise_shape}"
+        inverted = "" if self.inverted else ", inverted=False"
+        return f"Dropout(p={self._p!r}{shared}{inverted}, training={self.training}, rng={self.rng!r})"

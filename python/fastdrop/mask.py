@@ -3,23 +3,21 @@
 
 import math
 from collections.abc import Sequence
-from types import EllipsisType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _checks, _core
 from ._seeds import Seed, key_from, text_of, words_of
+from ._windows import Index, NoiseShape, c_strides, entries_of, strides_of
 
 if TYPE_CHECKING:
     from ._core import _Numbers
 
-Index: TypeAlias = int | slice | EllipsisType | tuple[int | slice | EllipsisType, ...]
-
 
 class Mask:
-    """A dropout mask, or a window of one: five numbers, and no array.
+    """A dropout mask, or a window of one: a few numbers, and no array unless it is stored (`from_array`).
 
     Whether an element is kept is a function of the mask's numbers and of the element's index in the whole
     mask, in C order (``docs/stream.md``). So a mask costs the same whatever its shape, a window has the
@@ -33,6 +31,14 @@ class Mask:
         Shape of the whole mask, at most 2**63 elements.
     p : float, default 0.5
         Probability of dropping an element, from 0 to 1; exact to 2**-64.
+    noise_shape : sequence of int or None, optional
+        For every axis its length, or 1: one decision is shared along the whole axis; None means the length.
+        The mask is drawn at this shape, in C order ([1]_ calls it that).
+    inverted : bool, default True
+        Scale what is kept by ``1 / (1 - p)``. False: leave it as it is, as in the original paper [2]_, which
+        multiplies by ``1 - p`` in evaluation instead.
+    keep_prob : float, optional
+        The probability of keeping, instead of `p`, which is then ``1 - keep_prob``.
     seed : optional
         None (fresh entropy), a non-negative int or a sequence of them, or a `numpy.random` SeedSequence,
         BitGenerator or Generator. The last two are advanced by four raw draws.
@@ -46,6 +52,12 @@ class Mask:
     TypeError, ValueError
         If an argument is of the wrong kind or out of range; the message names it.
 
+    References
+    ----------
+    .. [1] TensorFlow, ``tf.nn.dropout(x, rate, noise_shape)``.
+    .. [2] Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, "Dropout: A Simple Way to Prevent
+       Neural Networks from Overfitting", JMLR 15 (2014), sections 4 and 10.
+
     Examples
     --------
     >>> import numpy as np, fastdrop
@@ -55,6 +67,9 @@ class Mask:
     (2, 8)
     >>> shard.to_numpy().dtype
     dtype('bool')
+    >>> channels = fastdrop.Mask((8, 64, 28, 28), p=0.1, noise_shape=(None, None, 1, 1), seed=42)
+    >>> channels.noise_shape
+    (8, 64, 1, 1)
     """
 
     __slots__ = ("_numbers",)
@@ -63,17 +78,99 @@ class Mask:
     def __init__(
         self,
         shape: int | Sequence[int],
-        p: float = 0.5,
+        p: float = _checks.DEFAULT_P,
         *,
+        noise_shape: NoiseShape = None,
+        inverted: bool = True,
+        keep_prob: float | None = None,
         seed: Seed = None,
         stream: int = 0,
         generator: str = "ars4x32-7",
     ) -> None:
         lengths = _checks.shape(shape)
-        p = _checks.probability(p)
+        p = _checks.rate(p, keep_prob)
+        strides = strides_of(lengths, noise_shape)
         stream = _checks.integer(stream, "stream", 0, _checks.INDEX_LIMIT)
         number = _core.generators.index(_checks.choice(generator, "generator", _core.generators))
-        self._numbers = (number, *key_from(seed, "seed"), stream, p, 0, lengths, None)
+        key = key_from(seed, "seed")
+        self._numbers = (number, *key, stream, p, scale_of(p, inverted), 0, lengths, strides, None)
+
+    @staticmethod
+    def from_array(keep: ArrayLike, p: float = 0.0) -> "Mask":
+        """A mask of your own, from an array: stored, as one bit an element.
+
+        Parameters
+        ----------
+        keep : array_like of bool
+            True where an element is kept, of any shape.
+        p : float, default 0
+            What the mask counts as the probability of dropping, less than 1: the scale is ``1 / (1 - p)``.
+
+        Returns
+        -------
+        Mask
+            Its `generator` is ``"stored"``. Windows of it share its bits, and pickle all of them.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `keep` is not an array of bool or `p` is out of range.
+
+        Examples
+        --------
+        >>> import numpy as np, fastdrop
+        >>> mask = fastdrop.Mask.from_array(np.array([True, False, True]), p=0.5)
+        >>> mask.apply(np.array([1.0, 2.0, 3.0]))
+        array([2., 0., 6.])
+        >>> fastdrop.Mask.from_bits(mask.to_bits(), 3, p=0.5) == mask
+        True
+        """
+        array = _checks.bool_array(keep, "keep")
+        return Mask._stored(np.packbits(array, bitorder="little"), array.shape, p)
+
+    @staticmethod
+    def from_bits(
+        bits: NDArray[np.uint8] | bytes | bytearray | memoryview,
+        shape: int | Sequence[int],
+        p: float = 0.0,
+    ) -> "Mask":
+        """A mask of your own, from bits as ``np.packbits(keep, bitorder="little")`` returns them.
+
+        Parameters
+        ----------
+        bits : array of uint8 or bytes-like
+            Element `i`, counted in C order, is kept if bit ``i % 8`` of byte ``i // 8`` is 1, where bit 0 is
+            the least significant one. They are copied.
+        shape : int or sequence of int
+            Shape of the mask; it needs ``(size + 7) // 8`` bytes.
+        p : float, default 0
+            As in `from_array`.
+
+        Returns
+        -------
+        Mask
+            As from `from_array`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is of the wrong kind, or the bits are not those of the shape.
+        """
+        lengths = _checks.shape(shape)
+        return Mask._stored(_checks.packed_bits(bits, "bits", math.prod(lengths)), lengths, p)
+
+    @staticmethod
+    def _stored(bits: NDArray[np.uint8], shape: tuple[int, ...], p: float) -> "Mask":
+        p = _checks.probability(p)
+        if p == 1:
+            raise ValueError("p must be less than 1 where elements are kept, not 1.0")
+        size = math.prod(shape)
+        padded = np.zeros(-(-size // 128) * 16, np.uint8)  # the core reads whole tiles, of up to 128
+        padded[: bits.size] = bits
+        if size % 8:
+            padded[size // 8] &= 2 ** (size % 8) - 1  # equal masks are equal to the last bit
+        rule = _core.rules.index("stored")
+        return Mask._of((rule, 0, 0, 0, p, scale_of(p, True), 0, shape, None, padded.tobytes()))
 
     @staticmethod
     def _of(numbers: "_Numbers") -> "Mask":
@@ -84,7 +181,7 @@ class Mask:
     @property
     def shape(self) -> tuple[int, ...]:
         """Lengths of the axes."""
-        return self._numbers[6]
+        return self._numbers[7]
 
     @property
     def ndim(self) -> int:
@@ -102,13 +199,26 @@ class Mask:
         return self._numbers[4]
 
     @property
+    def scale(self) -> float:
+        """What kept elements are multiplied by: 1 / (1 - p), or 1 if not inverted; 0 if p = 1 keeps none."""
+        return self._numbers[5]
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """The shape, with 1 for every axis along which a decision is shared."""
+        strides = self._numbers[8]
+        if strides is None:
+            return self.shape
+        return tuple(length if stride else 1 for length, stride in zip(self.shape, strides, strict=True))
+
+    @property
     def generator(self) -> str:
-        """Name of the counter-based generator."""
-        return _core.generators[self._numbers[0]]
+        """Name of the counter-based generator, or "stored" for a mask of stored bits."""
+        return _core.rules[self._numbers[0]]
 
     @property
     def key(self) -> tuple[int, int, int, int]:
-        """The generator's key: four 32-bit words."""
+        """The generator's key: four 32-bit words; of a stored mask zeros."""
         return words_of(*self._numbers[1:3])
 
     @property
@@ -119,7 +229,7 @@ class Mask:
     def apply(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Scale what is kept, and put zero where an element is dropped.
 
-        ``y = round(x * s)`` where kept and ``+0.0`` where dropped, with ``s = 1 / (1 - p)`` rounded once to
+        ``y = round(x * s)`` where kept and ``+0.0`` where dropped, with the mask's `scale` s rounded once to
         the dtype. The zero is selected, not multiplied: a dropped NaN becomes 0. This is the forward pass
         and, on the gradient, the backward pass.
 
@@ -165,6 +275,10 @@ class Mask:
         """The mask as an array of bool: True where an element is kept."""
         return _core.keep_mask(self._numbers)
 
+    def to_bits(self) -> NDArray[np.uint8]:
+        """The mask as ``np.packbits(mask.to_numpy(), bitorder="little")``, which `from_bits` takes."""
+        return np.packbits(self.to_numpy(), bitorder="little")
+
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
             raise ValueError("a Mask has no array to share; a copy is needed")
@@ -178,12 +292,12 @@ class Mask:
 
     def __getitem__(self, index: Index) -> "Mask":
         """A window: basic indexing with integers, slices (steps too) and ``...``, as on an array."""
-        generator, key_low, key_high, stream, p, start, shape, strides = self._numbers
+        rule, key_low, key_high, stream, p, scale, start, shape, strides, bits = self._numbers
         if strides is None:
-            strides = _c_strides(shape)
+            strides = c_strides(shape)
         window_shape: list[int] = []
         window_strides: list[int] = []
-        for length, stride, entry in zip(shape, strides, _entries(index, len(shape)), strict=True):
+        for length, stride, entry in zip(shape, strides, entries_of(index, len(shape)), strict=True):
             if isinstance(entry, slice):
                 picked = range(length)[entry]
                 window_shape.append(len(picked))
@@ -196,14 +310,12 @@ class Mask:
                 raise IndexError(f"a mask's index must be within the axis of length {length}, not {given}")
         lengths = tuple(window_shape)
         if 0 in lengths:
-            return Mask._of((generator, key_low, key_high, stream, p, 0, lengths, None))
-        plain = _c_strides(lengths)
+            return Mask._of((rule, key_low, key_high, stream, p, scale, 0, lengths, None, bits))
         steps = tuple(
             0 if length == 1 else stride for length, stride in zip(lengths, window_strides, strict=True)
         )
-        return Mask._of(
-            (generator, key_low, key_high, stream, p, start, lengths, None if steps == plain else steps)
-        )
+        plain = None if steps == c_strides(lengths) else steps
+        return Mask._of((rule, key_low, key_high, stream, p, scale, start, lengths, plain, bits))
 
     def __eq__(self, other: object) -> bool:
         return self._numbers == other._numbers if isinstance(other, Mask) else NotImplemented
@@ -215,38 +327,24 @@ class Mask:
         return _unpickled, (self.generator, *self._numbers[1:])
 
     def __repr__(self) -> str:
-        window = f", start={self._numbers[5]}" if self._numbers[5] or self._numbers[7] else ""
-        window += f", strides={self._numbers[7]}" if self._numbers[7] else ""
+        start, _, strides = self._numbers[6:9]
+        window = f", start={start}" if start or strides else ""
+        window += f", strides={strides}" if strides else ""
+        scale = "" if self.scale == scale_of(self.p, True) else f", scale={self.scale!r}"
+        bits = self._numbers[9]
+        origin = f"key={text_of(self.key)}, stream={self.stream}" if bits is None else f"{len(bits)} bytes"
         return (
-            f"<fastdrop.Mask shape={self.shape}, p={self.p!r}, key={text_of(self.key)}, "
-            f"stream={self.stream}, generator={self.generator!r}{window}>"
+            f"<fastdrop.Mask shape={self.shape}, p={self.p!r}{scale}, {origin}, "
+            f"generator={self.generator!r}{window}>"
         )
 
 
 def _unpickled(generator: str, *rest: Any) -> Mask:
-    return Mask._of((_core.generators.index(generator), *rest))
+    return Mask._of((_core.rules.index(generator), *rest))
 
 
-def _c_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Strides in C order; 0 for an axis of length 1, whose stride is never used, so that equals are equal."""
-    strides, stride = [], 1
-    for length in reversed(shape):
-        strides.append(0 if length == 1 else stride)
-        stride *= length
-    return tuple(reversed(strides))
-
-
-def _entries(index: Any, ndim: int) -> list[Any]:
-    """One integer or slice for every axis."""
-    entries = list(index) if isinstance(index, tuple) else [index]
-    for position, entry in enumerate(entries):
-        if entry is not Ellipsis and not isinstance(entry, slice):
-            entries[position] = _checks.index(entry, "a mask's index")
-    if entries.count(Ellipsis) > 1:
-        raise IndexError("a mask's index can have one '...' only")
-    missing = ndim - (len(entries) - entries.count(Ellipsis))
-    if missing < 0:
-        raise IndexError(f"a mask of {ndim} axes has been indexed with {ndim - missing}")
-    position = entries.index(Ellipsis) if Ellipsis in entries else len(entries)
-    entries[position : position + 1] = [slice(None)] * missing
-    return entries
+def scale_of(p: float, inverted: bool) -> float:
+    """What a mask of that p multiplies by where it keeps; with p = 1 it keeps nothing."""
+    if not inverted:
+        return 1.0
+    return 1.0 / (1.0 - p) if p < 1 else 0.0

@@ -9,7 +9,8 @@ import numpy as np
 
 from . import _checks, _core
 from ._seeds import WORD, Seed, halves_of, key_from, text_of, words_of
-from .mask import Mask
+from ._windows import NoiseShape, strides_of
+from .mask import Mask, scale_of
 
 if TYPE_CHECKING:
     from ._core import _Source
@@ -71,7 +72,15 @@ class MaskGenerator:
         """Name of the counter-based generator."""
         return _core.generators[self._source[0]]
 
-    def mask(self, shape: int | Sequence[int], p: float = 0.5) -> Mask:
+    def mask(
+        self,
+        shape: int | Sequence[int],
+        p: float = _checks.DEFAULT_P,
+        *,
+        noise_shape: NoiseShape = None,
+        inverted: bool = True,
+        keep_prob: float | None = None,
+    ) -> Mask:
         """The next mask.
 
         Parameters
@@ -80,6 +89,8 @@ class MaskGenerator:
             Shape of the mask, at most 2**63 elements.
         p : float, default 0.5
             Probability of dropping an element, from 0 to 1.
+        noise_shape, inverted, keep_prob : optional
+            As for `Mask`.
 
         Returns
         -------
@@ -91,11 +102,14 @@ class MaskGenerator:
         TypeError, ValueError
             If an argument is of the wrong kind or out of range; no stream is used up then.
         """
-        return self._next(_checks.shape(shape), _checks.probability(p))
+        lengths = _checks.shape(shape)
+        p = _checks.rate(p, keep_prob)
+        return self._next(lengths, p, scale_of(p, inverted), strides_of(lengths, noise_shape))
 
-    def _next(self, shape: tuple[int, ...], p: float) -> Mask:
+    def _next(self, shape: tuple[int, ...], p: float, scale: float, strides: tuple[int, ...] | None) -> Mask:
         number, key_low, key_high, streams = self._source
-        return Mask._of((number, key_low, key_high, _core.take_stream(streams), p, 0, shape, None))
+        stream = _core.take_stream(streams)
+        return Mask._of((number, key_low, key_high, stream, p, scale, 0, shape, strides, None))
 
     def spawn(self, n_children: int) -> "list[MaskGenerator]":
         """New generators with keys of their own, for workers or layers.

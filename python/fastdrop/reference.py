@@ -188,12 +188,34 @@ class Mask:
         shape: int | Sequence[int],
         p: float = 0.5,
         *,
+        noise_shape: Sequence[int | None] | None = None,
+        inverted: bool = True,
+        keep_prob: float | None = None,
         seed: Any = None,
         stream: int = 0,
         generator: str = "ars4x32-7",
     ) -> None:
-        self.index = np.arange(math.prod(np.atleast_1d(shape)), dtype=np.uint64).reshape(shape)
-        self.p, self.key, self.stream, self.generator = p, key_from(seed), stream, generator
+        lengths = np.broadcast_shapes(shape)  # an int counts as one length
+        noise = lengths
+        if noise_shape is not None:
+            noise = tuple(n if e is None else e for e, n in zip(noise_shape, lengths, strict=True))
+        index = np.arange(math.prod(noise), dtype=np.uint64).reshape(noise)
+        self.index = np.broadcast_to(index, lengths)
+        self.p = p if keep_prob is None else 1.0 - keep_prob
+        self.scale = 1.0 / (1.0 - self.p) if inverted and self.p < 1 else 1.0
+        self.key, self.stream, self.generator = key_from(seed), stream, generator
+        self.bits: NDArray[np.uint8] | None = None
+
+    @staticmethod
+    def from_bits(bits: NDArray[np.uint8], shape: int | Sequence[int], p: float = 0.0) -> "Mask":
+        """A stored mask: bit ``i % 8`` of byte ``i // 8`` says whether element ``i`` is kept."""
+        mask = Mask(shape, p, seed=0)
+        mask.bits = bits
+        return mask
+
+    @staticmethod
+    def from_array(keep: NDArray[np.bool_], p: float = 0.0) -> "Mask":
+        return Mask.from_bits(np.packbits(keep, bitorder="little"), keep.shape, p)
 
     def __getitem__(self, window: Any) -> "Mask":
         """A window of a mask is a mask whose elements have kept the indices they had in the whole."""
@@ -202,26 +224,41 @@ class Mask:
         return part
 
     def to_numpy(self) -> NDArray[np.bool_]:
+        if self.bits is not None:
+            eight = self.bits[self.index >> np.uint64(3)]
+            return np.asarray(eight >> (self.index & np.uint64(7)) & np.uint64(1), np.bool_)
         return keep(self.index, self.p, key=self.key, stream=self.stream, generator=self.generator)
 
     def apply(self, x: ArrayLike) -> NDArray[Any]:
-        """``y = round(x * s)`` where kept, ``+0.0`` where dropped: by select, so NaN does not survive."""
+        """``y = round(x * s)`` where kept, ``+0.0`` where dropped: by select, so NaN does not survive.
+
+        ``s`` is the scale rounded once to the dtype. ``p = 0`` and ``s = 1`` copy bits.
+        """
         x = np.asarray(x)
-        if self.p == 0:
+        if self.p == 0 and self.scale == 1 and self.bits is None:
             return x.copy()
-        if self.p == 1:
-            return np.zeros_like(x)
         with np.errstate(all="ignore"):
-            y: NDArray[Any] = np.where(self.to_numpy(), x * scale(self.p, x.dtype), x.dtype.type(0))
+            scaled = x * np.asarray(self.scale).astype(x.dtype)
+            y: NDArray[Any] = np.where(self.to_numpy(), scaled, x.dtype.type(0))
         return y
 
 
 def dropout(
-    x: ArrayLike, p: float = 0.5, *, rng: Any = None, training: bool = True
+    x: ArrayLike,
+    p: float = 0.5,
+    *,
+    rng: Any = None,
+    noise_shape: Sequence[int | None] | None = None,
+    inverted: bool = True,
+    keep_prob: float | None = None,
+    training: bool = True,
 ) -> tuple[NDArray[Any], Mask]:
     """Forward: drop and scale. Returns the result and the mask, as :func:`fastdrop.dropout` does."""
     x = np.asarray(x)
-    mask = Mask(x.shape, p if training else 0.0, seed=rng)
+    p = p if keep_prob is None else 1.0 - keep_prob
+    mask = Mask(x.shape, p if training else 0.0, noise_shape=noise_shape, inverted=inverted, seed=rng)
+    if not (training or inverted):
+        mask.scale = 1.0 - p
     return mask.apply(x), mask
 
 

@@ -105,6 +105,17 @@ struct TileKeep {
     _mm256_store_si256((__m256i*)(lanes + first), dropped);
   }
   void drop(int element) { lanes[element] = -1; }
+  void load(const uint8_t* from) {
+    const __m256i places = _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128, 1 << 8, 1 << 9, 1 << 10, 1 << 11,
+                                             1 << 12, 1 << 13, 1 << 14, (int16_t)(1 << 15));
+#pragma GCC unroll kUnroll
+    for (int i = 0; i < kTileElements; i += 16) {
+      int16_t bits;
+      __builtin_memcpy(&bits, from + i / 8, sizeof bits);
+      const __m256i kept = _mm256_and_si256(_mm256_set1_epi16(bits), places);
+      _mm256_store_si256((__m256i*)(lanes + i), _mm256_cmpeq_epi16(kept, _mm256_setzero_si256()));
+    }
+  }
   void store(uint8_t* bytes) const {
 #pragma GCC unroll kUnroll
     for (int i = 0; i < kTileElements; i += 32) {

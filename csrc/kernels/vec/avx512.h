@@ -65,6 +65,7 @@ struct TileKeep {
     bits[first / 32] = _mm512_cmpge_epi16_mask(numbers.lanes, bounds.lanes);
   }
   void drop(int element) { bits[element / 32] &= ~(1u << (element % 32)); }
+  void load(const uint8_t* from) { __builtin_memcpy(bits, from, sizeof bits); }
   void store(uint8_t* bytes) const {
 #pragma GCC unroll kUnroll
     for (int i = 0; i < kTileElements; i += 32)

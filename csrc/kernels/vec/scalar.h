@@ -51,6 +51,9 @@ struct TileKeep {
     for (int i = 0; i < 8; ++i) keep[first + i] = number_of(numbers, i) >= number_of(bounds, i);
   }
   void drop(int element) { keep[element] = 0; }
+  void load(const uint8_t* bits) {
+    for (int i = 0; i < kTileElements; ++i) keep[i] = bits[i / 8] >> (i % 8) & 1;
+  }
   void store(uint8_t* bytes) const {
     for (int i = 0; i < kTileElements; ++i) bytes[i] = keep[i];
   }
