@@ -39,11 +39,6 @@ class Uncertainty(NamedTuple):
     plain_entropy: np.ndarray  # of the network without dropout, to compare with
 
 
-def entropy(probability):
-    """In nats, over the last axis; 0 log 0 is 0."""
-    return -np.sum(probability * np.log(np.maximum(probability, np.finfo(np.float32).tiny)), axis=-1)
-
-
 def load_parts(name, rng):
     """Return images and labels of 0 to 4 to train on, others of them to test, and images of 5 to 9."""
     x, labels = load_images(name)
@@ -70,18 +65,14 @@ def train(model, x, labels, epochs, rng):
 def ask(model, x, samples, seed):
     """Return the `Uncertainty` of the images; sample number i has the same masks in every call."""
 
-    def sample(rng):
-        for dropout in model.dropouts:
-            dropout.rng = rng
-        return softmax(model.forward(x)).astype(np.float64)
+    def network(x, rng):  # its layers draw from this rng: mc_dropout gives it to them
+        return softmax(model.forward(x))
 
-    model.train()
-    probability = np.array([sample(rng) for rng in fastdrop.MaskGenerator(seed).spawn(samples)])
+    answer = fastdrop.mc_dropout(network, x, samples, rng=seed, class_axis=1, layers=model.dropouts)
     model.train(False)
-    mean = probability.mean(axis=0)
-    total = entropy(mean)
-    information = total - entropy(probability).mean(axis=0)
-    return Uncertainty(mean.argmax(axis=1), total, information, entropy(softmax(model.forward(x))))
+    plain = softmax(model.forward(x)).astype(np.float64)
+    plain_entropy = -np.sum(plain * np.log(np.maximum(plain, np.finfo(np.float64).tiny)), axis=1)
+    return Uncertainty(answer.mean.argmax(axis=1), answer.entropy, answer.mutual_information, plain_entropy)
 
 
 def rotated(x, angle):

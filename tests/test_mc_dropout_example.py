@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
 
 import fastdrop
@@ -60,9 +61,24 @@ def test_a_turn_of_90_degrees_moves_the_pixels():
 
 @pytest.mark.parametrize("data", ["digits", "mnist"])
 def test_uncertainty_grows_on_images_unlike_those_trained_on(tmp_path, data):
+    """In the quick form. The seed fixes everything but the rounding of BLAS and NumPy's own streams.
+
+    Over seven seeds and both data sets the area under the curve by entropy was 0.89 or more for the digits
+    5 to 9, and for the others that are asked here 0.74 or more, with standard deviations of up to 0.05.
+    Digits turned by 90 degrees are not asked: in 8 x 8 pixels the network is sure of them, and wrong.
+    """
     output = run_example(tmp_path, "mc_dropout_uncertainty.py", "--quick", "--data", data)
-    number = r"(\d+\.\d+)"
-    rows = {}
-    for name, *values in re.findall(rf"^(\S.*?\S) {{2,}}{number}(?: +{number})*$", output, re.MULTILINE):
-        rows[name] = values
-    print(output)
+    number = r"(\d\.\d{3})"
+    (values,) = re.findall(rf"^test, 0 to 4 +{number} +{number} +{number} +{number}$", output, re.MULTILINE)
+    accuracy, entropy, information, plain = map(float, values)
+    assert accuracy > 0.9
+    assert 0 <= information <= entropy <= np.log(5)
+    assert plain <= entropy  # the mean over masks is less sure than the network without
+    bounds = {"5 to 9": 0.75, "noise alone": 0.6, "0 to 4, noise 0.4": 0.6, "0 to 4, rotated 45": 0.6}
+    for name, least in bounds.items():
+        (row,) = re.findall(rf"^{name}  (.*)$", output, re.MULTILINE)
+        *_, other_entropy, other_information, _, by_entropy, by_information, _ = map(float, row.split())
+        assert other_entropy > entropy
+        assert other_information > information
+        assert by_entropy > least
+        assert by_information > least
