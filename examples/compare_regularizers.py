@@ -128,8 +128,8 @@ def print_header(task, seeds):
 
 def print_table(results):
     """Print test accuracy without and with dropout beside every combination of the others."""
-    print(f"{'test accuracy in per cent,':42}  without      with         change by")
-    print(f"{'mean and deviation over seeds':42}  dropout      dropout      dropout       better  p chosen")
+    print(f"{'test accuracy in per cent,':42}  without      with          change by")
+    print(f"{'mean and deviation over seeds':42}  dropout      dropout       dropout       better  p chosen")
     for plain in COMBINATIONS:
         if plain.dropout:
             continue
@@ -141,7 +141,7 @@ def print_table(results):
         print(f"{plain.label():42}  ", end="")
         for values in (without, with_):
             print(f"{values.mean():5.2f} {values.std(ddof=1):5.2f}  ", end="")
-        print(f"{gain.mean():+5.2f} ± {standard_error(gain):4.2f}  ", end="")
+        print(f"{gain.mean():+6.2f} ± {standard_error(gain):4.2f}  ", end="")
         print(f"{np.sum(gain > 0):2d} of {len(gain)}  {most[0]:g} and {most[1]:g}")
     print()
 
