@@ -4,6 +4,7 @@
 import contextlib
 
 import hypothesis
+import ml_dtypes  # noqa: F401 -- from then on NumPy knows the name bfloat16
 import pytest
 from threadpoolctl import ThreadpoolController
 

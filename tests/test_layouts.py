@@ -79,8 +79,8 @@ LAYOUTS = {
         np.zeros((12, 20), x.dtype.newbyteorder())[::2, 1::2], x
     ),
     "matrix": lambda x: x.copy().view(np.matrix),
-    "masked": lambda x: np.ma.array(x.copy(), mask=x > 1),
-    "hard-masked": lambda x: np.ma.array(x.copy(), mask=x > 1, hard_mask=True),
+    "masked": lambda x: np.ma.array(x.copy(), mask=x.astype("f8") > 1),
+    "hard-masked": lambda x: np.ma.array(x.copy(), mask=x.astype("f8") > 1, hard_mask=True),
     "memory-mapped": memory_mapped,
     "subclass": lambda x: x.copy().view(Subclass),
     "subclass, Fortran order": lambda x: x.copy(order="F").view(Subclass),

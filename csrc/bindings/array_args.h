@@ -115,11 +115,13 @@ struct MaskArgs {
 constexpr int kNumPyHalf = 23;             // NPY_HALF, which pybind11 does not name
 constexpr int kFirstRegisteredType = 256;  // NPY_USERDEF: types that other packages have registered
 
-// bfloat16 is known by its scalar type's name, so that ml_dtypes need not be there.
+// bfloat16 is known by its scalar type's name, so that ml_dtypes need not be there. Older versions of it do
+// not say the module's name with the type's.
 inline bool is_bfloat16(const py::dtype& dtype) {
   if (dtype.num() < kFirstRegisteredType) return false;
   const auto type = reinterpret_cast<PyTypeObject*>(py::detail::array_descriptor_proxy(dtype.ptr())->typeobj);
-  return std::strcmp(type->tp_name, "ml_dtypes.bfloat16") == 0;
+  const char* dot = std::strrchr(type->tp_name, '.');
+  return std::strcmp(dot == nullptr ? type->tp_name : dot + 1, "bfloat16") == 0;
 }
 
 // The element type of a dtype, in whatever byte order. kElementCount: there is none.

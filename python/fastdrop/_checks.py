@@ -193,7 +193,7 @@ def _is_computed_with(dtype: np.dtype[Any]) -> bool:
     """Whether that is one of the wanted dtypes. bfloat16 is ml_dtypes', which need not be installed."""
     if dtype.kind == "f" and dtype.itemsize in (2, 4, 8):
         return True
-    return (dtype.type.__module__, dtype.type.__name__) == ("ml_dtypes", "bfloat16")
+    return dtype.type.__name__ == "bfloat16"
 
 
 def given_array(value: Any, name: str) -> NDArray[Any]:

@@ -71,9 +71,8 @@ def _run(arguments: argparse.Namespace) -> int:
             screen.say(f"{_DTYPES_OF[dtype]} is not installed: {dtype} left out\n")
         for case in cases:
             contenders = contenders_of(case, found, arguments.quick)
-            unable = [contender.name for contender in contenders if case.dtype not in contender.dtypes]
-            contenders = [contender for contender in contenders if case.dtype in contender.dtypes]
-            if unable:
+            everybody = _everybody(case, found, arguments.quick)
+            if unable := [one.name for one in everybody if case.dtype not in one.dtypes]:
                 screen.say(f"Without {', '.join(unable)}: no {case.dtype}")
             with _threads(case.threads):
                 jobs, reasons = valid_jobs(case, contenders)
@@ -109,7 +108,11 @@ def _known_dtypes(cases: Sequence[Case]) -> set[str]:
 
 
 def contenders_of(case: Case, found: Sequence[Contender], quick: bool) -> list[Contender]:
-    """Everybody who does the job of that case; the floor first."""
+    """Everybody who does the job of that case, with its dtype; the floor first."""
+    return [one for one in _everybody(case, found, quick) if case.dtype in one.dtypes]
+
+
+def _everybody(case: Case, found: Sequence[Contender], quick: bool) -> list[Contender]:
     if case.operation == "call":
         return calls()
     if case.operation == "window":
