@@ -175,7 +175,7 @@ def test_the_core_refuses_what_is_no_mask(numbers):
 def test_the_core_refuses_what_cannot_be_read_or_made():
     x, source = np.ones(4, np.float32), fastdrop.MaskGenerator(0)._source
     with pytest.raises(ValueError, match="stride for every axis"):
-        _core.scale_kept(x, x, (0, 1, 2, 3, 0.5, 0, (4,), (1, 1)))
+        _core.scale_kept(x, x, (0, 1, 2, 3, 0.5, 2.0, 0, (4,), (1, 1), None))
     for no_class in (None, type(source[3])):  # nobody can make a capsule
         with pytest.raises(TypeError, match="class is needed"):
             _core.dropout(x, x, source, 0.5, no_class)

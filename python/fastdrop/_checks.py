@@ -41,14 +41,6 @@ def probability(p: Any, name: str = "p", of: str = "dropping") -> float | NDArra
     return float(p) + 0.0  # -0.0 becomes 0.0: equal masks compare and print alike
 
 
-def one_probability(p: Any) -> float:
-    """A probability as a float from 0 to 1, where an array will not do."""
-    result = probability(p)
-    if not isinstance(result, float):
-        raise TypeError(f"p must be one real number here, the probability of dropping, not {_described(p)}")
-    return result
-
-
 # The default of every p: an object of its own, so that a p given beside keep_prob is seen even if it is 0.5.
 DEFAULT_P = float("0.5")
 

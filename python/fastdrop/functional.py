@@ -65,8 +65,8 @@ def dropout(
         ``round(x * (1 - p))``.
     out : ndarray, optional
         Where to write the result: of x's shape and dtype, in any layout, and either `x` itself (in place)
-        or not overlapping it. From 32 MiB on a new array takes twice as long as a used one or more, because its
-        pages come from the system at every call; in place takes least.
+        or not overlapping it. From 32 MiB on a new array takes twice as long as a used one or more, because
+        its pages come from the system at every call; in place takes least.
 
     Returns
     -------
