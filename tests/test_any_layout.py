@@ -112,7 +112,7 @@ def check(mask, wanted, x_layout, out_layout, plain):
     assert x_buffer.tobytes() == twin_buffer.tobytes()
 
 
-@settings(max_examples=1000)
+@settings(max_examples=max(1000, settings.default.max_examples))
 @given(SMALL, st.sampled_from(DTYPES), st.sampled_from(PROBABILITIES), st.data())
 def test_small_against_the_reference(shape, dtype, p, data):
     whole, index = data.draw(windows(shape))
@@ -124,7 +124,7 @@ def test_small_against_the_reference(shape, dtype, p, data):
     check(mask, slow.apply, x_layout, out_layout, values(shape, dtype))
 
 
-@settings(max_examples=400)
+@settings(max_examples=max(400, settings.default.max_examples))
 @given(st.sampled_from(LARGE), st.sampled_from(DTYPES), st.sampled_from(PROBABILITIES), st.data())
 def test_large_against_the_plain_copy(shape, dtype, p, data):
     whole, index = data.draw(windows(shape))
@@ -142,7 +142,7 @@ def stored(shape, noise_shape, p):
     return fastdrop.Mask.from_array(np.random.default_rng(1).random(shape) >= 0.3, p)
 
 
-@settings(max_examples=300)
+@settings(max_examples=max(300, settings.default.max_examples))
 @given(st.sampled_from(LARGE), st.sampled_from(DTYPES), st.sampled_from([shared, stored]), st.data())
 def test_masks_of_every_kind(shape, dtype, kind, data):
     """Decisions that are shared or stored, and a rate that varies, go along with the elements."""
