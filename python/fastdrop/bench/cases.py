@@ -2,6 +2,7 @@
 """What is measured: the cases, the tables of them, and the arrays that all contenders of a case share."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +21,9 @@ OPERATIONS = {
     "both": "forward and backward: y from x by a new mask, then dx from dy by the same mask",
     "alpha": "y from x by alpha dropout, by a new mask for every call",
     "gaussian": "y from x by Gaussian dropout, by new noise for every call",
+    "channel": "y from x, images, by a new mask for every call with one decision for a channel",
+    "locked": "y from x, sequences, by a new mask for every call with the same decisions at every step",
+    "stored": "dx from dy, by a stored mask, a bit an element, and by the generator's replay",
     "call": "one call on a small array: what calling costs",
     "threads": "y from x, by a new mask for every call, on several threads and on one",
     "window": "y from x, by a mask that begins far out in a larger one",
@@ -28,6 +32,8 @@ OPERATIONS = {
     " after both hidden layers",
 }
 CALL_SIZE = 64
+# Early and late layers of a network for images of 224 x 224; channels of other sizes are small squares.
+IMAGES = {math.prod(shape): shape for shape in ((8, 64, 56, 56), (64, 256, 14, 14))}
 TRAIN_SIZE = 128 * 1024  # activations of one hidden layer
 CHECK_LIMIT = 64 * KI  # with --check: all code paths are taken by then
 
@@ -99,6 +105,9 @@ class Grid:
 
 _SPECIAL = (
     Grid(("alpha", "gaussian"), (64 * KI, MI, 16 * MI)),
+    Grid(("channel",), tuple(IMAGES)),
+    Grid(("locked",), (64 * KI, MI, 16 * MI)),
+    Grid(("stored",), (64 * KI, MI, 16 * MI), ps=(0.1, 0.5)),
     Grid(("call",), (CALL_SIZE,), fixed=("sizes",)),
     Grid(("window",), (MI,)),
     Grid(("transposed",), (MI, 16 * MI)),

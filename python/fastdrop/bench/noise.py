@@ -12,7 +12,7 @@ import fastdrop
 from fastdrop import reference_noise
 
 from .cases import Case, Data
-from .contenders import Check, Contender, floors
+from .contenders import Check, Contender, floors, timed_isas
 from .jobs import Answer, Job
 from .validity import InvalidAnswerError, tolerance
 
@@ -53,8 +53,8 @@ def gaussians(case: Case, quick: bool) -> list[Contender]:
 
 
 def _ours(forward: _Forward, backward: _Backward, check: Check, quick: bool) -> list[Contender]:
-    isas = fastdrop.isas()
-    rows = [(f"fastdrop {isa}", isa, False) for isa in isas if isa == isas[0] or isa != "scalar" or not quick]
+    isas = timed_isas(quick)
+    rows = [(f"fastdrop {isa}", isa, False) for isa in isas]
     rows.insert(1, (f"fastdrop {isas[0]} backward", isas[0], True))
 
     def contender(name: str, isa: str, replays: bool) -> Contender:

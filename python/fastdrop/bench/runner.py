@@ -6,7 +6,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,25 @@ from .measure import FULL, QUICK, Effort, measure
 from .noise import alphas, gaussians
 from .rivals import MODULES, rivals
 from .screen import Screen
+from .shared import shared
+from .stored import stored
 from .train_step import train_steps
 from .validity import InvalidAnswerError
 
 _DTYPES_OF = {"bfloat16": "ml_dtypes"}  # the packages that bring dtypes which NumPy does not have
+
+# Who does the operations that are no plain dropout.
+_SPECIAL: dict[str, Callable[[Case, bool], list[Contender]]] = {
+    "alpha": alphas,
+    "gaussian": gaussians,
+    "channel": shared,
+    "locked": shared,
+    "stored": lambda case, quick: stored(quick),
+    "call": lambda case, quick: calls(),
+    "window": lambda case, quick: windows(),
+    "transposed": lambda case, quick: transposed(),
+    "train-step": lambda case, quick: train_steps(case),
+}
 
 
 class BenchError(Exception):
@@ -113,16 +128,8 @@ def contenders_of(case: Case, found: Sequence[Contender], quick: bool) -> list[C
 
 
 def _everybody(case: Case, found: Sequence[Contender], quick: bool) -> list[Contender]:
-    if case.operation == "call":
-        return calls()
-    if case.operation == "window":
-        return windows()
-    if case.operation == "transposed":
-        return transposed()
-    if case.operation == "train-step":
-        return train_steps(case)
-    if case.operation in ("alpha", "gaussian"):
-        return {"alpha": alphas, "gaussian": gaussians}[case.operation](case, quick)
+    if case.operation in _SPECIAL:
+        return _SPECIAL[case.operation](case, quick)
     return [*floors(), *fastdrops(case, quick), *(found if case.operation != "threads" else [])]
 
 
