@@ -31,7 +31,7 @@ def test_every_size_and_start(isa, dtype, p):
         for start in (0, 1, 7, 8, 9, 31, 63, 65, 70):
             mask, part = whole[start : start + size], keep[start : start + size]
             with np.errstate(all="ignore"):
-                y = np.where(part, x * np.array(1 / (1 - p)).astype(dtype), x.dtype.type(0))
+                y = np.where(part, reference.scaled(x, reference.scale(p, dtype)), x.dtype.type(0))
             assert same_bytes(mask.to_numpy(), part), (size, start)
             assert same_bytes(mask.to_bits(), np.packbits(part, bitorder="little"))
             assert same_bytes(mask.apply(x), y), (size, start)
