@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import fastdrop
-from fastdrop import reference
+from fastdrop import reference, reference_noise
 
 SEED, P = 11, 0.3
 
@@ -21,8 +21,11 @@ class Kind:
     function: Callable | None  # (x, p, rng=, training=, out=) -> (y, mask)
     inverted: bool = True
     define: Callable | None = None  # (x, p) -> what the layer makes of x with its first mask
+    define_backward: Callable | None = None  # None: the same of dy
 
-    def defined(self, x, p=P):
+    def defined(self, x, p=P, direction="forward"):
+        if direction == "backward" and self.define_backward:
+            return self.define_backward(x, p)
         if self.define:
             return self.define(x, p)
         shared = {"noise_shape": self.noise_shape, "inverted": self.inverted}
@@ -152,5 +155,33 @@ class OwnMask:
         return fd.dropout_backward(dy, self.mask, out=out)
 
 
-# What the table of docs/kinds.md has: the layers, and a mask without one.
-TABLE = KINDS | {"Mask.from_array": Kind(lambda p, rng: OwnMask(p), (5, 7), (5, 7), None)}
+# The layers, and a mask without one.
+MASKS = KINDS | {"Mask.from_array": Kind(lambda p, rng: OwnMask(p), (5, 7), (5, 7), None)}
+
+
+def alpha(function):
+    """Both passes of alpha dropout by the reference's function."""
+    return {
+        "define": lambda x, p: function(x, p, rng=SEED)[0],
+        "define_backward": lambda dy, p: reference_noise.alpha_dropout_backward(
+            dy, function(dy, p, rng=SEED)[1]
+        ),
+    }
+
+
+# What the table of docs/kinds.md has: those, and what does more than to scale and to drop.
+TABLE = MASKS | {
+    "AlphaDropout": Kind(
+        lambda p, rng: fd.AlphaDropout(p, rng=rng),
+        (5, 7), None, fd.alpha_dropout, **alpha(reference_noise.alpha_dropout),
+    ),
+    "FeatureAlphaDropout": Kind(
+        lambda p, rng: fd.FeatureAlphaDropout(p, rng=rng),
+        (3, 4, 5), None, fd.feature_alpha_dropout, **alpha(reference_noise.feature_alpha_dropout),
+    ),
+    "GaussianDropout": Kind(
+        lambda p, rng: fd.GaussianDropout(p, rng=rng),
+        (5, 7), None, fd.gaussian_dropout,
+        define=lambda x, p: reference_noise.gaussian_dropout(x, p, rng=SEED)[0],
+    ),
+}  # fmt: skip

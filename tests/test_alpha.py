@@ -5,14 +5,16 @@ import itertools
 import math
 from decimal import Decimal, getcontext
 
+import ml_dtypes
 import numpy as np
 import pytest
 from scipy import integrate, stats
 
 import fastdrop
 from fastdrop import alpha, reference, reference_noise
+from floats import DTYPES, special_values
 from refusal import refuse
-from test_agreement import DTYPES, PROBABILITIES, SIZES, STARTS, same_bytes, special_values
+from test_agreement import PROBABILITIES, SIZES, STARTS, same_bytes
 
 SELU_ALPHA, SELU_SCALE = "1.6732632423543772848170429916717", "1.0507009873554804934193349852946"
 FALSE_ALARM = 1e-9
@@ -56,17 +58,23 @@ def test_every_size_and_start(isa, generator, dtype, p):
             assert same_bytes(dx, reference_noise.alpha_dropout_backward(x, slow)), (size, start)
 
 
+def both_passes(x, keep, p):
+    """y and dx by NumPy's and ml_dtypes' conversions."""
+    computed = reference.computed_with(x.dtype)
+    a, b, dropped = np.array(reference_noise.affine(p)).astype(computed)
+    product = x.astype(computed) * a
+    return [np.where(keep, *pair).astype(x.dtype) for pair in ((product + b, dropped), (product, 0))]
+
+
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_threads_do_not_matter(isa, dtype, count, threads):
     size = 2**21 + 77
     x = np.random.default_rng(0).standard_normal(size).astype(dtype)
-    a, b, dropped = (np.dtype(dtype).type(constant) for constant in reference_noise.affine(0.3))
     with threads(count):
         y, mask = fastdrop.alpha_dropout(x, 0.3, rng=5)
-        keep = mask.to_numpy()
-        assert same_bytes(y, np.where(keep, x * a + b, dropped))
-        dx = np.where(keep, x * a, 0)
+        wanted, dx = both_passes(x, mask.to_numpy(), 0.3)
+        assert same_bytes(y, wanted)
         assert same_bytes(fastdrop.alpha_dropout_backward(x, mask, out=x), dx)
 
 
@@ -74,11 +82,11 @@ def test_threads_do_not_matter(isa, dtype, count, threads):
 def test_around_the_cache(isa, dtype):
     size = 2**25 // np.dtype(dtype).itemsize + 321
     x = np.random.default_rng(0).standard_normal(size).astype(dtype)
-    a, b, dropped = (np.dtype(dtype).type(constant) for constant in reference_noise.affine(0.3))
+    wanted = both_passes(x, fastdrop.Mask(size, 0.3, seed=5).to_numpy(), 0.3)[0]
     out = np.full(size + 4, 7, dtype)
     for shift in (0, 1):
-        y, mask = fastdrop.alpha_dropout(x, 0.3, rng=5, out=out[shift : shift + size])
-        assert same_bytes(y, np.where(mask.to_numpy(), x * a + b, dropped))
+        y, _ = fastdrop.alpha_dropout(x, 0.3, rng=5, out=out[shift : shift + size])
+        assert same_bytes(y, wanted)
         assert (out[:shift] == 7).all()
         assert (out[shift + size :] == 7).all()
         out[:] = 7
@@ -219,9 +227,10 @@ def test_gradient_by_finite_differences(dtype):
             more, less = x.copy(), x.copy()
             more[i] += 1
             less[i] -= 1
-            slope = (forward(more, 0.3, rng=4)[0] - forward(less, 0.3, rng=4)[0]).astype(float)
-            slope /= float(more[i]) - float(less[i])
-            assert abs(slope[i] * dy[i] - dx[i]) <= 4 * 8 * np.finfo(dtype).eps * max(1, abs(dy[i]))
+            y, other = (forward(values, 0.3, rng=4)[0].astype(float) for values in (more, less))
+            slope = (y - other) / (float(more[i]) - float(less[i]))
+            allowed = 4 * 8 * ml_dtypes.finfo(dtype).eps * max(1, abs(float(dy[i])))
+            assert abs(slope[i] * float(dy[i]) - float(dx[i])) <= allowed
             slope[i] = 0
             assert not slope.any()
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fastdrop
-from fastdrop import reference
+from fastdrop import reference, reference_noise
 from floats import DTYPES, HALVES, special_values
 
 EVERY = np.arange(2**16, dtype=np.uint16)
@@ -48,6 +48,26 @@ def test_every_value(isa, dtype, p):
         seen |= keep
     if p <= 0.25:
         assert seen.all()
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.99])
+@pytest.mark.parametrize("dtype", HALVES)
+def test_every_value_with_noise(isa, dtype, p):
+    """Alpha and Gaussian dropout, forward and backward: each step in float32, and one conversion."""
+    x, one = EVERY.view(dtype), np.float32(1)
+    y, mask = fastdrop.alpha_dropout(x, p, rng=0)
+    dx = fastdrop.alpha_dropout_backward(x, mask)
+    noisy, noise = fastdrop.gaussian_dropout(x, p, rng=0)
+    a, b, dropped = map(np.float32, reference_noise.affine(p))
+    z = reference_noise.normals(np.arange(x.size), key=noise.key)
+    keep = mask.to_numpy()
+    with np.errstate(all="ignore"):
+        wide = x.astype(np.float32)
+        affine, linear = np.where(keep, wide * a + b, dropped), np.where(keep, wide * a, np.float32(0))
+        scaled = wide * (one + np.float32(noise.standard_deviation) * z)
+        for got, result, nan in ((y, affine, keep), (dx, linear, keep), (noisy, scaled, True)):
+            wanted = np.where(is_nan(x) & nan, quiet(x), result.astype(dtype).view(np.uint16))
+            assert np.array_equal(got.view(np.uint16), wanted)
 
 
 @pytest.mark.parametrize("p", PROBABILITIES)

@@ -166,8 +166,12 @@ constexpr KernelTable make_table() {
   add<ScaleKept<BFloat16>>(table, kScaleKept, kBFloat16);
   add<AffineKept<Float32>>(table, kAffineKept, kFloat32);
   add<AffineKept<Float64>>(table, kAffineKept, kFloat64);
+  add<AffineKept<Float16>>(table, kAffineKept, kFloat16);
+  add<AffineKept<BFloat16>>(table, kAffineKept, kBFloat16);
   add_noise<ScaleByNoise<Float32>>(table, kScaleByNoise, kFloat32);
   add_noise<ScaleByNoise<Float64>>(table, kScaleByNoise, kFloat64);
+  add_noise<ScaleByNoise<Float16>>(table, kScaleByNoise, kFloat16);
+  add_noise<ScaleByNoise<BFloat16>>(table, kScaleByNoise, kBFloat16);
   add<KeepMask<Bool>>(table, kKeepMask, kBool);
   table.generate[kArs4x32] = &generate<Ars4x32>;
   table.generate[kPhilox4x32] = &generate<Philox4x32>;

@@ -55,11 +55,12 @@ def alpha_dropout(
 
     ``y = a x + b`` with probability ``1 - p`` and ``a alpha' + b`` otherwise, where ``alpha' = -1.7581`` is
     the limit of SELU for large negative inputs, ``a = ((1 - p) (1 + p alpha'^2))^(-1/2)`` and
-    ``b = -a p alpha'`` ([1]_). All constants are rounded once to the dtype.
+    ``b = -a p alpha'`` ([1]_). All constants are rounded once, to the dtype, or to float32 for those of
+    16 bits.
 
     Parameters
     ----------
-    x : array_like of float32 or float64
+    x : array_like of float16, bfloat16, float32 or float64
         Values, of any shape.
     p : float, default 0.5
         Probability of dropping an element, from 0 to 1. With 1 the result is 0 everywhere.
@@ -101,7 +102,7 @@ def alpha_dropout_backward(dy: ArrayLike, mask: Mask, *, out: NDArray[Any] | Non
 
     Parameters
     ----------
-    dy : array_like of float32 or float64
+    dy : array_like of float16, bfloat16, float32 or float64
         Gradient with respect to the result, of the mask's shape.
     mask : Mask
         The mask that came with the result.
@@ -139,7 +140,7 @@ def feature_alpha_dropout(
 
     Parameters
     ----------
-    x : array_like of float32 or float64
+    x : array_like of float16, bfloat16, float32 or float64
         Values. Axis 0 counts the samples.
     p : float, default 0.5
         Probability of dropping a channel, from 0 to 1.

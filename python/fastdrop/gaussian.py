@@ -126,7 +126,7 @@ class GaussianNoise:
 
         Parameters
         ----------
-        x : array_like of float32 or float64
+        x : array_like of float16, bfloat16, float32 or float64
             Values, of the noise's shape.
         out : ndarray, optional
             Where to write: of x's shape and dtype, and either `x` itself or not overlapping it.
@@ -186,7 +186,7 @@ def gaussian_dropout(
 
     Parameters
     ----------
-    x : array_like of float32 or float64
+    x : array_like of float16, bfloat16, float32 or float64
         Values, of any shape.
     p : float, default 0.5
         The rate, at least 0 and less than 1.
@@ -242,7 +242,7 @@ def gaussian_dropout_backward(
 
     Parameters
     ----------
-    dy : array_like of float32 or float64
+    dy : array_like of float16, bfloat16, float32 or float64
         Gradient with respect to the result of `gaussian_dropout`, of the noise's shape.
     noise : GaussianNoise
         The noise that `gaussian_dropout` returned.

@@ -22,14 +22,17 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 __all__ = [
     "Mask",
     "ars4x32",
+    "computed_with",
     "dropout",
     "dropout_backward",
     "keep",
     "key_from",
     "philox4x32",
+    "rounded",
     "scale",
     "scaled",
     "threshold",
+    "widened",
 ]
 
 Bytes: TypeAlias = NDArray[np.uint8]
@@ -184,9 +187,7 @@ def scale(p: float, dtype: DTypeLike) -> Any:
 
 def scaled(x: NDArray[Any], factor: Any) -> NDArray[Any]:
     """``round(x * factor)``; values of 16 bits are float32 meanwhile, whose product is rounded once more."""
-    if not _is_half(x.dtype):
-        return np.asarray(x * factor)
-    return _rounded(_widened(x) * factor, x.dtype)
+    return rounded(widened(x) * factor, x.dtype)
 
 
 def computed_with(dtype: DTypeLike) -> np.dtype[Any]:
@@ -198,23 +199,23 @@ def _is_half(dtype: DTypeLike) -> bool:
     return np.dtype(dtype).itemsize == 2
 
 
-def _widened(x: NDArray[Any]) -> NDArray[np.float32]:
+def widened(x: NDArray[Any]) -> NDArray[Any]:
     """Exactly: every float16 is a float32, and a bfloat16 (of kind "V") is the upper half of one."""
     if x.dtype.kind == "f":
-        return x.astype(np.float32)
+        return x.astype(computed_with(x.dtype))
     bits = x.astype(x.dtype.newbyteorder("=")).view(np.uint16)
     return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
-def _rounded(y: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """To nearest even; what was widened as a NaN has no lower bits, of which any could be lost or carry."""
-    y = np.asarray(y)
+def rounded(y: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """To nearest even; a NaN, widened or new, has no lower bits, of which any could be lost or carry."""
+    y, native = np.asarray(y), dtype.newbyteorder("=")
     if dtype.kind == "f":
-        return y.astype(dtype)
+        return y.astype(native)
     bits = y.view(np.uint32)
     carried = bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))
     halves = (carried >> np.uint32(16)).astype(np.uint16)
-    return halves.view(dtype.newbyteorder("=")).astype(dtype)
+    return halves.view(native)
 
 
 class Mask:

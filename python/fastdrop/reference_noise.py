@@ -3,7 +3,8 @@
 
 As in ``reference.py``, this is the definition and the judge, written to be read, and slow on purpose. The
 rules are those of sections 7 and 8 of ``docs/stream.md``. Every operation is rounded by itself, to the type
-of its operands, so that any machine with IEEE arithmetic gives these bits.
+of its operands, so that any machine with IEEE arithmetic gives these bits. Values of 16 bits are float32
+meanwhile, constants too, and the result is rounded once more (section 4).
 """
 
 import math
@@ -79,10 +80,10 @@ def alpha_applied(x: NDArray[Any], mask: reference.Mask) -> NDArray[Any]:
         return x.copy()
     if p == 1:
         return np.zeros_like(x)
-    a, b, dropped = (x.dtype.type(constant) for constant in affine(p))
+    a, b, dropped = np.array(affine(p)).astype(reference.computed_with(x.dtype))
     with np.errstate(all="ignore"):
-        y: NDArray[Any] = np.where(mask.to_numpy(), x * a + b, dropped)
-    return y
+        y = np.where(mask.to_numpy(), reference.widened(x) * a + b, dropped)
+        return reference.rounded(y, x.dtype)
 
 
 def alpha_dropout_backward(dy: ArrayLike, mask: reference.Mask) -> NDArray[Any]:
@@ -93,9 +94,9 @@ def alpha_dropout_backward(dy: ArrayLike, mask: reference.Mask) -> NDArray[Any]:
         return dy.copy()
     if p == 1:
         return np.zeros_like(dy)
+    a = np.array(affine(p)[0]).astype(reference.computed_with(dy.dtype))
     with np.errstate(all="ignore"):
-        dx: NDArray[Any] = np.where(mask.to_numpy(), dy * dy.dtype.type(affine(p)[0]), dy.dtype.type(0))
-    return dx
+        return np.where(mask.to_numpy(), reference.scaled(dy, a), np.zeros((), dy.dtype))
 
 
 # --- 7. Gaussian noise ----------------------------------------------------------------------------
@@ -193,15 +194,15 @@ class Noise:
         return part
 
     def apply(self, x: ArrayLike) -> NDArray[Any]:
-        """``round(x round(1 + round(s z)))``, with ``s = sqrt(p / (1 - p))`` and z in the type of `x`."""
+        """``round(x round(1 + round(s z)))``, with ``s = sqrt(p / (1 - p))``, in the type computed with."""
         x = np.asarray(x)
         if self.p == 0:
             return x.copy()
         z = normals(self.index, key=self.key, stream=self.stream, generator=self.generator)
-        deviation = x.dtype.type(math.sqrt(self.p / (1 - self.p)))
+        computed = reference.computed_with(x.dtype).type
+        deviation = computed(math.sqrt(self.p / (1 - self.p)))
         with np.errstate(all="ignore"):
-            y: NDArray[Any] = x * (x.dtype.type(1) + deviation * z.astype(x.dtype))
-        return y
+            return reference.scaled(x, computed(1) + deviation * z.astype(computed))
 
 
 def gaussian_dropout(

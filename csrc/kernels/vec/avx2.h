@@ -210,6 +210,10 @@ struct StoredHalves {
 inline StoredHalves zero_unless(const TileKeep& keep, int first, StoredHalves a) {
   return {_mm256_andnot_si256(_mm256_load_si256((const __m256i*)(keep.lanes + first)), a.lanes)};
 }
+inline StoredHalves selected(const TileKeep& keep, int first, StoredHalves a, StoredHalves otherwise) {
+  const __m256i dropped = _mm256_load_si256((const __m256i*)(keep.lanes + first));
+  return {_mm256_blendv_epi8(a.lanes, otherwise.lanes, dropped)};
+}
 
 struct Float32Pair {
   Float32Lanes first, second;
@@ -219,6 +223,9 @@ struct Float32Pair {
 inline Float32Pair widened_float16(const uint16_t* from) {
   const auto halves = (const __m128i*)from;
   return {{_mm256_cvtph_ps(_mm_loadu_si128(halves))}, {_mm256_cvtph_ps(_mm_loadu_si128(halves + 1))}};
+}
+inline Float32Pair in_float16_order(const float* from) {
+  return {Float32Lanes::load(from), Float32Lanes::load(from + Float32Lanes::width)};
 }
 inline StoredHalves rounded_to_float16(Float32Pair a) {
   constexpr int nearest_even = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
@@ -232,9 +239,18 @@ inline Float32Pair widened_bfloat16(const uint16_t* from) {
   return {{_mm256_castsi256_ps(_mm256_slli_epi32(halves, 16))},
           {_mm256_castsi256_ps(_mm256_and_si256(halves, _mm256_set1_epi32((int)0xFFFF0000)))}};
 }
+inline Float32Pair in_bfloat16_order(const float* from) {
+  const __m256 low = _mm256_loadu_ps(from), high = _mm256_loadu_ps(from + 8);
+  const auto sorted = [](__m256 quarters) {
+    const __m256d pairs = _mm256_castps_pd(quarters);
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(pairs, _MM_SHUFFLE(3, 1, 2, 0)));
+  };
+  return {{sorted(_mm256_shuffle_ps(low, high, _MM_SHUFFLE(2, 0, 2, 0)))},
+          {sorted(_mm256_shuffle_ps(low, high, _MM_SHUFFLE(3, 1, 3, 1)))}};
+}
 // Upper halves, plus one where the lower ones, with 0x7FFF and the upper's last bit, carry: to nearest even.
-// An average is (a + b + 1) >> 1, so that its top bit is this carry. A NaN's lower half is 0, as its factor's
-// is, and does not carry.
+// An average is (a + b + 1) >> 1, so that its top bit is this carry. The lower half of a NaN is 0, of one
+// that was widened and of the one that arithmetic makes, and does not carry.
 inline StoredHalves rounded_to_bfloat16(Float32Pair a) {
   constexpr int odd_places = 0xAA;
   const __m256i even = _mm256_castps_si256(a.first.lanes), odd = _mm256_castps_si256(a.second.lanes);

@@ -168,9 +168,17 @@ inline StoredFloat16 zero_unless(const TileKeep& keep, int first, StoredFloat16 
   return {_mm256_maskz_mov_epi16((__mmask16)bits, a.low),
           _mm256_maskz_mov_epi16((__mmask16)(bits >> 16), a.high)};
 }
+inline StoredFloat16 selected(const TileKeep& keep, int first, StoredFloat16 a, StoredFloat16 otherwise) {
+  const __mmask32 bits = keep.bits[first / 32];
+  return {_mm256_mask_mov_epi16(otherwise.low, (__mmask16)bits, a.low),
+          _mm256_mask_mov_epi16(otherwise.high, (__mmask16)(bits >> 16), a.high)};
+}
 inline Float32Pair widened_float16(const uint16_t* from) {
   const auto halves = (const __m256i*)from;
   return {{_mm512_cvtph_ps(_mm256_loadu_si256(halves))}, {_mm512_cvtph_ps(_mm256_loadu_si256(halves + 1))}};
+}
+inline Float32Pair in_float16_order(const float* from) {
+  return {Float32Lanes::load(from), Float32Lanes::load(from + Float32Lanes::width)};
 }
 inline StoredFloat16 rounded_to_float16(Float32Pair a) {
   constexpr int nearest_even = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
@@ -187,14 +195,23 @@ struct StoredBFloat16 {
 inline StoredBFloat16 zero_unless(const TileKeep& keep, int first, StoredBFloat16 a) {
   return {_mm512_maskz_mov_epi16(keep.bits[first / 32], a.lanes)};
 }
+inline StoredBFloat16 selected(const TileKeep& keep, int first, StoredBFloat16 a, StoredBFloat16 otherwise) {
+  return {_mm512_mask_mov_epi16(otherwise.lanes, keep.bits[first / 32], a.lanes)};
+}
 inline Float32Pair widened_bfloat16(const uint16_t* from) {
   const __m512i values = _mm512_loadu_si512(from);
   return {{_mm512_castsi512_ps(_mm512_slli_epi32(values, 16))},
           {_mm512_castsi512_ps(_mm512_and_si512(values, _mm512_set1_epi32((int)0xFFFF0000)))}};
 }
+inline Float32Pair in_bfloat16_order(const float* from) {
+  const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+  const __m512i odd = _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+  const __m512 low = _mm512_loadu_ps(from), high = _mm512_loadu_ps(from + 16);
+  return {{_mm512_permutex2var_ps(low, even, high)}, {_mm512_permutex2var_ps(low, odd, high)}};
+}
 // Upper halves, plus one where the lower ones, with 0x7FFF and the upper's last bit, carry: to nearest even.
-// An average is (a + b + 1) >> 1, so that its top bit is this carry. A NaN's lower half is 0, as its factor's
-// is, and does not carry.
+// An average is (a + b + 1) >> 1, so that its top bit is this carry. The lower half of a NaN is 0, of one
+// that was widened and of the one that arithmetic makes, and does not carry.
 inline StoredBFloat16 rounded_to_bfloat16(Float32Pair a) {
   constexpr __mmask64 even_places = 0x3333333333333333, odd_places = ~even_places;  // in bytes
   const __m512i exchange_halves = _mm512_set4_epi32(0x0D0C0F0E, 0x09080B0A, 0x05040706, 0x01000302);

@@ -186,6 +186,10 @@ inline StoredHalves zero_unless(const TileKeep& keep, int first, StoredHalves a)
   const uint8_t* kept = keep.keep + first;
   return {{kept[0] ? a.values[0] : uint16_t{0}, kept[1] ? a.values[1] : uint16_t{0}}};
 }
+inline StoredHalves selected(const TileKeep& keep, int first, StoredHalves a, StoredHalves otherwise) {
+  const uint8_t* kept = keep.keep + first;
+  return {{kept[0] ? a.values[0] : otherwise.values[0], kept[1] ? a.values[1] : otherwise.values[1]}};
+}
 
 struct Float32Pair {
   Float32Lanes first, second;
@@ -221,7 +225,8 @@ inline uint16_t float16_of(float value) {
   return (uint16_t)((bits >> 16 & 0x8000) | float16_magnitude(bits & 0x7FFFFFFF));
 }
 
-// A bfloat16 is the upper half of a float32. A NaN's lower half is 0, as its factor's is, and does not carry.
+// A bfloat16 is the upper half of a float32. The lower half of a NaN is 0, of one that was widened and of the
+// one that arithmetic makes, and does not carry.
 inline float float_of_bfloat16(uint16_t half) { return float_of((uint32_t)half << 16); }
 inline uint16_t bfloat16_of(float value) {
   const uint32_t bits = bits_of(value);
@@ -231,12 +236,14 @@ inline uint16_t bfloat16_of(float value) {
 inline Float32Pair widened_float16(const uint16_t* from) {
   return {{float_of_float16(from[0])}, {float_of_float16(from[1])}};
 }
+inline Float32Pair in_float16_order(const float* from) { return {{from[0]}, {from[1]}}; }
 inline StoredHalves rounded_to_float16(Float32Pair a) {
   return {{float16_of(a.first.value), float16_of(a.second.value)}};
 }
 inline Float32Pair widened_bfloat16(const uint16_t* from) {
   return {{float_of_bfloat16(from[0])}, {float_of_bfloat16(from[1])}};
 }
+inline Float32Pair in_bfloat16_order(const float* from) { return {{from[0]}, {from[1]}}; }
 inline StoredHalves rounded_to_bfloat16(Float32Pair a) {
   return {{bfloat16_of(a.first.value), bfloat16_of(a.second.value)}};
 }
