@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A multilayer perceptron in NumPy: linear layers, ReLU, dropout, softmax loss and Adam, all in float32.
+"""A multilayer perceptron in NumPy: linear layers, batch norm, ReLU, dropout, softmax loss and Adam.
 
 The dropout layers are handed in: ``fastdrop.Dropout``, or one of the two stand-ins at the end of this
 file that share its interface.
@@ -36,41 +36,89 @@ class Linear:
         return dy @ self.weight.T
 
 
-class MLP:
-    """Dropout on the input, then per hidden layer linear, ReLU and dropout, then a linear layer to logits.
+class BatchNorm:
+    """Ioffe and Szegedy, "Batch normalization" (2015): features of mean 0 and variance 1, then an affine.
 
-    What the hidden layers hand on belongs to the model, so ReLU and dropout work in place, forward and
-    backward. That is safe: the backward pass of dropout needs its mask only, and that of ReLU needs the
-    signs of its output only. Where dropout has overwritten that output with zeros, ReLU lets nothing
-    through, and there the gradient is zero already: dropout's backward pass has just made it so.
+    In training mean and variance are those of the batch, biased, and the running statistics follow them;
+    in evaluation they are the running ones, whose variance is unbiased.
     """
 
-    def __init__(self, sizes, dropouts, rng):
+    def __init__(self, parameters, gradients, statistics, momentum=0.9, epsilon=1e-5):
+        """Take three arrays of shape (2, features): scale and shift, their gradients, mean and variance."""
+        self.scale, self.shift = parameters
+        self.scale_gradient, self.shift_gradient = gradients
+        self.mean, self.variance = statistics
+        self.momentum, self.epsilon = momentum, epsilon
+        self.scale[:], self.shift[:] = 1, 0
+        self.mean[:], self.variance[:] = 0, 1
+        self.training = True
+
+    def train(self, mode=True):
+        """Use the statistics of the batch, or with ``mode=False`` the running ones."""
+        self.training = mode
+
+    def forward(self, x):
+        """Return the normalised batch, a new array, and remember what the backward pass needs."""
+        mean, variance = self.mean, self.variance
+        if self.training:
+            mean, variance = x.mean(axis=0), x.var(axis=0)
+            unbiased = variance * (len(x) / max(len(x) - 1, 1))
+            self.mean += (1 - self.momentum) * (mean - self.mean)
+            self.variance += (1 - self.momentum) * (unbiased - self.variance)
+        self.inverse = 1 / np.sqrt(variance + self.epsilon)
+        self.normal = (x - mean) * self.inverse
+        return self.normal * self.scale + self.shift
+
+    def backward(self, dy):
+        """Write the gradients of scale and shift; return that of x: mean and variance depend on x too."""
+        self.scale_gradient[:] = (dy * self.normal).sum(axis=0)
+        self.shift_gradient[:] = dy.sum(axis=0)
+        means = self.shift_gradient + self.normal * self.scale_gradient
+        return (dy - means / len(dy)) * (self.scale * self.inverse)
+
+
+class MLP:
+    """Dropout on the input, then hidden layers, then a linear layer to logits.
+
+    A hidden layer is linear, batch norm if `batch_norm`, ReLU and dropout. What the hidden layers hand on
+    belongs to the model, so ReLU and dropout work in place, forward and backward. That is safe: the
+    backward pass of dropout needs its mask only, and that of ReLU needs the signs of its output only. Where
+    dropout has overwritten that output with zeros, ReLU lets nothing through, and there the gradient is
+    zero already: dropout's backward pass has just made it so.
+    """
+
+    def __init__(self, sizes, dropouts, rng, *, batch_norm=False, dtype=np.float32):
         """Take the sizes of input, hidden layers and output, and one dropout layer for all but the last."""
         self.dropouts = dropouts
         shapes = [(inputs + 1, outputs) for inputs, outputs in pairwise(sizes)]
-        self.parameters = np.zeros(sum(map(math.prod, shapes)), np.float32)
+        norm_shapes = [(2, size) for size in sizes[1:-1]] if batch_norm else []
+        self.parameters = np.zeros(sum(map(math.prod, shapes + norm_shapes)), dtype)
         self.gradients = np.zeros_like(self.parameters)
-        self.linears = []
-        start = 0
-        for shape in shapes:
-            part = slice(start, start + math.prod(shape))
-            linear = Linear(self.parameters[part].reshape(shape), self.gradients[part].reshape(shape))
+        self.statistics = np.zeros(sum(map(math.prod, norm_shapes)), dtype)  # of batch norm; not trained
+        parameters = split_flat(self.parameters, shapes + norm_shapes)
+        gradients = split_flat(self.gradients, shapes + norm_shapes)
+        depth = len(shapes)
+        self.linears = [Linear(*both) for both in zip(parameters[:depth], gradients[:depth], strict=True)]
+        for linear in self.linears:
             # He et al., "Delving deep into rectifiers" (2015): keeps the variance through ReLU layers.
             linear.weight[:] = rng.normal(0, np.sqrt(2 / len(linear.weight)), linear.weight.shape)
-            self.linears.append(linear)
-            start = part.stop
+        statistics = split_flat(self.statistics, norm_shapes)
+        norms = zip(parameters[depth:], gradients[depth:], statistics, strict=True)
+        self.norms = [BatchNorm(*arrays) for arrays in norms] or [None] * (depth - 1)
 
     def train(self, mode=True):
-        """Switch dropout on, or off with ``mode=False``."""
-        for dropout in self.dropouts:
-            dropout.train(mode)
+        """Switch dropout and the batch's own statistics on, or off with ``mode=False``."""
+        for layer in (*self.dropouts, *self.norms):
+            if layer is not None:
+                layer.train(mode)
 
     def forward(self, x):
         """Return the logits. `x` is the caller's and stays as it is."""
         x = self.dropouts[0].forward(x)  # the one dropout that is not in place
-        for linear, dropout in zip(self.linears[:-1], self.dropouts[1:], strict=True):
+        for linear, norm, dropout in zip(self.linears[:-1], self.norms, self.dropouts[1:], strict=True):
             y = linear.forward(x)
+            if norm is not None:
+                y = norm.forward(y)
             np.maximum(y, 0, out=y)
             x = dropout.forward(y, out=y)
         return self.linears[-1].forward(x)
@@ -79,14 +127,31 @@ class MLP:
         """Fill ``self.gradients`` from the gradient with respect to the logits."""
         last = self.linears[-1]
         last.backward_parameters(dy)
-        for linear, dropout in zip(self.linears[-2::-1], self.dropouts[:0:-1], strict=True):
+        layers = zip(self.linears[:-1], self.norms, self.dropouts[1:], strict=True)
+        for linear, norm, dropout in reversed(list(layers)):
             y = last.x  # what came out of ReLU and dropout
             dy = last.backward_input(dy)
             dy = dropout.backward(dy, out=dy)
             dy *= y > 0
+            if norm is not None:
+                dy = norm.backward(dy)
             linear.backward_parameters(dy)
             last = linear
         # Nothing asks for the gradient of the input, so the first layers' backward pass ends here.
+
+
+def split_flat(flat, shapes):
+    """Return consecutive parts of a flat array, as views of these shapes."""
+    ends = np.cumsum([math.prod(shape) for shape in shapes], dtype=int)
+    parts = np.split(flat, ends[:-1]) if shapes else []
+    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def softmax(logits):
+    """Return the probabilities of the classes, a new array."""
+    probability = np.exp(logits - logits.max(axis=1, keepdims=True))  # the greatest is 1: no overflow
+    probability /= probability.sum(axis=1, keepdims=True)
+    return probability
 
 
 def softmax_cross_entropy(logits, labels):

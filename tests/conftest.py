@@ -2,8 +2,10 @@
 """The axes every test file shares: ISA, generator, number of threads, and how Hypothesis searches."""
 
 import contextlib
+import os
 
 import hypothesis
+import ml_dtypes  # noqa: F401 -- from then on NumPy knows the name bfloat16
 import pytest
 from threadpoolctl import ThreadpoolController
 
@@ -21,7 +23,11 @@ hypothesis.settings.register_profile(
     deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
-hypothesis.settings.load_profile("fastdrop")
+# HYPOTHESIS_PROFILE=thorough: 10,000 examples of every property.
+hypothesis.settings.register_profile(
+    "thorough", parent=hypothesis.settings.get_profile("fastdrop"), max_examples=10_000
+)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fastdrop"))
 
 # After `import fastdrop`, so that the OpenMP runtime the core was given is among those found.
 OPENMP = ThreadpoolController().select(user_api="openmp")

@@ -14,25 +14,13 @@ from hypothesis import strategies as st
 
 import fastdrop
 from fastdrop import reference
+from floats import DTYPES, special_values
 
-DTYPES = ["float32", "float64"]
 # Around the width of a block (8), of the vectors (16, 32), of a tile (128), and of several tiles.
 SIZES = [0, 1, 7, 8, 9, 15, 16, 17, 31, 33, 127, 128, 129, 255, 256, 257, 1000]
 STARTS = [0, 1, 7, 8, 13, 127, 128, 129, 2**31 - 5, 2**32 - 5, 2**40 - 5, 2**62 - 5]
 # Few and many bits, a tie in every comparison of the upper half, the ends, and one within 2^-53 of 1.
 PROBABILITIES = [0.0, 2.0**-64, 1e-6, 0.1, 0.25, 0.5, 0.9, 1.0 - 2.0**-53, 1.0]
-
-
-def special_values(size, dtype):
-    """Normal numbers with, among them, everything that arithmetic treats specially."""
-    info = np.finfo(dtype)
-    quiet_nan = np.array([np.nan], dtype)
-    odd = [np.inf, -np.inf, -0.0, 0.0, info.max, -info.max, info.tiny, info.smallest_subnormal]
-    odd += [-info.smallest_subnormal, info.tiny / 3, 1 + info.eps]
-    values = np.random.default_rng(size).standard_normal(size).astype(dtype)
-    values[::5] = np.resize(np.array(odd, dtype), values[::5].shape)
-    values[::17] = quiet_nan[0]
-    return values
 
 
 def expected(x, p, start, seed, stream, generator):
@@ -114,13 +102,14 @@ def test_around_the_cache(isa, dtype):
     """
     size, p = 2**25 // np.dtype(dtype).itemsize + 321, 0.1
     x = np.random.default_rng(0).standard_normal(size).astype(dtype)
-    whole = fastdrop.Mask(size + 5, p, seed=0)
+    whole = fastdrop.Mask(size + 8, p, seed=0)
     keep = whole.to_numpy()  # equality with the reference is tested above, at sizes that it can manage
+    scaled = reference.scaled(x, reference.scale(p, dtype))
     out = np.empty(size + 8, dtype)
-    for shift, start in [(0, 0), (1, 0), (2, 0), (3, 0), (0, 1), (0, 2), (0, 4), (1, 5)]:
+    for shift, start in [(0, 0), (1, 0), (2, 0), (3, 0), (0, 1), (0, 2), (0, 4), (1, 5), (0, 8)]:
         out[:] = 7
         whole[start : start + size].apply(x, out=out[shift : shift + size])
-        y = np.where(keep[start : start + size], x * reference.scale(p, dtype), x.dtype.type(0))
+        y = np.where(keep[start : start + size], scaled, x.dtype.type(0))
         assert same_bytes(out[shift : shift + size], y), (shift, start)
         assert (out[:shift] == 7).all()
         assert (out[shift + size :] == 7).all()
@@ -138,11 +127,12 @@ def test_around_the_cache_by_rows(isa):
     assert same_bytes(mask[:, :2999].apply(x), y)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("alignment", range(0, 64, 4))
-def test_alignment_does_not_matter_and_nothing_outside_is_written(isa, alignment):
-    size, first = 300, alignment // 4
-    buffer = np.full(size + 40, 7, np.float32)
-    x = special_values(size, np.float32)
+def test_alignment_does_not_matter_and_nothing_outside_is_written(isa, alignment, dtype):
+    size, first = 300, alignment // np.dtype(dtype).itemsize
+    buffer = np.full(size + 40, 7, dtype)
+    x = special_values(size, dtype)
     mask = fastdrop.Mask(size, 0.3, seed=1)
     mask.apply(x, out=buffer[first : first + size])
     assert same_bytes(buffer[first : first + size], reference.Mask(size, 0.3, seed=1).apply(x))

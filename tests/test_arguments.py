@@ -38,7 +38,7 @@ def table(rows):
 
 # --- p --------------------------------------------------------------------------------------------
 
-REAL, RANGE = "must be a real number, the probability of dropping", "must be from 0 to 1"
+REAL, RANGE = "must be a real number or an array of them, the probability of dropping", "must be from 0 to 1"
 BAD_P = [
     (float("nan"), ValueError, RANGE, "nan"),
     (float("inf"), ValueError, RANGE, "inf"),
@@ -59,9 +59,13 @@ BAD_P = [
     (True, TypeError, REAL, "True of type bool"),
     (np.bool_(False), TypeError, REAL, "of type bool"),
     (Decimal("0.5"), TypeError, REAL, "of type Decimal"),
-    (np.array(0.5), TypeError, REAL, "array(0.5) of type ndarray"),
-    (np.array([0.5]), TypeError, REAL, "array([0.5]) of type ndarray"),
-    ([0.5], TypeError, REAL, "[0.5] of type list"),
+    (np.array("0.5"), TypeError, REAL, "array('0.5', dtype='<U3') of type ndarray"),
+    (np.array([0.5j]), TypeError, REAL, "array([0.+0.5j]) of type ndarray"),
+    (np.array([True]), TypeError, REAL, "array([ True]) of type ndarray"),
+    (np.array([0.5, 1.5]), ValueError, RANGE, "array([0.5, 1.5])"),
+    (np.array([-5e-324]), ValueError, RANGE, "array([-5.e-324"),
+    (np.array([np.nan, 0.5]), ValueError, RANGE, "array([nan, 0.5])"),
+    (["0.5"], TypeError, REAL, "['0.5']"),
     (Unprintable(), TypeError, REAL, "of type Unprintable"),
 ]
 TAKES_P = {

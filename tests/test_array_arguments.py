@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Every array that is refused, as input or as `out`: the message names it, and no byte has changed."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
@@ -9,6 +10,7 @@ import fastdrop
 from refusal import refuse
 
 SHAPE = (4, 6)
+WANTED = "float16, bfloat16, float32 or float64"
 
 
 def layer(training):
@@ -52,7 +54,7 @@ def silence(capfd):
 # --- Inputs ---------------------------------------------------------------------------------------
 
 INTEGERS = ["bool", "int8", "uint8", "int16", "int32", "uint32", "int64", "uint64", ">i4"]
-OTHERS = ["float16", "longdouble", "complex64", "complex128", "object", "S4", "U4", "V4"]
+OTHERS = [ml_dtypes.float8_e5m2, "longdouble", "complex64", "complex128", "object", "S4", "U4", "V4"]
 OTHERS += ["datetime64[s]", "timedelta64[s]", [("a", "f4")]]
 
 
@@ -60,7 +62,7 @@ OTHERS += ["datetime64[s]", "timedelta64[s]", [("a", "f4")]]
 def test_dtype(entrance, dtype):
     name, call = entrance
     x, out = np.zeros(SHAPE, dtype), np.full(SHAPE, 7, np.float32)
-    wanted = f"{name} must be an array of float32 or float64, not of {x.dtype}"
+    wanted = f"{name} must be an array of {WANTED}, not of {x.dtype}"
     refuse(lambda: call(x), TypeError, wanted)
     refuse(lambda: call(x, out=out), TypeError, wanted)
     refuse(lambda: call(x, out=x), TypeError, wanted)
@@ -74,13 +76,13 @@ def test_integers_come_with_advice(entrance, dtype):
     refuse(lambda: call(np.ones(SHAPE, dtype)), TypeError, f"{name} must", advice)
 
 
-NOT_ARRAYS = [None, "text", object(), {}, [1, 2], [[1.0], [1.0, 2.0]], 1, True, 1j, range(3), np.float16(1)]
+NOT_ARRAYS = [None, "text", object(), {}, [1, 2], [[1.0], [1.0, 2.0]], 1, True, 1j, range(3), np.int8(1)]
 
 
 @pytest.mark.parametrize("value", [*NOT_ARRAYS, fastdrop.Mask(SHAPE, seed=0)], ids=str)
 def test_not_an_array(entrance, value):
     name, call = entrance
-    refuse(lambda: call(value), TypeError, f"{name} must be an array of float32 or float64")
+    refuse(lambda: call(value), TypeError, f"{name} must be an array of {WANTED}")
 
 
 @pytest.mark.parametrize("entrance", KNOW_THE_SHAPE, indirect=True)
@@ -183,7 +185,9 @@ def test_out_whose_overlap_is_too_hard_to_decide():
     assert buffer.tobytes() == before
 
 
-@pytest.mark.parametrize("dtype", [*INTEGERS, *OTHERS, "float64", ">f8"], ids=str)
+@pytest.mark.parametrize(
+    "dtype", [*INTEGERS, *OTHERS, "float16", ml_dtypes.bfloat16, "float64", ">f8"], ids=str
+)
 def test_out_dtype(entrance, dtype):
     name, call = entrance
     out = np.zeros(SHAPE, dtype)

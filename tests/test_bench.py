@@ -28,7 +28,7 @@ def test_check_in_a_process_of_its_own():
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert any(line.startswith("both, float64, 4,096 elements, p = 0.5, 1 thread:") for line in lines)
-    assert all(line.endswith("answers are valid") for line in lines[:-1])
+    assert all(line.endswith(("answers are valid", "no bfloat16")) for line in lines[:-1])
     assert "GB/s" not in done.stdout  # nothing was timed
 
 
@@ -103,6 +103,25 @@ def test_missing_contenders_are_named_and_left_out(monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("torch is not installed: left out\n")
 
 
+def test_who_cannot_do_a_dtype_is_named_and_left_out(capsys):
+    few = ["bench", "--check", "--sizes", "1Ki", "--op", "forward", "--p", "0.5"]
+    assert main([*few, "--dtype", "float16,bfloat16"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "Without numpy textbook: no bfloat16" in lines
+    assert not any(line.endswith("no float16") for line in lines)
+    assert sum(line.startswith("forward, bfloat16, 1,024 elements") for line in lines) == 1
+
+
+def test_a_dtype_that_is_not_installed_is_named_and_left_out(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    few = ["bench", "--check", "--sizes", "1Ki", "--op", "forward", "--p", "0.5"]
+    assert main([*few, "--dtype", "float16,bfloat16"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("ml_dtypes is not installed: bfloat16 left out\n")
+    assert "forward, float16" in shown
+    assert "forward, bfloat16" not in shown
+
+
 @pytest.mark.parametrize(("module", "more"), [("threadpoolctl", []), ("matplotlib", ["--plot", "out.png"])])
 def test_a_missing_library_that_is_needed_is_one_sentence(monkeypatch, capsys, module, more):
     monkeypatch.setitem(sys.modules, module, None)
@@ -118,7 +137,7 @@ def test_a_missing_library_that_is_needed_is_one_sentence(monkeypatch, capsys, m
     ("arguments", "words"),
     [
         (["--op", "sideways"], "argument --op: 'sideways' is not one of forward, backward, both,"),
-        (["--dtype", "float16"], "argument --dtype: 'float16' is not one of float32, float64"),
+        (["--dtype", "int8"], "argument --dtype: 'int8' is not one of float16, bfloat16, float32, float64"),
         (["--compare", "torch,theano"], "argument --compare: 'theano' is not one of torch, jax,"),
         (["--p", "0"], "argument --p: '0' is not a number between 0 and 1, both excluded"),
         (["--p", "0.1,nan"], "argument --p: 'nan' is not a number between 0 and 1"),

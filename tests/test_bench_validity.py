@@ -10,7 +10,7 @@ import scipy.stats
 
 import fastdrop
 from fastdrop.bench import train_step, validity
-from fastdrop.bench.cases import KI, Case, Choice, Data, plan
+from fastdrop.bench.cases import DTYPES, KI, Case, Choice, Data, plan
 from fastdrop.bench.contenders import Contender, fastdrops
 from fastdrop.bench.jobs import Answer, Job
 from fastdrop.bench.rivals import MODULES, rivals
@@ -26,7 +26,11 @@ SMALL_CASES = list(
 )
 
 
-@pytest.mark.parametrize("case", SMALL_CASES, ids=str)
+# What somebody may ask for with --dtype.
+SMALL_CASES += [Case(operation, 4 * KI, dtype) for operation in ("alpha", "gaussian") for dtype in DTYPES]
+
+
+@pytest.mark.parametrize("case", dict.fromkeys(SMALL_CASES), ids=str)
 def test_every_contender_gives_a_valid_answer(case):
     contenders = contenders_of(case, AVAILABLE, quick=False)
     jobs, refused = valid_jobs(case, contenders)

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+MODULES = ["alpha", "functional", "gaussian", "layers", "mask", "mask_generator"]
+KINDS = ["dropblock", "kind_layers", "kinds", "montecarlo", "schedules", "spatial"]
 
-@pytest.mark.parametrize("name", ["functional", "layers", "mask", "mask_generator"])
+
+@pytest.mark.parametrize("name", MODULES + KINDS)
 def test_examples_in_docstrings(name):
     failed, attempted = doctest.testmod(importlib.import_module(f"fastdrop.{name}"))
     assert attempted > 0
@@ -23,3 +26,15 @@ def test_the_code_in_the_readme_runs():
     names = {}
     exec(code, names)
     assert ((names["x"] == 0) == ~names["shard"].to_numpy()).all()
+
+
+def test_the_code_in_the_document_of_kinds_runs():
+    """In the order of the document, with the assertions that it has itself."""
+    document = (Path(__file__).parents[1] / "docs" / "kinds.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", document, re.DOTALL)
+    assert len(blocks) >= 9
+    names = {}
+    for code in blocks:
+        exec(code, names)
+    assert names["result"].entropy.shape == (8,)
+    assert abs(names["d_scores"].sum(axis=-1)).max() < 1e-4  # softmax does not see a shift of the scores

@@ -1,48 +1,31 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The training example: its network's gradients are exact, it prints its table, and dropout pays."""
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import fastdrop
+from example_runs import EXAMPLES, run_example
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"  # PNG specification, section 5.2
 NETWORKS = "no dropout", "textbook NumPy", "fastdrop"
 
 
-def run_example(tmp_path, *options):
-    """Run the example as a user does, without a display; return its output and its table by network."""
-    plot = tmp_path / "curves.png"
-    environment = {name: value for name, value in os.environ.items() if name not in ("MPLBACKEND", "DISPLAY")}
-    # OpenBLAS's threads wait for each other spinning: beside another busy process an epoch of these small
-    # products took up to twenty times as long with two threads on two cores as with one.
-    environment["OPENBLAS_NUM_THREADS"] = "1"
-    done = subprocess.run(
-        [sys.executable, EXAMPLES / "train_mlp.py", "--plot", plot, *options],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "epoch" not in done.stderr  # no progress bar where there is no terminal
-    assert plot.read_bytes().startswith(PNG_SIGNATURE)
-    assert [path.name for path in tmp_path.iterdir()] == [plot.name]
+def train_mlp(tmp_path, *options):
+    """Return the example's output and its table by network."""
+    output = run_example(tmp_path, "train_mlp.py", *options)
     table = {}
     for name in NETWORKS:
-        (row,) = re.findall(rf"^{name} +(.*)$", done.stdout, re.MULTILINE)
+        (row,) = re.findall(rf"^{name} +(.*)$", output, re.MULTILINE)
         columns = "train_accuracy", "train_loss", "test_accuracy", "test_loss", "seconds", "ratio"
         table[name] = dict(zip(columns, map(float, row.split()), strict=True))
-    return done.stdout, table
+    return output, table
 
 
 @pytest.mark.parametrize("data", ["digits", "mnist"])
 def test_prints_a_table_and_draws_a_plot(tmp_path, data):
-    output, table = run_example(tmp_path, "--data", data, "--epochs", "2")
+    output, table = train_mlp(tmp_path, "--data", data, "--epochs", "2")
     assert ("CORRUPTED on purpose" in output) == (data == "digits")
     assert ("no labels were corrupted" in output) == (data == "mnist")
     for row in table.values():
@@ -61,7 +44,7 @@ def test_dropout_gains_five_points_on_digits(tmp_path):
     (NEP 19); that is a new draw of data and weights: over 40 seeds the gain was 8.7 points, with a standard
     deviation of 1.4 and none below 5.3.
     """
-    _, table = run_example(tmp_path)
+    _, table = train_mlp(tmp_path)
     assert table["fastdrop"]["test_accuracy"] - table["no dropout"]["test_accuracy"] >= 0.05
 
 

@@ -63,25 +63,42 @@ def imported(path):
 
 def test_python_arrows():
     assert set(imported(PACKAGE / "reference.py")) == set(), "the judge stands alone"
+    assert set(imported(PACKAGE / "reference_noise.py")) == {"reference"}
     assert set(imported(PACKAGE / "_checks.py")) == set()
     assert set(imported(PACKAGE / "_seeds.py")) <= {"_checks"}
-    assert set(imported(PACKAGE / "mask.py")) <= {"_checks", "_core", "_seeds"}
-    assert set(imported(PACKAGE / "mask_generator.py")) <= {"_checks", "_core", "_seeds", "mask"}
+    assert set(imported(PACKAGE / "_windows.py")) <= {"_checks"}
+    assert set(imported(PACKAGE / "_numbers.py")) <= {"_checks", "_windows"}
+    assert set(imported(PACKAGE / "mask.py")) <= {"_checks", "_core", "_numbers", "_seeds", "_windows"}
+    assert set(imported(PACKAGE / "mask_generator.py")) <= {"_checks", "_core", "_seeds", "_windows", "mask"}
     assert set(imported(PACKAGE / "functional.py")) <= {
         "_checks",
         "_core",
         "_seeds",
+        "_windows",
         "mask",
         "mask_generator",
     }
     assert set(imported(PACKAGE / "layers.py")) <= {
         "_checks",
+        "_numbers",
         "_seeds",
+        "_windows",
         "functional",
         "mask",
         "mask_generator",
     }
+    above = {"_checks", "_core", "_seeds", "_windows", "functional", "layers", "mask"}
+    assert set(imported(PACKAGE / "alpha.py")) <= above
+    assert set(imported(PACKAGE / "gaussian.py")) <= above
     assert set(imported(PACKAGE / "config.py")) <= {"_checks", "_core"}
+    assert set(imported(PACKAGE / "sharing.py")) <= {"_checks"}
+    below = {"_checks", "_seeds", "functional", "mask", "mask_generator"}
+    assert set(imported(PACKAGE / "kinds.py")) <= below | {"sharing"}
+    assert set(imported(PACKAGE / "kind_layers.py")) <= below | {"sharing", "layers"}
+    assert set(imported(PACKAGE / "spatial.py")) <= below | {"sharing", "kind_layers"}
+    assert set(imported(PACKAGE / "dropblock.py")) <= below | {"sharing", "layers", "spatial"}
+    assert set(imported(PACKAGE / "montecarlo.py")) <= below | {"_core", "layers"}
+    assert set(imported(PACKAGE / "schedules.py")) <= {"_checks", "layers"}
 
 
 @pytest.fixture(scope="session")
@@ -134,17 +151,21 @@ def test_the_binary_changes_nothing_when_it_is_loaded():
 
 
 @pytest.mark.parametrize("arguments", [(), (1, 2), (1, 2, 3, 4), (1, 2, 3, 4, 5, 6)])
-@pytest.mark.parametrize("function", [_core.scale_kept, _core.dropout])
+@pytest.mark.parametrize(
+    "function", [_core.scale_kept, _core.scale_by_noise, _core.affine_kept, _core.dropout]
+)
 def test_the_core_counts_its_arguments(function, arguments):
     with pytest.raises(TypeError, match="arguments"):
         function(*arguments)
 
 
-@pytest.mark.parametrize("numbers", [None, (), (0,) * 3, (0,) * 4, (9, 0, 0, 0, 0.5, 0, (4,), None)])
+@pytest.mark.parametrize(
+    "numbers", [None, (), (0,) * 3, (0,) * 4, (9, 0, 0, 0, 0.5, 2.0, 0, (4,), None, None)]
+)
 def test_the_core_refuses_what_is_no_mask(numbers):
     """Only a fault of the Python layer could bring it there; it must not be read as memory."""
     x = np.ones(4, np.float32)
-    with pytest.raises(ValueError, match=r"eight numbers|no such generator"):
+    with pytest.raises(ValueError, match=r"ten numbers|no such keep rule"):
         _core.scale_kept(x, x, numbers)
     with pytest.raises(ValueError, match=r"a source|PyCapsule"):
         _core.dropout(x, x, numbers, 0.5, fastdrop.Mask)
@@ -154,7 +175,7 @@ def test_the_core_refuses_what_is_no_mask(numbers):
 def test_the_core_refuses_what_cannot_be_read_or_made():
     x, source = np.ones(4, np.float32), fastdrop.MaskGenerator(0)._source
     with pytest.raises(ValueError, match="stride for every axis"):
-        _core.scale_kept(x, x, (0, 1, 2, 3, 0.5, 0, (4,), (1, 1)))
+        _core.scale_kept(x, x, (0, 1, 2, 3, 0.5, 2.0, 0, (4,), (1, 1), None))
     for no_class in (None, type(source[3])):  # nobody can make a capsule
         with pytest.raises(TypeError, match="class is needed"):
             _core.dropout(x, x, source, 0.5, no_class)

@@ -5,6 +5,7 @@ import array
 import tempfile
 from fractions import Fraction
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,16 +15,16 @@ from numpy.lib.stride_tricks import as_strided
 
 import fastdrop
 from fastdrop import reference
+from floats import DTYPES
 
 SHAPE = (6, 10)
-DTYPES = [np.float32, np.float64]
 PROBABILITIES = [0.0, 0.3, 1.0]  # copied, scaled, and zeroed
 
 
 def values(shape, dtype):
     """Different numbers, and among them those that a conversion or a copy might change."""
-    x = np.arange(np.prod(shape), dtype=dtype).reshape(shape) / 7
-    tiny = np.finfo(dtype).smallest_subnormal
+    x = (np.arange(np.prod(shape)).reshape(shape) / 7).astype(dtype)
+    tiny = float(ml_dtypes.finfo(dtype).smallest_subnormal)
     x.flat[::3] = np.array([np.nan, np.inf, -np.inf, tiny, -3 * tiny, -0.0], dtype)
     return x
 
@@ -78,8 +79,8 @@ LAYOUTS = {
         np.zeros((12, 20), x.dtype.newbyteorder())[::2, 1::2], x
     ),
     "matrix": lambda x: x.copy().view(np.matrix),
-    "masked": lambda x: np.ma.array(x.copy(), mask=x > 1),
-    "hard-masked": lambda x: np.ma.array(x.copy(), mask=x > 1, hard_mask=True),
+    "masked": lambda x: np.ma.array(x.copy(), mask=x.astype("f8") > 1),
+    "hard-masked": lambda x: np.ma.array(x.copy(), mask=x.astype("f8") > 1, hard_mask=True),
     "memory-mapped": memory_mapped,
     "subclass": lambda x: x.copy().view(Subclass),
     "subclass, Fortran order": lambda x: x.copy(order="F").view(Subclass),

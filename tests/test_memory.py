@@ -21,12 +21,14 @@ def status(name):
     with open("/proc/self/status") as lines:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
 
-how, threads, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+how, layout, threads, size = *sys.argv[1:3], *map(int, sys.argv[3:])
 assert fastdrop.get_num_threads() == threads
 x = np.ones(size, np.float32)
+if layout == "transposed":
+    x = x.reshape(2**13, -1).T
 y = dx = None
 if how == "out=":
-    y, dx = np.ones_like(x), np.ones_like(x)
+    y, dx = np.ones(x.shape, np.float32), np.ones(x.shape, np.float32)
 elif how == "in place":
     y = dx = x
 fastdrop.Mask(2**20, 0.1, seed=0).to_numpy()  # large enough to hire the threads
@@ -40,10 +42,11 @@ print(status("VmHWM") - before)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("layout", ["plain", "transposed"])
 @pytest.mark.parametrize(("how", "new_arrays"), [("out=None", 2), ("out=", 0), ("in place", 0)])
-def test_peak_is_the_outputs(how, new_arrays, threads):
+def test_peak_is_the_outputs(how, new_arrays, layout, threads):
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, how, str(threads), str(SIZE)],
+        [sys.executable, "-c", PROGRAM, how, layout, str(threads), str(SIZE)],
         env={**os.environ, "OMP_NUM_THREADS": str(threads), "FASTDROP_NUM_THREADS": str(threads)},
         capture_output=True,
         text=True,

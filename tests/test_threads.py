@@ -204,16 +204,21 @@ FLUSH_TO_ZERO = """
 """
 
 
-def test_subnormals_whatever_the_caller_has_set(threads):
+@pytest.mark.parametrize(
+    ("dtype", "subnormal"),
+    [("np.float32", 4e-39), ("ml_dtypes.bfloat16", 4e-39), ("np.float16", 3e-7)],
+)
+def test_subnormals_whatever_the_caller_has_set(threads, dtype, subnormal):
     """Flush-to-zero or another rounding, set by the caller: same bits, and the state left alone."""
     code = (
         FLUSH_TO_ZERO
         + """
-    x = np.full(2**20, 4e-39, np.float32)  # subnormal
+    import ml_dtypes
+    x = np.full(2**20, SUBNORMAL, DTYPE)
     x[1::2] = 1.1
     mask = fastdrop.Mask(x.size, 0.1, seed=0)
     expected = mask.apply(x)
-    assert 0 < expected[expected > 0].min() < 1e-37
+    assert 0 < expected[expected > 0].min() < 2 * SUBNORMAL
     for count in (1, 2):
         fastdrop.set_num_threads(count)
         for value in (0x1F80 | 0x8040, 0x1F80 | 0x6000, 0x1F80 | 0x8040 | 0x4000 | 0x3F):
@@ -229,4 +234,5 @@ def test_subnormals_whatever_the_caller_has_set(threads):
     print("ok")
     """
     )
+    code = code.replace("SUBNORMAL", str(subnormal)).replace("DTYPE", dtype)
     assert run(code, OMP_NUM_THREADS="2") == "ok"

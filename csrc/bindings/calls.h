@@ -17,8 +17,9 @@ namespace fastdrop {
 // Shorter calls keep the GIL: they last about as long as giving it up and taking it back.
 constexpr std::uint64_t kReleaseElements = 1 << 14;
 
-inline void run_without_gil(const Request& request, py::ssize_t element_count) {
-  if (static_cast<std::uint64_t>(element_count) < kReleaseElements) return run(request);
+template <class Work>
+void without_gil(py::ssize_t element_count, const Work& work) {
+  if (static_cast<std::uint64_t>(element_count) < kReleaseElements) return work();
   // What refuses, and what is set up once, comes while the GIL is held.
   current_isa();
   thread_count();
@@ -28,7 +29,7 @@ inline void run_without_gil(const Request& request, py::ssize_t element_count) {
   PyThreadState* state = PyEval_SaveThread();
   std::exception_ptr failure;
   try {
-    run(request);
+    work();
   } catch (...) {
     failure = std::current_exception();
   }
@@ -40,19 +41,46 @@ inline void run_without_gil(const Request& request, py::ssize_t element_count) {
   if (failure) std::rethrow_exception(failure);
 }
 
-inline py::array scaled(const MaskArgs& mask, Element element, const py::array& x, py::handle out) {
+inline void run_without_gil(const Request& request, py::ssize_t element_count) {
+  without_gil(element_count, [&request] { run(request); });
+}
+
+struct Constants {
+  double shift = 0, dropped = 0;
+};
+
+inline py::array mapped(Operation operation, const MaskArgs& mask, Element element, const py::array& x,
+                        py::handle out, Constants constants = {}) {
   py::array to = out.is_none() ? new_like(x) : py::reinterpret_borrow<py::array>(out);
-  run_without_gil({kScaleKept, element, mask.numbers, mask.window, x.data(), to.mutable_data()}, x.size());
+  run_without_gil({operation, element, mask.numbers, mask.window, x.data(), to.mutable_data(),
+                   constants.shift, constants.dropped},
+                  x.size());
   return to;
 }
 
-inline py::object scale_kept(py::handle x, py::handle out, py::handle numbers) {
+template <Operation operation>
+py::object map(py::handle x, py::handle out, py::handle numbers, Constants constants = {}) {
   const MaskArgs mask(numbers);
   const Element element = plain_element(x, out);
   if (element == kElementCount) return py::none();
   const auto from = py::reinterpret_borrow<py::array>(x);
   if (!has_shape(from, mask.window.rank, mask.window.shape)) return py::none();
-  return scaled(mask, element, from, out);
+  return mapped(operation, mask, element, from, out, constants);
+}
+
+inline py::object scale_kept(py::handle x, py::handle out, py::handle numbers) {
+  return map<kScaleKept>(x, out, numbers);
+}
+
+inline py::object scale_by_noise(py::handle x, py::handle out, py::handle numbers) {
+  return map<kScaleByNoise>(x, out, numbers);
+}
+
+inline py::object affine_kept(py::handle x, py::handle out, py::handle numbers, py::handle shift,
+                              py::handle dropped) {
+  const Constants constants{PyFloat_AsDouble(shift.ptr()), PyFloat_AsDouble(dropped.ptr())};
+  if (PyErr_Occurred()) throw py::error_already_set();
+  return map<kAffineKept>(x, out, numbers, constants);
 }
 
 constexpr const char* kStreams = "fastdrop streams";
@@ -75,9 +103,11 @@ inline py::tuple next_numbers(py::handle source, py::handle p, const py::array& 
   const auto item = [&source](py::ssize_t number) { return PyTuple_GET_ITEM(source.ptr(), number); };
   py::tuple shape(x.ndim());
   for (py::ssize_t axis = 0; axis < x.ndim(); ++axis) shape[axis] = py::int_(x.shape(axis));
+  const double dropped = PyFloat_AS_DOUBLE(p.ptr());
+  const py::float_ scale(dropped < 1 ? 1 / (1 - dropped) : 0);  // Python's scale_of
   const py::int_ stream(streams_in(item(3)).take()), start(0);
-  PyObject* numbers =
-      PyTuple_Pack(8, item(0), item(1), item(2), stream.ptr(), p.ptr(), start.ptr(), shape.ptr(), Py_None);
+  PyObject* numbers = PyTuple_Pack(10, item(0), item(1), item(2), stream.ptr(), p.ptr(), scale.ptr(),
+                                   start.ptr(), shape.ptr(), Py_None, Py_None);
   if (numbers == nullptr) throw py::error_already_set();
   return py::reinterpret_steal<py::tuple>(numbers);
 }
@@ -100,7 +130,8 @@ inline py::object dropout(py::handle x, py::handle out, py::handle source, py::h
   if (const double given = PyFloat_AS_DOUBLE(p.ptr()); !(given > 0 && given <= 1)) return py::none();
   const auto from = py::reinterpret_borrow<py::array>(x);
   const py::tuple numbers = next_numbers(source, p, from);
-  return py::make_tuple(scaled(MaskArgs(numbers), element, from, out), new_mask(mask_class, numbers));
+  return py::make_tuple(mapped(kScaleKept, MaskArgs(numbers), element, from, out),
+                        new_mask(mask_class, numbers));
 }
 
 // A function as CPython calls it; the numbers are those of its arguments.
@@ -127,6 +158,12 @@ inline void add_calls(py::module_& m) {
       method("scale_kept", &called<scale_kept, 0, 1, 2>,
              "scale_kept($module, x, out, numbers, /)\n--\n\n"
              "x where kept, times the scale, and zero elsewhere; None if an array needs Python's attention."),
+      method("affine_kept", &called<affine_kept, 0, 1, 2, 3, 4>,
+             "affine_kept($module, x, out, numbers, shift, dropped, /)\n--\n\n"
+             "x where kept, times the scale and plus shift, and dropped elsewhere; None as scale_kept."),
+      method("scale_by_noise", &called<scale_by_noise, 0, 1, 2>,
+             "scale_by_noise($module, x, out, numbers, /)\n--\n\n"
+             "x times 1 + the scale times a standard normal number; None as scale_kept."),
       method("dropout", &called<dropout, 0, 1, 2, 3, 4>,
              "dropout($module, x, out, source, p, mask_class, /)\n--\n\n"
              "scale_kept with the next mask of a source, and that mask; None, and no mask is taken, if an "

@@ -7,6 +7,7 @@
 #include "../runtime/streams.h"
 #include "array_args.h"
 #include "calls.h"
+#include "strided_calls.h"
 
 namespace fastdrop {
 namespace {
@@ -23,7 +24,7 @@ py::array generate(const std::string& generator, std::uint64_t first, std::uint6
   py::array_t<std::uint32_t> words(std::vector<py::ssize_t>{block_count, 4});
   const std::uint64_t key[2] = {key_words[0] | std::uint64_t{key_words[1]} << 32,
                                 key_words[2] | std::uint64_t{key_words[3]} << 32};
-  for (int rule = 0; rule < kKeepRuleCount; ++rule) {
+  for (int rule = 0; rule < kGeneratorCount; ++rule) {
     if (generator != kKeepRuleNames[rule]) continue;
     current_isa().kernels->generate[rule](key, first, upper, static_cast<std::uint64_t>(block_count),
                                           words.mutable_data());
@@ -32,9 +33,10 @@ py::array generate(const std::string& generator, std::uint64_t first, std::uint6
   throw std::invalid_argument("no such generator");
 }
 
-py::tuple generators() {
-  py::tuple names(static_cast<py::ssize_t>(kKeepRuleCount));
-  for (int rule = 0; rule < kKeepRuleCount; ++rule) names[rule] = kKeepRuleNames[rule];
+// The generators come first.
+py::tuple rules(int count) {
+  py::tuple names(static_cast<py::ssize_t>(count));
+  for (int rule = 0; rule < count; ++rule) names[rule] = kKeepRuleNames[rule];
   return names;
 }
 
@@ -53,8 +55,13 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   m.attr("__version__") = FASTDROP_VERSION;
   m.attr("compiler") = FASTDROP_COMPILER;
   m.attr("has_openmp") = has_openmp();
-  m.attr("generators") = generators();
+  m.attr("generators") = rules(kGeneratorCount);
+  m.attr("rules") = rules(kMaskRuleCount);
   add_calls(m);
+  // The same for arrays of any layout, into `out`: what _checks has let through.
+  m.def("scale_kept_strided", &map_strided<kScaleKept>);
+  m.def("affine_kept_strided", &affine_kept_strided);
+  m.def("scale_by_noise_strided", &map_strided<kScaleByNoise>);
   m.def("new_streams", &new_streams, "Streams of which so many have been handed out.");
   m.def(
       "take_stream", [](const py::capsule& streams) { return streams_in(streams).take(); },

@@ -38,9 +38,13 @@ class StreamKeep {
   static constexpr int tiles_together =
       Generator::in_flight > kTileVectors ? Generator::in_flight / kTileVectors : 1;
 
+  static constexpr bool decides_ahead = kDecideAhead;
+  using Numbers = TileNumbers;
+  using Decided = TileKeep;
+
   template <int count>
   struct Draw {
-    TileNumbers tiles[count];
+    Numbers tiles[count];
   };
 
   // The random numbers of consecutive tiles, the first of which is a multiple of count: what can be done
@@ -134,6 +138,41 @@ class StreamKeep {
   KeepArgs args_;
   TileCounters<State> counters_;
   Blocks bounds_;
+};
+
+// Decisions that have been made before, as bits or as bytes: nothing is drawn, and nothing past the last tile
+// is read.
+template <bool as_bits>
+class StoredKeep {
+ public:
+  explicit StoredKeep(const KeepArgs& args) : stored_(args.stored) {}
+
+  static constexpr int tiles_together = 1;
+  static constexpr bool decides_ahead = false;
+  struct Numbers {};
+  using Decided = TileKeep;
+
+  template <int count>
+  struct Draw {
+    Numbers tiles[count];
+  };
+
+  static constexpr bool has_sequence = false;
+
+  template <int count>
+  Draw<count> draw(uint64_t) const {
+    return {};
+  }
+
+  void decide(Numbers, uint64_t tile, TileKeep& keep) const {
+    if constexpr (as_bits)
+      keep.load_bits(stored_ + tile * (kTileElements / 8));
+    else
+      keep.load_bytes(stored_ + tile * kTileElements);
+  }
+
+ private:
+  const uint8_t* stored_;
 };
 
 }  // namespace

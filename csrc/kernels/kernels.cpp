@@ -5,6 +5,7 @@
 #include FASTDROP_VEC
 
 #include "elements.h"
+#include "gaussian.h"
 #include "generators.h"
 #include "keep.h"
 #include "ops.h"
@@ -13,12 +14,12 @@ namespace fastdrop::FASTDROP_ISA {
 namespace {
 
 // A tile that the run covers only in part, from its element `first`, is worked on in buffers.
-template <class Operation, class Value>
+template <class Operation, class Decided, class Value>
 __attribute__((noinline)) void run_part(const Operation& operation, const Value* x, Value* out,
-                                        const TileKeep& keep, uint64_t first, uint64_t count) {
+                                        const Decided& decided, uint64_t first, uint64_t count) {
   alignas(64) Value tile_x[kTileElements] = {}, tile_out[kTileElements];
   if (Operation::reads_x) __builtin_memcpy(tile_x + first, x, count * sizeof(Value));
-  operation.template tile<false>(tile_x, tile_out, keep);
+  operation.template tile<false>(tile_x, tile_out, decided);
   __builtin_memcpy(out, tile_out + first, count * sizeof(Value));
 }
 
@@ -29,19 +30,20 @@ template <bool around_cache, class Operation, class Keep, class Source, class Va
 void run_tiles(const Operation& operation, const Keep& keep, Source& source, const Value* x, Value* out,
                uint64_t first_tile, uint64_t tile_count) {
   constexpr int together = Keep::tiles_together, ahead = kAheadDraws * together;
-  // What waits for its data: a tile's decisions where kDecideAhead, or else its numbers.
+  using Numbers = typename Keep::Numbers;
+  // What waits for its data: a tile's decisions where they are made ahead, or else its numbers.
   struct Waiting {
-    TileNumbers numbers;
-    TileKeep keep;
+    Numbers numbers;
+    typename Keep::Decided decided;
   } waiting[ahead];
   const auto work = [&](Waiting& tile, uint64_t index) {
-    if constexpr (!kDecideAhead) keep.decide(tile.numbers, index, tile.keep);
-    operation.template tile<around_cache>(x, out, tile.keep);
+    if constexpr (!Keep::decides_ahead) keep.decide(tile.numbers, index, tile.decided);
+    operation.template tile<around_cache>(x, out, tile.decided);
     x += kTileElements, out += kTileElements;
   };
-  const auto wait = [&](Waiting& tile, uint64_t index, const TileNumbers& numbers) {
-    if constexpr (kDecideAhead)
-      keep.decide(numbers, index, tile.keep);
+  const auto wait = [&](Waiting& tile, uint64_t index, const Numbers& numbers) {
+    if constexpr (Keep::decides_ahead)
+      keep.decide(numbers, index, tile.decided);
     else
       tile.numbers = numbers;
   };
@@ -87,9 +89,11 @@ bool sequence_pays(uint64_t tile, uint64_t& tile_count) {
   return false;
 }
 
-// A run is the end of a tile, whole tiles, and the beginning of a tile; each may be missing.
+// A run is the end of a tile, whole tiles, and the beginning of a tile; each may be missing. Flattened: by
+// itself GCC stops inlining when this file has grown by some share, and the kernels that came last took twice
+// as long.
 template <class Operation, class Keep>
-void run(const KernelArgs& args) {
+__attribute__((flatten)) void run(const KernelArgs& args) {
   using Value = typename Operation::Value;
   const Operation operation(args);
   const Keep keep(args.keep);
@@ -100,7 +104,7 @@ void run(const KernelArgs& args) {
     const uint64_t tile = index / kTileElements, first = index % kTileElements;
     uint64_t count = kTileElements - first < left ? kTileElements - first : left;
     if (count < kTileElements) {
-      TileKeep decided;
+      typename Keep::Decided decided;
       keep.decide(keep.template draw<1>(tile).tiles[0], tile, decided);
       run_part(operation, x, out, decided, first, count);
     } else {
@@ -146,11 +150,28 @@ template <class Operation>
 constexpr void add(KernelTable& table, fastdrop::Operation operation, Element element) {
   table.run[operation][element][kArs4x32] = &run<Operation, StreamKeep<Ars4x32>>;
   table.run[operation][element][kPhilox4x32] = &run<Operation, StreamKeep<Philox4x32>>;
+  table.run[operation][element][kStored] = &run<Operation, StoredKeep<true>>;
+  table.run[operation][element][kGathered] = &run<Operation, StoredKeep<false>>;
+}
+template <class Operation>
+constexpr void add_noise(KernelTable& table, fastdrop::Operation operation, Element element) {
+  table.run[operation][element][kArs4x32] = &run<Operation, StreamNormals<Ars4x32>>;
+  table.run[operation][element][kPhilox4x32] = &run<Operation, StreamNormals<Philox4x32>>;
 }
 constexpr KernelTable make_table() {
   KernelTable table{};
   add<ScaleKept<Float32>>(table, kScaleKept, kFloat32);
   add<ScaleKept<Float64>>(table, kScaleKept, kFloat64);
+  add<ScaleKept<Float16>>(table, kScaleKept, kFloat16);
+  add<ScaleKept<BFloat16>>(table, kScaleKept, kBFloat16);
+  add<AffineKept<Float32>>(table, kAffineKept, kFloat32);
+  add<AffineKept<Float64>>(table, kAffineKept, kFloat64);
+  add<AffineKept<Float16>>(table, kAffineKept, kFloat16);
+  add<AffineKept<BFloat16>>(table, kAffineKept, kBFloat16);
+  add_noise<ScaleByNoise<Float32>>(table, kScaleByNoise, kFloat32);
+  add_noise<ScaleByNoise<Float64>>(table, kScaleByNoise, kFloat64);
+  add_noise<ScaleByNoise<Float16>>(table, kScaleByNoise, kFloat16);
+  add_noise<ScaleByNoise<BFloat16>>(table, kScaleByNoise, kBFloat16);
   add<KeepMask<Bool>>(table, kKeepMask, kBool);
   table.generate[kArs4x32] = &generate<Ars4x32>;
   table.generate[kPhilox4x32] = &generate<Philox4x32>;

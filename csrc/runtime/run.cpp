@@ -10,7 +10,9 @@
 
 #include "../dispatch/isa_registry.h"
 #include "../shared/tile.h"
+#include "gather.h"
 #include "parallel.h"
+#include "rows.h"
 
 namespace fastdrop {
 namespace {
@@ -21,6 +23,10 @@ constexpr std::uint64_t kElementsPerThread = 1 << 19;
 
 // More parts than threads: of a thread that comes late others do the rest.
 constexpr int kPartsPerThread = 8;
+
+// Shorter rows take less time when their decisions are gathered first: a kernel begins and ends each run
+// slowly.
+constexpr std::uint64_t kRunElements = 512;
 
 // A used output of this size is written around the cache: it would push out everything else and not fit
 // itself. The cache's own size is no guide, since virtual machines report that of a whole socket.
@@ -37,61 +43,49 @@ bool untouched(const void* memory, std::uint64_t bytes) {
   return resident % 2 == 0;
 }
 
-constexpr std::uint64_t kElementBytes[] = {4, 8, 1};
-static_assert(sizeof kElementBytes / sizeof *kElementBytes == kElementCount, "a size for every element type");
 constexpr std::uint64_t element_bytes(Element element) { return kElementBytes[element]; }
 
 // Stream document, section 3: D = p * 2^64 rounded half to even. Not for p = 1, where D has 65 bits.
 std::uint64_t threshold(double p) { return static_cast<std::uint64_t>(std::nearbyint(std::ldexp(p, 64))); }
 
-// A window as equal runs of consecutive indices: the trailing axes that lie together in the whole mask are
-// one run, and the leading axes say where each run begins.
-class Runs {
+// A number of the mask where it may differ from element to element.
+class Numbers {
  public:
-  explicit Runs(const Window& window) : window_(window), leading_(window.rank) {
-    if (window.strides == nullptr) leading_ = 0;
-    while (leading_ > 0) {
-      const std::int64_t size = window.shape[leading_ - 1];
-      if (size != 1 && window.strides[leading_ - 1] != static_cast<std::int64_t>(length_)) break;
-      length_ *= static_cast<std::uint64_t>(size);
-      --leading_;
-    }
-    element_count_ = 1;
-    for (int axis = 0; axis < window.rank; ++axis)
-      element_count_ *= static_cast<std::uint64_t>(window.shape[axis]);
-    if (leading_ == 0) length_ = element_count_;
+  Numbers(double constant, const Varying* varying)
+      : constant_(constant),
+        values_(varying == nullptr ? nullptr : varying->values),
+        rows_(varying == nullptr ? Window{} : varying->window) {}
+
+  double of(std::uint64_t element) const {
+    if (values_ == nullptr) return constant_;
+    double value;
+    std::memcpy(&value, values_ + rows_.place(element / rows_.repeat()) * sizeof value, sizeof value);
+    return value;
   }
 
-  std::uint64_t element_count() const { return element_count_; }
-  std::uint64_t length() const { return length_; }
-
-  std::uint64_t start_of(std::uint64_t run) const {
-    std::uint64_t index = window_.start;
-    for (int axis = leading_ - 1; axis >= 0; --axis) {
-      const auto size = static_cast<std::uint64_t>(window_.shape[axis]);
-      index += run % size * static_cast<std::uint64_t>(window_.strides[axis]);
-      run /= size;
-    }
-    return index;
+  // How many elements have that number, from that one on and as far as is easily seen.
+  std::uint64_t constant_from(std::uint64_t element) const {
+    return values_ == nullptr ? ~std::uint64_t{0} : rows_.repeat() - element % rows_.repeat();
   }
 
  private:
-  const Window& window_;
-  int leading_;  // axes that are not part of a run
-  std::uint64_t length_ = 1;
-  std::uint64_t element_count_;
+  double constant_;
+  const char* values_;
+  Rows rows_;
 };
 
 class Job {
  public:
   explicit Job(const Request& request)
       : request_(request),
-        runs_(request.window),
-        kernel_(current_isa().kernels->run[request.operation][request.element][request.mask.generator]),
+        rows_(request.window),
+        p_(request.mask.p, request.mask.varying_p),
+        scale_(request.mask.scale, request.mask.varying_scale),
+        kernels_(current_isa().kernels->run),
         around_cache_(request.out != request.x && out_bytes() >= kAroundCacheBytes &&
                       !untouched(request.out, out_bytes())) {}
 
-  std::uint64_t element_count() const { return runs_.element_count(); }
+  std::uint64_t element_count() const { return rows_.element_count(); }
 
   // Parts begin at multiples of a tile, so that hardly any tile is worked on twice.
   void run_part(int number, int count) const {
@@ -107,31 +101,100 @@ class Job {
 
   // The elements from first to last in the window's own order.
   void run(std::uint64_t first, std::uint64_t last) const {
-    const double p = request_.mask.p;
-    if (p == 0 || p == 1) return run_without_numbers(first, last);
-    KernelArgs args{};
-    std::memcpy(args.keep.key, request_.mask.key, sizeof args.keep.key);
-    args.keep.stream = request_.mask.stream;
-    const std::uint64_t bound = threshold(p);
-    args.keep.threshold_high = static_cast<std::uint32_t>(bound >> 48);
-    args.keep.threshold_low = bound & ((1ull << 48) - 1);
-    args.scale = 1 / (1 - p);
-    args.around_cache = around_cache_;
     while (first < last) {
-      const std::uint64_t run = first / runs_.length(), done = first % runs_.length();
-      args.start = runs_.start_of(run) + done;
-      args.element_count = std::min(runs_.length() - done, last - first);
-      args.x = x_at(first);
-      args.out = out_at(first);
-      kernel_(args);
-      first += args.element_count;
+      const std::uint64_t constant = std::min(p_.constant_from(first), scale_.constant_from(first));
+      const std::uint64_t until = first + std::min(constant, last - first);
+      run(first, until, p_.of(first), scale_.of(first));
+      first = until;
     }
   }
 
-  // p = 0 copies bits (a signalling NaN stays one) and p = 1 never divides by zero.
-  void run_without_numbers(std::uint64_t first, std::uint64_t last) const {
+  void run(std::uint64_t first, std::uint64_t last, double p, double scale) const {
+    const bool drawn = request_.mask.rule != kStored;
+    const bool keeps_all = drawn && p == 0, drops_all = drawn && p == 1;
+    if (drops_all || (keeps_all && (scale == 1 || request_.operation != kScaleKept)))
+      return run_without_numbers(first, last, drops_all);
+    KernelArgs args{};
+    args.keep = keep_args(p);
+    args.scale = scale;
+    args.shift = request_.shift;
+    args.dropped = request_.dropped;
+    args.around_cache = around_cache_;
+    const bool long_rows = rows_.is_one_row() || rows_.length() >= kRunElements;
+    const bool is_noise = request_.operation == kScaleByNoise;  // which cannot be gathered as decisions
+    if (keeps_all)
+      run_kept(args, first, last);
+    else if ((has_runs() && long_rows) || is_noise)
+      run_in_runs(args, first, last);
+    else
+      run_in_blocks(args, first, last);
+  }
+
+  bool has_runs() const { return rows_.repeat() == 1 && rows_.stride() == 1; }
+
+  // Rows as runs of consecutive indices, as the kernels walk them; where they are none, element by element.
+  void run_in_runs(KernelArgs& args, std::uint64_t first, std::uint64_t last) const {
+    const Kernel kernel = kernels_[request_.operation][request_.element][request_.mask.rule];
+    while (first < last) {
+      args.start = rows_.place(first / rows_.repeat());
+      args.element_count = has_runs() ? std::min(rows_.left_in_row(first), last - first) : 1;
+      run_kernel(kernel, args, first);
+    }
+  }
+
+  // Any other order: blocks of elements, whose decisions are gathered first.
+  void run_in_blocks(KernelArgs& args, std::uint64_t first, std::uint64_t last) const {
+    const Kernel kernel = kernels_[request_.operation][request_.element][kGathered];
+    const Kernel keep_mask = kernels_[kKeepMask][kBool][request_.mask.rule];
+    const KeepArgs keep = args.keep;
+    const std::uint64_t repeat = rows_.repeat(), end = (last - 1) / repeat + 1;
+    std::uint8_t decisions[kBlockDecisions], block[kBlockDecisions + kSpreadPast];
+    args.keep.stored = repeat == 1 ? decisions : block;
+    for (std::uint64_t number = first / repeat; number < end;) {
+      const std::uint64_t until = std::min(number + kBlockDecisions, end);
+      gather(rows_, keep_mask, keep, number, until, decisions);
+      for (const std::uint64_t until_element = std::min(until * repeat, last); first < until_element;) {
+        args.element_count = std::min(kBlockDecisions, until_element - first);
+        if (repeat != 1)
+          spread(decisions + (first / repeat - number), repeat, first % repeat, args.element_count, block);
+        run_kernel(kernel, args, first);
+      }
+      number = until;
+    }
+  }
+
+  // Everything is kept and scaled.
+  void run_kept(KernelArgs& args, std::uint64_t first, std::uint64_t last) const {
+    std::uint8_t kept[kBlockDecisions];
+    std::memset(kept, 1, sizeof kept);
+    args.keep.stored = kept;
+    while (first < last) {
+      args.element_count = std::min(kBlockDecisions, last - first);
+      run_kernel(kernels_[request_.operation][request_.element][kGathered], args, first);
+    }
+  }
+
+  void run_kernel(Kernel kernel, KernelArgs& args, std::uint64_t& first) const {
+    args.x = x_at(first);
+    args.out = out_at(first);
+    kernel(args);
+    first += args.element_count;
+  }
+
+  KeepArgs keep_args(double p) const {
+    const MaskNumbers& mask = request_.mask;
+    const std::uint64_t bound = threshold(p);
+    return {{mask.key[0], mask.key[1]},
+            mask.stream,
+            static_cast<std::uint32_t>(bound >> 48),
+            bound & ((1ull << 48) - 1),
+            mask.bits};
+  }
+
+  // p = 0 without a scale copies bits: a signalling NaN stays one.
+  void run_without_numbers(std::uint64_t first, std::uint64_t last, bool drops_all) const {
     const std::uint64_t bytes = (last - first) * element_bytes(request_.element);
-    if (request_.mask.p == 1)
+    if (drops_all)
       std::memset(out_at(first), 0, bytes);
     else if (request_.operation == kKeepMask)
       std::memset(out_at(first), 1, bytes);
@@ -148,8 +211,9 @@ class Job {
   }
 
   const Request& request_;
-  Runs runs_;
-  Kernel kernel_;
+  Rows rows_;
+  Numbers p_, scale_;
+  const Kernel (&kernels_)[kOperationCount][kElementCount][kKeepRuleCount];
   bool around_cache_;
 };
 

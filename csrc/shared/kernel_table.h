@@ -7,13 +7,17 @@
 namespace fastdrop {
 
 // Three short lists.
-enum Operation : int { kScaleKept, kKeepMask, kOperationCount };
+enum Operation : int { kScaleKept, kAffineKept, kScaleByNoise, kKeepMask, kOperationCount };
 
-enum Element : int { kFloat32, kFloat64, kBool, kElementCount };
+enum Element : int { kFloat32, kFloat64, kFloat16, kBFloat16, kBool, kElementCount };
+constexpr uint64_t kElementBytes[] = {4, 8, 2, 2, 1};
+static_assert(sizeof kElementBytes / sizeof *kElementBytes == kElementCount, "a size for every element type");
 
-enum KeepRule : int { kArs4x32, kPhilox4x32, kKeepRuleCount };
-// Each name stands at the place of its number, and is the one that Python uses.
-constexpr const char* kKeepRuleNames[kKeepRuleCount] = {"ars4x32-7", "philox4x32-10"};
+// The generators, a user's bits, and decisions that the runtime has gathered.
+enum KeepRule : int { kArs4x32, kPhilox4x32, kStored, kGathered, kKeepRuleCount };
+constexpr int kGeneratorCount = kStored, kMaskRuleCount = kGathered;
+// Those that masks have. Each name stands at the place of its number, and is the one that Python uses.
+constexpr const char* kKeepRuleNames[kMaskRuleCount] = {"ars4x32-7", "philox4x32-10", "stored"};
 
 // The part of a mask that does not change from element to element (stream document, sections 2 and 3).
 struct KeepArgs {
@@ -21,6 +25,8 @@ struct KeepArgs {
   uint64_t stream;
   uint32_t threshold_high;  // H, the upper 16 bits of D = p * 2^64; p = 1 never reaches a kernel
   uint64_t threshold_low;   // L, the lower 48 bits
+  // 1 keeps, and whole tiles can be read. kStored: index i is bit i % 8 of byte i / 8; kGathered: byte i.
+  const uint8_t* stored;
 };
 
 // One run of consecutive mask indices over contiguous data. x may be out, or unused by the operation.
@@ -30,7 +36,10 @@ struct KernelArgs {
   uint64_t start;  // mask index of the first element
   uint64_t element_count;
   KeepArgs keep;
-  double scale;       // 1 / (1 - p), to be rounded once to the compute type
+  // Rounded once to the type that is computed with.
+  double scale;       // of what is kept; kScaleByNoise: of the normal numbers
+  double shift;       // kAffineKept: added to what is kept and scaled
+  double dropped;     // kAffineKept: what takes the place of the others
   bool around_cache;  // write whole tiles with streaming stores, where out is 16-byte aligned; out is not x
 };
 
@@ -42,7 +51,7 @@ using GenerateKernel = void (*)(const uint64_t key[2], uint64_t first, uint64_t 
 
 struct KernelTable {
   Kernel run[kOperationCount][kElementCount][kKeepRuleCount];  // null: no such combination
-  GenerateKernel generate[kKeepRuleCount];
+  GenerateKernel generate[kGeneratorCount];
 };
 
 }  // namespace fastdrop

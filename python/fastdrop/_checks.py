@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 INDEX_LIMIT = 2**63  # indices and streams are below it (stream document, section 2)
-_WANTED_DTYPES = "float32 or float64"
+_WANTED_DTYPES = "float16, bfloat16, float32 or float64"
 
 
 def _shown(value: object) -> str:
@@ -26,14 +26,40 @@ def _described(value: object) -> str:
     return f"{_shown(value)} of type {type(value).__name__}"
 
 
-def probability(p: Any) -> float:
-    """`p` as a float from 0 to 1."""
+def probability(p: Any, name: str = "p", of: str = "dropping") -> float | NDArray[np.float64]:
+    """A probability as a float from 0 to 1, or as an array of them."""
+    if isinstance(p, np.ndarray) and p.dtype.kind in "fiu":
+        if p.size and not (p.min() >= 0 and p.max() <= 1):  # a NaN is the least and the greatest of all
+            raise ValueError(f"{name} must be from 0 to 1, the probability of {of}, not {_shown(p)}")
+        return np.asarray(p, np.float64, "C") + 0.0
     # Floats first: asking an abstract base class costs as much as a small dropout.
     if type(p) is not float and (isinstance(p, (bool, np.bool_)) or not isinstance(p, numbers.Real)):
-        raise TypeError(f"p must be a real number, the probability of dropping, not {_described(p)}")
+        wanted = f"a real number or an array of them, the probability of {of}"
+        raise TypeError(f"{name} must be {wanted}, not {_described(p)}")
     if p < 0 or not p <= 1:  # also refuses NaN; before float(), which may overflow or round to 1
-        raise ValueError(f"p must be from 0 to 1, the probability of dropping, not {_shown(p)}")
+        raise ValueError(f"{name} must be from 0 to 1, the probability of {of}, not {_shown(p)}")
     return float(p) + 0.0  # -0.0 becomes 0.0: equal masks compare and print alike
+
+
+# The default of every p: an object of its own, so that a p given beside keep_prob is seen even if it is 0.5.
+DEFAULT_P = float("0.5")
+
+
+def rate(p: Any, keep_prob: Any) -> float | NDArray[np.float64]:
+    """The probability of dropping from its two spellings, of which one may be given."""
+    if keep_prob is None:
+        return probability(p)
+    if p is not DEFAULT_P:
+        raise ValueError(f"keep_prob must not be given together with p, which is {_shown(p)}: it is 1 - p")
+    return 1.0 - probability(keep_prob, "keep_prob", "keeping")
+
+
+def one_probability(p: Any, name: str = "p") -> float:
+    """A probability as a float from 0 to 1; no array of them."""
+    result = probability(p, name)
+    if not isinstance(result, float):
+        raise TypeError(f"{name} must be one real number, not an array of the shape {result.shape}")
+    return result
 
 
 def index(value: Any, name: str) -> int:
@@ -73,6 +99,41 @@ def shape(value: Any) -> tuple[int, ...]:
     return lengths
 
 
+def fits(array: NDArray[Any], shape: tuple[int, ...], name: str) -> None:
+    """That an array can be broadcast to that shape."""
+    short = shape[len(shape) - array.ndim :]
+    if array.ndim > len(shape) or any(n not in (1, m) for n, m in zip(array.shape, short, strict=True)):
+        wanted = f"a shape that can be broadcast to the noise shape {shape}"
+        raise ValueError(f"{name} must have {wanted}, not {array.shape}")
+
+
+def noise_entries(value: Any) -> tuple[int | None, ...] | None:
+    """A noise shape whose array is not known yet, as a tuple."""
+    if value is None:
+        return None
+    try:
+        if isinstance(value, (str, bytes)) or not isinstance(value, (Sequence, np.ndarray)):
+            raise TypeError
+        return tuple(None if entry is None else index(entry, "noise_shape") for entry in value)
+    except TypeError:
+        wanted = "a sequence of an integer or None for every axis"
+        raise TypeError(f"noise_shape must be {wanted}, not {_described(value)}") from None
+
+
+def noise_shape(value: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A noise shape as a tuple of lengths: where an axis is shared 1, and elsewhere its length."""
+    entries = noise_entries(value)
+    if entries is None:
+        return shape
+    fits = len(entries) == len(shape) and all(
+        entry in (None, 1, length) for entry, length in zip(entries, shape, strict=True)
+    )
+    if not fits:
+        wanted = f"for every axis of {shape} its length, 1 or None"
+        raise ValueError(f"noise_shape must have {wanted}, not be {_shown(entries)}")
+    return tuple(length if entry is None else entry for entry, length in zip(entries, shape, strict=True))
+
+
 def choice(value: Any, name: str, allowed: tuple[str, ...]) -> str:
     """`value` if it is one of the allowed strings."""
     if not isinstance(value, str):
@@ -85,14 +146,52 @@ def choice(value: Any, name: str, allowed: tuple[str, ...]) -> str:
 def float_array(value: Any, name: str) -> NDArray[Any]:
     """`value` as a base ndarray of a float dtype, whatever its layout and byte order."""
     try:
-        array = np.asarray(value)
-    except (TypeError, ValueError) as error:
+        # What exports its memory by DLPack only is no array to NumPy unless it is asked to import it.
+        exported = hasattr(value, "__dlpack__") and not hasattr(value, "__array__")
+        array = np.from_dlpack(value) if exported else np.asarray(value)
+    except (TypeError, ValueError, BufferError, RuntimeError) as error:
         raise TypeError(f"{name} must be an array of {_WANTED_DTYPES}: {error}") from None
-    if array.dtype.kind != "f" or array.dtype.itemsize not in (4, 8):
+    if not _is_computed_with(array.dtype):
         fix = f"; convert it with numpy.asarray({name}, dtype=numpy.float32)"
         given = f"{array.dtype}{fix if array.dtype.kind in 'iub' else ''}"
         raise TypeError(f"{name} must be an array of {_WANTED_DTYPES}, not of {given}")
     return array
+
+
+def bool_array(value: Any, name: str) -> NDArray[np.bool_]:
+    array = np.asarray(value)
+    if array.dtype != np.bool_:
+        fix = f"; write {name} != 0" if array.dtype.kind in "iuf" else ""
+        raise TypeError(f"{name} must be an array of bool, True where kept, not of {array.dtype}{fix}")
+    return array
+
+
+def packed_bits(value: Any, name: str, count: int) -> NDArray[np.uint8]:
+    """Bytes that hold so many bits, as an array."""
+    try:
+        array = value if isinstance(value, np.ndarray) else np.frombuffer(value, np.uint8)
+        if array.dtype != np.uint8 or array.ndim != 1:
+            raise TypeError
+    except (TypeError, ValueError, BufferError):
+        wanted = "an array of uint8 with one axis, or bytes"
+        raise TypeError(f"{name} must be {wanted}, not {_described(value)}") from None
+    if array.size != (count + 7) // 8:
+        wanted = f"{(count + 7) // 8} bytes for {count} elements"
+        raise ValueError(f"{name} must have {wanted}, not {array.size}")
+    return array
+
+
+def _is_computed_with(dtype: np.dtype[Any]) -> bool:
+    """Whether that is one of the wanted dtypes. bfloat16 is ml_dtypes', which need not be installed."""
+    if dtype.kind == "f" and dtype.itemsize in (2, 4, 8):
+        return True
+    return dtype.type.__name__ == "bfloat16"
+
+
+def given_array(value: Any, name: str) -> NDArray[Any]:
+    """As `float_array`, but an array, also of a subclass, as it is: what evaluation returns."""
+    array = float_array(value, name)
+    return value if isinstance(value, np.ndarray) else array
 
 
 def same_shape(array: NDArray[Any], wanted: tuple[int, ...], name: str) -> None:
@@ -149,3 +248,21 @@ def state(value: Any, keys: set[str]) -> None:
         raise TypeError(f"{wanted}, not {_described(value)}")
     if set(value) != keys:
         raise ValueError(f"{wanted}, not {_shown(list(value))}")
+
+
+def axis(value: Any, name: str, ndim: int) -> int:
+    """`value` as the number of one of an array's axes, counted from the first."""
+    result = index(value, name)
+    if not -ndim <= result < ndim:
+        raise ValueError(f"{name} must be an axis of an array of {ndim} axes, not {_shown(result)}")
+    return result % ndim
+
+
+def positive(value: Any, name: str) -> float:
+    """`value` as a finite float above 0."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a real number, not {_described(value)}")
+    number = float(value)
+    if not 0 < number < math.inf:
+        raise ValueError(f"{name} must be above 0 and finite, not {_shown(value)}")
+    return number

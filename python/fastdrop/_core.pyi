@@ -8,10 +8,20 @@ __version__: Final[str]
 compiler: Final[str]
 has_openmp: Final[bool]
 generators: Final[tuple[str, ...]]
+rules: Final[tuple[str, ...]]
 
-# A mask: generator number, key (two halves), stream, p, then the window: index of its first element, shape,
-# and strides in elements of the whole mask (None: the window is C-contiguous).
-_Numbers: TypeAlias = tuple[int, int, int, int, float, int, tuple[int, ...], tuple[int, ...] | None]
+# A float, or what varies: values as bytes of float64, number of the window's first one, strides.
+_Number: TypeAlias = float | tuple[bytes, int, tuple[int, ...]]
+
+# p, scale, then the window: index of its first element, shape, and strides in elements of the whole mask
+# (None: the window is C-contiguous).
+_Window: TypeAlias = tuple[_Number, _Number, int, tuple[int, ...], tuple[int, ...] | None]
+
+# A mask: number of its rule, key (two halves), stream, its window's five, and of a stored mask its bits,
+# padded to whole tiles.
+_Numbers: TypeAlias = tuple[
+    int, int, int, int, _Number, _Number, int, tuple[int, ...], tuple[int, ...] | None, bytes | None
+]
 
 _Mask = TypeVar("_Mask")
 
@@ -22,6 +32,15 @@ class _Streams: ...
 _Source: TypeAlias = tuple[int, int, int, _Streams]
 
 def scale_kept(x: object, out: object, numbers: _Numbers, /) -> NDArray[Any] | None: ...
+def affine_kept(
+    x: object, out: object, numbers: _Numbers, shift: float, dropped: float, /
+) -> NDArray[Any] | None: ...
+def scale_by_noise(x: object, out: object, numbers: _Numbers, /) -> NDArray[Any] | None: ...
+def scale_kept_strided(x: NDArray[Any], out: NDArray[Any], numbers: _Numbers, /) -> None: ...
+def affine_kept_strided(
+    x: NDArray[Any], out: NDArray[Any], numbers: _Numbers, shift: float, dropped: float, /
+) -> None: ...
+def scale_by_noise_strided(x: NDArray[Any], out: NDArray[Any], numbers: _Numbers, /) -> None: ...
 def dropout(
     x: object, out: object, source: _Source, p: object, mask_class: type[_Mask], /
 ) -> tuple[NDArray[Any], _Mask] | None: ...

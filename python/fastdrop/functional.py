@@ -1,60 +1,77 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Dropout as functions of arrays."""
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _checks, _core
 from ._seeds import Seed, key_from
-from .mask import Mask
+from ._windows import NoiseShape
+from .mask import Mask, rates_of, window_of
 from .mask_generator import MaskGenerator
+
+if TYPE_CHECKING:
+    from ._core import _Window
 
 Rng: TypeAlias = Seed | MaskGenerator
 
 
-def _draw(rng: Rng, shape: tuple[int, ...], p: float) -> Mask:
+def _draw(rng: Rng, window: "_Window") -> Mask:
     if isinstance(rng, MaskGenerator):
-        return rng._next(shape, p)
-    return Mask._of((0, *key_from(rng, "rng"), 0, p, 0, shape, None))
+        return rng._next(window)
+    return Mask._of((0, *key_from(rng, "rng"), 0, *window, None))
 
 
 def dropout(
     x: ArrayLike,
-    p: float = 0.5,
+    p: float | NDArray[Any] = _checks.DEFAULT_P,
     *,
     rng: Rng = None,
+    noise_shape: NoiseShape = None,
+    inverted: bool = True,
+    keep_prob: float | NDArray[Any] | None = None,
     training: bool = True,
     out: NDArray[Any] | None = None,
 ) -> tuple[NDArray[Any], Mask]:
     """Drop elements at random and scale the others, in one pass.
 
     ``y = round(x * s)`` with probability ``1 - p`` and ``+0.0`` otherwise, where ``s = 1 / (1 - p)`` rounded
-    once to the dtype: the expected value of `y` is `x` (inverted dropout, [1]_).
+    once to the dtype: the expected value of `y` is `x` (inverted dropout, [1]_). Not inverted, ``s = 1``.
 
     Parameters
     ----------
-    x : array_like of float32 or float64
-        Values, of any shape.
-    p : float, default 0.5
-        Probability of dropping an element, from 0 to 1.
+    x : array_like of float16, bfloat16, float32 or float64
+        Values, of any shape and in any layout; see `Mask.apply`.
+    p : float or array of float, default 0.5
+        Probability of dropping an element, from 0 to 1. An array is broadcast to the noise shape: a rate for
+        every row or channel.
     rng : optional
         Where the mask comes from. A `MaskGenerator` hands out its next mask. A `numpy.random` Generator or
         BitGenerator gives a new key by four raw draws. None is fresh entropy. An int or a SeedSequence
         gives the *same* mask at every call: in a training loop use a `MaskGenerator`. Not used when
         `training` is False.
+    noise_shape : sequence of int or None, optional
+        For every axis of `x` its length, or 1: one decision is shared along the whole axis; None means the
+        length. ``(None, None, 1, 1)`` drops whole channels of images ``(N, C, H, W)``.
+    inverted : bool, default True
+        Scale in training, so that evaluation has nothing to do. False: what is kept stays as it is in
+        training, and evaluation multiplies everything by ``1 - p``, as in the original paper.
+    keep_prob : float or array of float, optional
+        The probability of keeping, instead of `p`, which is then ``1 - keep_prob``.
     training : bool, default True
-        False: nothing is dropped. Returns `x` itself, or `out` holding a copy of it.
+        False: nothing is dropped. Returns `x` itself, or `out` holding a copy of it; not inverted,
+        ``round(x * (1 - p))``.
     out : ndarray, optional
-        Where to write the result: of x's shape and dtype, and either `x` itself (in place) or not
-        overlapping it. From 32 MiB on a new array takes twice as long as a used one or more, because its
-        pages come from the system at every call; in place takes least.
+        Where to write the result: of x's shape and dtype, in any layout, and either `x` itself (in place)
+        or not overlapping it. From 32 MiB on a new array takes twice as long as a used one or more, because
+        its pages come from the system at every call; in place takes least.
 
     Returns
     -------
     y : ndarray
-        The result: `out`, or a new array of x's shape and dtype, in native byte order.
+        The result: `out`, or a new base array of x's shape and dtype, in C order and native byte order.
     mask : Mask
         What `dropout_backward` needs: a few numbers, no array.
 
@@ -78,19 +95,22 @@ def dropout(
     >>> fastdrop.dropout_backward(np.ones(8, np.float32), mask)
     array([2., 0., 0., 2., 0., 0., 2., 0.], dtype=float32)
     """
-    if training and isinstance(rng, MaskGenerator):
+    if training and isinstance(rng, MaskGenerator) and inverted and noise_shape is None and keep_prob is None:
         # In one step what the rest of this function does in several, for arrays and a p that the core takes
         # as they are.
         done = _core.dropout(x, out, rng._source, p, Mask)
         if done is not None:
             return done
-    p = _checks.probability(p)
+    rate, scale = rates_of(p, keep_prob, inverted)
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
+    window = window_of(array.shape, noise_shape, rate, scale)
     if training:
-        mask = _draw(rng, array.shape, p)
+        mask = _draw(rng, window)
         return mask._apply(array, out, "x"), mask
-    mask = Mask._of((0, 0, 0, 0, 0.0, 0, array.shape, None))
-    if out is not None:
+    mask = Mask._of(
+        (0, 0, 0, 0, *window_of(array.shape, noise_shape, 0.0, 1.0 if inverted else 1.0 - rate), None)
+    )
+    if out is not None or not inverted:
         return mask.apply(array, out=out), mask
     _checks.float_array(array, "x")
     return array, mask
@@ -104,17 +124,17 @@ def dropout_backward(dy: ArrayLike, mask: Mask, *, out: NDArray[Any] | None = No
 
     Parameters
     ----------
-    dy : array_like of float32 or float64
+    dy : array_like of float16, bfloat16, float32 or float64
         Gradient with respect to the result of `dropout`, of the mask's shape.
     mask : Mask
         The mask that `dropout` returned.
     out : ndarray, optional
-        Where to write: of dy's shape and dtype, and either `dy` itself or not overlapping it.
+        Where to write: of dy's shape and dtype, in any layout, and either `dy` itself or not overlapping it.
 
     Returns
     -------
     ndarray
-        `out`, or a new array of dy's shape and dtype, in native byte order.
+        `out`, or a new base array of dy's shape and dtype, in C order and native byte order.
 
     Raises
     ------

@@ -3,10 +3,13 @@
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _checks
+from ._numbers import Rate
 from ._seeds import key_from
+from ._windows import NoiseShape
 from .functional import Rng, dropout, dropout_backward
 from .mask import Mask
 from .mask_generator import MaskGenerator
@@ -20,8 +23,14 @@ class Dropout:
 
     Parameters
     ----------
-    p : float, default 0.5
-        Probability of dropping an element, from 0 to 1.
+    p : float or array of float, default 0.5
+        Probability of dropping an element, from 0 to 1. An array is broadcast to the noise shape.
+    noise_shape : sequence of int or None, optional
+        For every axis of the input its length or None, or 1: one decision is shared along the whole axis.
+    inverted : bool, default True
+        Scale in training. False: in evaluation, both passes multiply by ``1 - p`` instead.
+    keep_prob : float or array of float, optional
+        The probability of keeping, instead of `p`, which is then ``1 - keep_prob``.
     rng : optional
         None (fresh entropy), an int, a `numpy.random` SeedSequence, BitGenerator or Generator, of which the
         layer makes a `MaskGenerator` of its own; or a `MaskGenerator`, which it then shares. Layers with the
@@ -34,8 +43,12 @@ class Dropout:
 
     Attributes
     ----------
-    p : float
+    p : float or array of float
         Probability of dropping; may be set between steps.
+    noise_shape : tuple of int or None, or None
+        Where decisions are shared; may be set between steps.
+    inverted : bool
+        Whether training scales, or evaluation; may be set between steps.
     training : bool
         Whether elements are dropped.
     rng : MaskGenerator
@@ -55,8 +68,18 @@ class Dropout:
     True
     """
 
-    def __init__(self, p: float = 0.5, *, rng: Rng = None) -> None:
-        self.p = p
+    def __init__(
+        self,
+        p: float | NDArray[Any] = _checks.DEFAULT_P,
+        *,
+        noise_shape: NoiseShape = None,
+        inverted: bool = True,
+        keep_prob: float | NDArray[Any] | None = None,
+        rng: Rng = None,
+    ) -> None:
+        self.p = _checks.rate(p, keep_prob)
+        self.noise_shape = noise_shape
+        self.inverted = inverted
         self.rng = rng
         self.training = True
         self.mask: Mask | None = None
@@ -71,20 +94,32 @@ class Dropout:
         self._rng = rng if isinstance(rng, MaskGenerator) else MaskGenerator._of(0, key_from(rng, "rng"))
 
     @property
-    def p(self) -> float:
+    def p(self) -> Rate:
         """Probability of dropping."""
         return self._p
 
     @p.setter
-    def p(self, p: float) -> None:
-        self._p = _checks.probability(p)
+    def p(self, p: float | NDArray[Any]) -> None:
+        self._p = self._checked(p)
+
+    def _checked(self, p: Any) -> Rate:
+        return _checks.probability(p)
+
+    @property
+    def noise_shape(self) -> NoiseShape:
+        """For every axis of the input its length, None for its length, or 1 where decisions are shared."""
+        return self._noise_shape
+
+    @noise_shape.setter
+    def noise_shape(self, noise_shape: NoiseShape) -> None:
+        self._noise_shape = _checks.noise_entries(noise_shape)
 
     def forward(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Drop and scale; in evaluation, `x` itself, or `out` holding a copy.
+        """Drop and scale; in evaluation, `x` itself, or `out` holding a copy, or not inverted, x (1 - p).
 
         Parameters
         ----------
-        x : array_like of float32 or float64
+        x : array_like of float16, bfloat16, float32 or float64
             Values, of any shape.
         out : ndarray, optional
             Where to write: `x` itself, or an array like it that does not overlap it.
@@ -99,7 +134,15 @@ class Dropout:
         TypeError, ValueError
             If an array does not fit, as in `dropout`.
         """
-        y, self.mask = dropout(x, self._p, rng=self._rng, training=self.training, out=out)
+        y, self.mask = dropout(
+            x,
+            self._p,
+            rng=self._rng,
+            noise_shape=self._noise_shape,
+            inverted=self.inverted,
+            training=self.training,
+            out=out,
+        )
         return y
 
     def __call__(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
@@ -111,7 +154,7 @@ class Dropout:
 
         Parameters
         ----------
-        dy : array_like of float32 or float64
+        dy : array_like of float16, bfloat16, float32 or float64
             Gradient with respect to the result of the last forward pass, of its shape.
         out : ndarray, optional
             Where to write: `dy` itself, or an array like it that does not overlap it.
@@ -126,9 +169,12 @@ class Dropout:
         TypeError, ValueError
             If there was no forward pass, or an array does not fit.
         """
+        return dropout_backward(dy, self._last_mask(), out=out)
+
+    def _last_mask(self) -> Mask:
         if self.mask is None:
             raise ValueError("backward needs the mask of a forward pass, and there was none yet")
-        return dropout_backward(dy, self.mask, out=out)
+        return self.mask
 
     def train(self, mode: bool = True) -> "Dropout":
         """Drop from now on, or with ``mode=False`` stop dropping. Returns the layer."""
@@ -141,7 +187,8 @@ class Dropout:
 
     def state_dict(self) -> dict[str, Any]:
         """What the next masks depend on, for a checkpoint; plain numbers and strings that JSON can hold."""
-        return {"p": self._p, "training": bool(self.training), "rng": self.rng.state}
+        p = self._p if isinstance(self._p, float) else self._p.tolist()
+        return {"p": p, "training": bool(self.training), "rng": self.rng.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on with the masks that would have followed when `state_dict` was taken.
@@ -160,11 +207,15 @@ class Dropout:
             If `state` is not what `state_dict` returns; the layer is then unchanged.
         """
         _checks.state(state, {"p", "training", "rng"})
-        p, training = _checks.probability(state["p"]), state["training"]
+        p, training = state["p"], state["training"]
+        p = self._checked(np.array(p) if isinstance(p, list) else p)
         if not isinstance(training, bool):
             raise TypeError(f"state['training'] must be a bool, not {_checks._described(training)}")
         self.rng.state = state["rng"]  # checks, and raises before it changes anything
         self._p, self.training, self.mask = p, training, None
 
     def __repr__(self) -> str:
-        return f"Dropout(p={self._p!r}, training={self.training}, rng={self.rng!r})"
+        shared = "" if self._noise_shape is None else f", noise_shape={self._noise_shape}"
+        inverted = "" if self.inverted else ", inverted=False"
+        own = f"{type(self).__name__}(p={self._p!r}{shared}{inverted}"
+        return f"{own}, training={self.training}, rng={self.rng!r})"

@@ -2,24 +2,27 @@
 """Masks that are numbers instead of arrays, and their windows."""
 
 import math
-from collections.abc import Sequence
-from types import EllipsisType
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _checks, _core
+from ._numbers import Rate, number_of, part_of, rate_of, scale_of
 from ._seeds import Seed, key_from, text_of, words_of
+from ._windows import Index, NoiseShape, c_strides, cut, picks_of, plain, strides_of
 
 if TYPE_CHECKING:
-    from ._core import _Numbers
+    from ._core import _Numbers, _Window
 
-Index: TypeAlias = int | slice | EllipsisType | tuple[int | slice | EllipsisType, ...]
+# Two functions of the core: for arrays that it can walk as they lie, and for all others.
+Operation: TypeAlias = tuple[Callable[..., NDArray[Any] | None], Callable[..., None]]
+SCALE_KEPT: Operation = (_core.scale_kept, _core.scale_kept_strided)
 
 
 class Mask:
-    """A dropout mask, or a window of one: five numbers, and no array.
+    """A dropout mask, or a window of one: a few numbers, and no array unless it is stored (`from_array`).
 
     Whether an element is kept is a function of the mask's numbers and of the element's index in the whole
     mask, in C order (``docs/stream.md``). So a mask costs the same whatever its shape, a window has the
@@ -31,8 +34,18 @@ class Mask:
     ----------
     shape : int or sequence of int
         Shape of the whole mask, at most 2**63 elements.
-    p : float, default 0.5
-        Probability of dropping an element, from 0 to 1; exact to 2**-64.
+    p : float or array of float, default 0.5
+        Probability of dropping an element, from 0 to 1; exact to 2**-64. An array is broadcast to the noise
+        shape: a rate for every row or channel. It is copied. One that varies along the last axis costs a call
+        of the kernel for every element, about 50 ns.
+    noise_shape : sequence of int or None, optional
+        For every axis its length, or 1: one decision is shared along the whole axis; None means the length.
+        The mask is drawn at this shape, in C order ([1]_ calls it that).
+    inverted : bool, default True
+        Scale what is kept by ``1 / (1 - p)``. False: leave it as it is, as in the original paper [2]_, which
+        multiplies by ``1 - p`` in evaluation instead.
+    keep_prob : float or array of float, optional
+        The probability of keeping, instead of `p`, which is then ``1 - keep_prob``.
     seed : optional
         None (fresh entropy), a non-negative int or a sequence of them, or a `numpy.random` SeedSequence,
         BitGenerator or Generator. The last two are advanced by four raw draws.
@@ -46,6 +59,12 @@ class Mask:
     TypeError, ValueError
         If an argument is of the wrong kind or out of range; the message names it.
 
+    References
+    ----------
+    .. [1] TensorFlow, ``tf.nn.dropout(x, rate, noise_shape)``.
+    .. [2] Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, "Dropout: A Simple Way to Prevent
+       Neural Networks from Overfitting", JMLR 15 (2014), sections 4 and 10.
+
     Examples
     --------
     >>> import numpy as np, fastdrop
@@ -55,6 +74,9 @@ class Mask:
     (2, 8)
     >>> shard.to_numpy().dtype
     dtype('bool')
+    >>> channels = fastdrop.Mask((8, 64, 28, 28), p=0.1, noise_shape=(None, None, 1, 1), seed=42)
+    >>> channels.noise_shape
+    (8, 64, 1, 1)
     """
 
     __slots__ = ("_numbers",)
@@ -63,17 +85,99 @@ class Mask:
     def __init__(
         self,
         shape: int | Sequence[int],
-        p: float = 0.5,
+        p: float | NDArray[Any] = _checks.DEFAULT_P,
         *,
+        noise_shape: NoiseShape = None,
+        inverted: bool = True,
+        keep_prob: float | NDArray[Any] | None = None,
         seed: Seed = None,
         stream: int = 0,
         generator: str = "ars4x32-7",
     ) -> None:
         lengths = _checks.shape(shape)
-        p = _checks.probability(p)
+        window = window_of(lengths, noise_shape, *rates_of(p, keep_prob, inverted))
         stream = _checks.integer(stream, "stream", 0, _checks.INDEX_LIMIT)
         number = _core.generators.index(_checks.choice(generator, "generator", _core.generators))
-        self._numbers = (number, *key_from(seed, "seed"), stream, p, 0, lengths, None)
+        key = key_from(seed, "seed")
+        self._numbers = (number, *key, stream, *window, None)
+
+    @staticmethod
+    def from_array(keep: ArrayLike, p: float | NDArray[Any] = 0.0) -> "Mask":
+        """A mask of your own, from an array: stored, as one bit an element.
+
+        Parameters
+        ----------
+        keep : array_like of bool
+            True where an element is kept, of any shape.
+        p : float or array of float, default 0
+            What the mask counts as the probability of dropping, less than 1: the scale is ``1 / (1 - p)``.
+
+        Returns
+        -------
+        Mask
+            Its `generator` is ``"stored"``. Windows of it share its bits, and pickle all of them.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `keep` is not an array of bool or `p` is out of range.
+
+        Examples
+        --------
+        >>> import numpy as np, fastdrop
+        >>> mask = fastdrop.Mask.from_array(np.array([True, False, True]), p=0.5)
+        >>> mask.apply(np.array([1.0, 2.0, 3.0]))
+        array([2., 0., 6.])
+        >>> fastdrop.Mask.from_bits(mask.to_bits(), 3, p=0.5) == mask
+        True
+        """
+        array = _checks.bool_array(keep, "keep")
+        return Mask._stored(np.packbits(array, bitorder="little"), array.shape, p)
+
+    @staticmethod
+    def from_bits(
+        bits: NDArray[np.uint8] | bytes | bytearray | memoryview,
+        shape: int | Sequence[int],
+        p: float | NDArray[Any] = 0.0,
+    ) -> "Mask":
+        """A mask of your own, from bits as ``np.packbits(keep, bitorder="little")`` returns them.
+
+        Parameters
+        ----------
+        bits : array of uint8 or bytes-like
+            Element `i`, counted in C order, is kept if bit ``i % 8`` of byte ``i // 8`` is 1, where bit 0 is
+            the least significant one. They are copied.
+        shape : int or sequence of int
+            Shape of the mask; it needs ``(size + 7) // 8`` bytes.
+        p : float, default 0
+            As in `from_array`.
+
+        Returns
+        -------
+        Mask
+            As from `from_array`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is of the wrong kind, or the bits are not those of the shape.
+        """
+        lengths = _checks.shape(shape)
+        return Mask._stored(_checks.packed_bits(bits, "bits", math.prod(lengths)), lengths, p)
+
+    @staticmethod
+    def _stored(bits: NDArray[np.uint8], shape: tuple[int, ...], p: Any) -> "Mask":
+        rate = _checks.probability(p)
+        if np.any(rate == 1):
+            raise ValueError("p must be less than 1 where elements are kept, not 1.0")
+        size = math.prod(shape)
+        padded = np.zeros(-(-size // 128) * 16, np.uint8)  # the core reads whole tiles, of up to 128
+        padded[: bits.size] = bits
+        if size % 8:
+            padded[size // 8] &= 2 ** (size % 8) - 1  # equal masks are equal to the last bit
+        rule = _core.rules.index("stored")
+        window = window_of(shape, None, rate, scale_of(rate, True))
+        return Mask._of((rule, 0, 0, 0, *window, padded.tobytes()))
 
     @staticmethod
     def _of(numbers: "_Numbers") -> "Mask":
@@ -84,7 +188,7 @@ class Mask:
     @property
     def shape(self) -> tuple[int, ...]:
         """Lengths of the axes."""
-        return self._numbers[6]
+        return self._numbers[7]
 
     @property
     def ndim(self) -> int:
@@ -97,18 +201,34 @@ class Mask:
         return math.prod(self.shape)
 
     @property
-    def p(self) -> float:
-        """Probability of dropping."""
-        return self._numbers[4]
+    def p(self) -> Rate:
+        """Probability of dropping: a float, or where it varies a read-only array of the mask's shape."""
+        return rate_of(self._numbers[4], self.shape)
+
+    @property
+    def scale(self) -> Rate:
+        """What kept elements are multiplied by: 1 / (1 - p), or 1 if not inverted; 0 where p = 1 keeps none.
+
+        As `p` a float, or where it varies an array.
+        """
+        return rate_of(self._numbers[5], self.shape)
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """The shape, with 1 for every axis along which a decision is shared."""
+        strides = self._numbers[8]
+        if strides is None:
+            return self.shape
+        return tuple(length if stride else 1 for length, stride in zip(self.shape, strides, strict=True))
 
     @property
     def generator(self) -> str:
-        """Name of the counter-based generator."""
-        return _core.generators[self._numbers[0]]
+        """Name of the counter-based generator, or "stored" for a mask of stored bits."""
+        return _core.rules[self._numbers[0]]
 
     @property
     def key(self) -> tuple[int, int, int, int]:
-        """The generator's key: four 32-bit words."""
+        """The generator's key: four 32-bit words; of a stored mask zeros."""
         return words_of(*self._numbers[1:3])
 
     @property
@@ -119,23 +239,25 @@ class Mask:
     def apply(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Scale what is kept, and put zero where an element is dropped.
 
-        ``y = round(x * s)`` where kept and ``+0.0`` where dropped, with ``s = 1 / (1 - p)`` rounded once to
+        ``y = round(x * s)`` where kept and ``+0.0`` where dropped, with the mask's `scale` s rounded once to
         the dtype. The zero is selected, not multiplied: a dropped NaN becomes 0. This is the forward pass
         and, on the gradient, the backward pass.
 
         Parameters
         ----------
-        x : array_like of float32 or float64
-            Values, of the mask's shape. Subclasses of ndarray count as ndarray.
+        x : array_like of float16, bfloat16, float32 or float64
+            Values, of the mask's shape, in any layout and byte order; nothing is copied but sequences. What
+            has the buffer protocol or ``__dlpack__`` counts as an array, and subclasses as base arrays.
         out : ndarray, optional
-            Where to write: of x's shape and dtype, and either `x` itself or not overlapping it. From 32 MiB
-            on a new array takes twice as long as a used one or more, because its pages come from the system
-            at every call; in place takes least.
+            Where to write: of x's shape and dtype, in any layout whose elements have memory of their own,
+            and either `x` itself or not overlapping it. From 32 MiB on a new array takes twice as
+            long as a used one or more, because its pages come from the system at every call; in place takes
+            least.
 
         Returns
         -------
         ndarray
-            `out`, or a new array of x's shape and dtype, in native byte order.
+            `out`, or a new base array of x's shape and dtype, in C order and native byte order.
 
         Raises
         ------
@@ -144,26 +266,35 @@ class Mask:
         """
         return self._apply(x, out, "x")
 
-    def _apply(self, x: ArrayLike, out: NDArray[Any] | None, name: str) -> NDArray[Any]:
+    def _apply(
+        self,
+        x: ArrayLike,
+        out: NDArray[Any] | None,
+        name: str,
+        operation: Operation = SCALE_KEPT,
+        *constants: float,
+    ) -> NDArray[Any]:
         # The core takes arrays that it can walk as they lie; nothing is left to check about them.
-        result: NDArray[Any] | None = _core.scale_kept(x, out, self._numbers)
+        result = operation[0](x, out, self._numbers, *constants)
         if result is not None:
             return result
         array = _checks.float_array(x, name)
         _checks.same_shape(array, self.shape, name)
-        if out is not None:
-            _checks.output(out, array, name)
-        plain = np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
-        result = _core.scale_kept(plain, plain, self._numbers)
-        assert result is not None  # a fresh C-contiguous array of the right dtype and shape
         if out is None:
-            return result
-        np.asarray(out)[...] = result  # a subclass could write less, as a MaskedArray with a hard mask does
+            out = np.empty(array.shape, array.dtype.newbyteorder("="))
+        else:
+            _checks.output(out, array, name)
+        # As a base array, since a subclass may show less of itself, as a MaskedArray with a hard mask does.
+        operation[1](array, np.asarray(out), self._numbers, *constants)
         return out
 
     def to_numpy(self) -> NDArray[np.bool_]:
         """The mask as an array of bool: True where an element is kept."""
         return _core.keep_mask(self._numbers)
+
+    def to_bits(self) -> NDArray[np.uint8]:
+        """The mask as ``np.packbits(mask.to_numpy(), bitorder="little")``, which `from_bits` takes."""
+        return np.packbits(self.to_numpy(), bitorder="little")
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
@@ -178,32 +309,13 @@ class Mask:
 
     def __getitem__(self, index: Index) -> "Mask":
         """A window: basic indexing with integers, slices (steps too) and ``...``, as on an array."""
-        generator, key_low, key_high, stream, p, start, shape, strides = self._numbers
-        if strides is None:
-            strides = _c_strides(shape)
-        window_shape: list[int] = []
-        window_strides: list[int] = []
-        for length, stride, entry in zip(shape, strides, _entries(index, len(shape)), strict=True):
-            if isinstance(entry, slice):
-                picked = range(length)[entry]
-                window_shape.append(len(picked))
-                window_strides.append(stride * picked.step)
-                start += stride * picked.start
-            elif -length <= entry < length:
-                start += stride * (entry % length)
-            else:
-                given = _checks._shown(entry)
-                raise IndexError(f"a mask's index must be within the axis of length {length}, not {given}")
-        lengths = tuple(window_shape)
-        if 0 in lengths:
-            return Mask._of((generator, key_low, key_high, stream, p, 0, lengths, None))
-        plain = _c_strides(lengths)
-        steps = tuple(
-            0 if length == 1 else stride for length, stride in zip(lengths, window_strides, strict=True)
-        )
-        return Mask._of(
-            (generator, key_low, key_high, stream, p, start, lengths, None if steps == plain else steps)
-        )
+        rule, key_low, key_high, stream, p, scale, start, shape, strides, bits = self._numbers
+        picks = picks_of(index, shape)
+        lengths = tuple(len(pick) for pick in picks if isinstance(pick, range))
+        start, steps = cut(start, c_strides(shape) if strides is None else strides, picks)
+        window = start, lengths, None if 0 in lengths else plain(steps, lengths)
+        rates = part_of(p, picks), part_of(scale, picks)
+        return Mask._of((rule, key_low, key_high, stream, *rates, *window, bits))
 
     def __eq__(self, other: object) -> bool:
         return self._numbers == other._numbers if isinstance(other, Mask) else NotImplemented
@@ -215,38 +327,30 @@ class Mask:
         return _unpickled, (self.generator, *self._numbers[1:])
 
     def __repr__(self) -> str:
-        window = f", start={self._numbers[5]}" if self._numbers[5] or self._numbers[7] else ""
-        window += f", strides={self._numbers[7]}" if self._numbers[7] else ""
+        start, _, strides = self._numbers[6:9]
+        window = f", start={start}" if start or strides else ""
+        window += f", strides={strides}" if strides else ""
+        p, scale = ("array" if isinstance(rate, np.ndarray) else rate for rate in (self.p, self.scale))
+        usual = scale == (scale_of(p, True) if isinstance(p, float) else "array")
+        bits = self._numbers[9]
+        origin = f"key={text_of(self.key)}, stream={self.stream}" if bits is None else f"{len(bits)} bytes"
         return (
-            f"<fastdrop.Mask shape={self.shape}, p={self.p!r}, key={text_of(self.key)}, "
-            f"stream={self.stream}, generator={self.generator!r}{window}>"
+            f"<fastdrop.Mask shape={self.shape}, p={p}{'' if usual else f', scale={scale}'}, {origin}, "
+            f"generator={self.generator!r}{window}>"
         )
 
 
+def rates_of(p: Any, keep_prob: Any, inverted: bool) -> tuple[Rate, Rate]:
+    """p and the scale that it means."""
+    rate = _checks.rate(p, keep_prob)
+    return rate, scale_of(rate, inverted)
+
+
+def window_of(shape: tuple[int, ...], noise_shape: NoiseShape, p: Rate, scale: Rate) -> "_Window":
+    """The numbers of a whole mask that depend on its shape."""
+    noise = _checks.noise_shape(noise_shape, shape)
+    return number_of(p, noise), number_of(scale, noise), 0, shape, strides_of(shape, noise)
+
+
 def _unpickled(generator: str, *rest: Any) -> Mask:
-    return Mask._of((_core.generators.index(generator), *rest))
-
-
-def _c_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Strides in C order; 0 for an axis of length 1, whose stride is never used, so that equals are equal."""
-    strides, stride = [], 1
-    for length in reversed(shape):
-        strides.append(0 if length == 1 else stride)
-        stride *= length
-    return tuple(reversed(strides))
-
-
-def _entries(index: Any, ndim: int) -> list[Any]:
-    """One integer or slice for every axis."""
-    entries = list(index) if isinstance(index, tuple) else [index]
-    for position, entry in enumerate(entries):
-        if entry is not Ellipsis and not isinstance(entry, slice):
-            entries[position] = _checks.index(entry, "a mask's index")
-    if entries.count(Ellipsis) > 1:
-        raise IndexError("a mask's index can have one '...' only")
-    missing = ndim - (len(entries) - entries.count(Ellipsis))
-    if missing < 0:
-        raise IndexError(f"a mask of {ndim} axes has been indexed with {ndim - missing}")
-    position = entries.index(Ellipsis) if Ellipsis in entries else len(entries)
-    entries[position : position + 1] = [slice(None)] * missing
-    return entries
+    return Mask._of((_core.rules.index(generator), *rest))

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import _checks, _core
 from ._seeds import WORD, Seed, halves_of, key_from, text_of, words_of
-from .mask import Mask
+from ._windows import NoiseShape
+from .mask import Mask, rates_of, window_of
 
 if TYPE_CHECKING:
-    from ._core import _Source
+    from ._core import _Source, _Window
 
 
 class MaskGenerator:
@@ -71,15 +73,25 @@ class MaskGenerator:
         """Name of the counter-based generator."""
         return _core.generators[self._source[0]]
 
-    def mask(self, shape: int | Sequence[int], p: float = 0.5) -> Mask:
+    def mask(
+        self,
+        shape: int | Sequence[int],
+        p: float | NDArray[Any] = _checks.DEFAULT_P,
+        *,
+        noise_shape: NoiseShape = None,
+        inverted: bool = True,
+        keep_prob: float | NDArray[Any] | None = None,
+    ) -> Mask:
         """The next mask.
 
         Parameters
         ----------
         shape : int or sequence of int
             Shape of the mask, at most 2**63 elements.
-        p : float, default 0.5
-            Probability of dropping an element, from 0 to 1.
+        p : float or array of float, default 0.5
+            Probability of dropping an element, from 0 to 1; as for `Mask`.
+        noise_shape, inverted, keep_prob : optional
+            As for `Mask`.
 
         Returns
         -------
@@ -91,11 +103,12 @@ class MaskGenerator:
         TypeError, ValueError
             If an argument is of the wrong kind or out of range; no stream is used up then.
         """
-        return self._next(_checks.shape(shape), _checks.probability(p))
+        lengths = _checks.shape(shape)
+        return self._next(window_of(lengths, noise_shape, *rates_of(p, keep_prob, inverted)))
 
-    def _next(self, shape: tuple[int, ...], p: float) -> Mask:
+    def _next(self, window: "_Window") -> Mask:
         number, key_low, key_high, streams = self._source
-        return Mask._of((number, key_low, key_high, _core.take_stream(streams), p, 0, shape, None))
+        return Mask._of((number, key_low, key_high, _core.take_stream(streams), *window, None))
 
     def spawn(self, n_children: int) -> "list[MaskGenerator]":
         """New generators with keys of their own, for workers or layers.

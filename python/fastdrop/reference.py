@@ -6,9 +6,10 @@ written to be read, imports NumPy and nothing of fastdrop, and is slow on purpos
 spells out are those of ``docs/stream.md`` (mask stream, version 1), in the same order:
 
 1. a generator turns a 128-bit counter and a key into 128 bits;
-2. a mask is five numbers (generator, key, stream, shape, p), and its elements are numbered in C order;
+2. a mask is a few numbers (generator, key, stream, noise shape, p), and its elements are numbered in C order;
 3. every index has one 64-bit number ``U``, and the element is dropped when ``U < p * 2**64``;
-4. what is kept is scaled by ``1 / (1 - p)``, what is dropped becomes ``+0.0``.
+4. what is kept is scaled by ``1 / (1 - p)``, what is dropped becomes ``+0.0``;
+6. a stored mask has bits instead.
 """
 
 import math
@@ -21,13 +22,17 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 __all__ = [
     "Mask",
     "ars4x32",
+    "computed_with",
     "dropout",
     "dropout_backward",
     "keep",
     "key_from",
     "philox4x32",
+    "rounded",
     "scale",
+    "scaled",
     "threshold",
+    "widened",
 ]
 
 Bytes: TypeAlias = NDArray[np.uint8]
@@ -176,8 +181,41 @@ def keep(
 
 
 def scale(p: float, dtype: DTypeLike) -> Any:
-    """``1 / (1 - p)``, computed in double and rounded once to `dtype`."""
-    return np.array(1.0 / (1.0 - p)).astype(dtype)[()]
+    """``1 / (1 - p)``, computed in double and rounded once to what `dtype` is computed with."""
+    return np.array(1.0 / (1.0 - p)).astype(computed_with(dtype))[()]
+
+
+def scaled(x: NDArray[Any], factor: Any) -> NDArray[Any]:
+    """``round(x * factor)``; values of 16 bits are float32 meanwhile, whose product is rounded once more."""
+    return rounded(widened(x) * factor, x.dtype)
+
+
+def computed_with(dtype: DTypeLike) -> np.dtype[Any]:
+    """The dtype itself, but float32 for those of 16 bits."""
+    return np.dtype(np.float32) if _is_half(dtype) else np.dtype(dtype)
+
+
+def _is_half(dtype: DTypeLike) -> bool:
+    return np.dtype(dtype).itemsize == 2
+
+
+def widened(x: NDArray[Any]) -> NDArray[Any]:
+    """Exactly: every float16 is a float32, and a bfloat16 (of kind "V") is the upper half of one."""
+    if x.dtype.kind == "f":
+        return x.astype(computed_with(x.dtype))
+    bits = x.astype(x.dtype.newbyteorder("=")).view(np.uint16)
+    return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
+
+
+def rounded(y: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """To nearest even; a NaN, widened or new, has no lower bits, of which any could be lost or carry."""
+    y, native = np.asarray(y), dtype.newbyteorder("=")
+    if dtype.kind == "f":
+        return y.astype(native)
+    bits = y.view(np.uint32)
+    carried = bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))
+    halves = (carried >> np.uint32(16)).astype(np.uint16)
+    return halves.view(native)
 
 
 class Mask:
@@ -186,42 +224,88 @@ class Mask:
     def __init__(
         self,
         shape: int | Sequence[int],
-        p: float = 0.5,
+        p: float | NDArray[np.float64] = 0.5,
         *,
+        noise_shape: Sequence[int | None] | None = None,
+        inverted: bool = True,
+        keep_prob: float | NDArray[np.float64] | None = None,
         seed: Any = None,
         stream: int = 0,
         generator: str = "ars4x32-7",
     ) -> None:
-        self.index = np.arange(math.prod(np.atleast_1d(shape)), dtype=np.uint64).reshape(shape)
-        self.p, self.key, self.stream, self.generator = p, key_from(seed), stream, generator
+        lengths = np.broadcast_shapes(shape)  # an int counts as one length
+        noise = lengths
+        if noise_shape is not None:
+            noise = tuple(n if e is None else e for e, n in zip(noise_shape, lengths, strict=True))
+        index = np.arange(math.prod(noise), dtype=np.uint64).reshape(noise)
+        self.index = np.broadcast_to(index, lengths)
+        # An array is broadcast to the noise shape first, and that to the shape.
+        p = np.broadcast_to(np.asarray(p if keep_prob is None else 1.0 - keep_prob, np.float64), noise)
+        self.p = np.broadcast_to(p, lengths)
+        with np.errstate(divide="ignore"):  # where p is 1 nothing is kept
+            self.scale = 1.0 / (1.0 - self.p) if inverted else np.ones(lengths)
+        self.key, self.stream, self.generator = key_from(seed), stream, generator
+        self.bits: NDArray[np.uint8] | None = None
+
+    @staticmethod
+    def from_bits(bits: NDArray[np.uint8], shape: int | Sequence[int], p: float = 0.0) -> "Mask":
+        """A stored mask: bit ``i % 8`` of byte ``i // 8`` says whether element ``i`` is kept."""
+        mask = Mask(shape, p, seed=0)
+        mask.bits = bits
+        return mask
+
+    @staticmethod
+    def from_array(keep: NDArray[np.bool_], p: float = 0.0) -> "Mask":
+        return Mask.from_bits(np.packbits(keep, bitorder="little"), keep.shape, p)
 
     def __getitem__(self, window: Any) -> "Mask":
         """A window of a mask is a mask whose elements have kept the indices they had in the whole."""
         part = object.__new__(Mask)
-        part.__dict__ = {**self.__dict__, "index": self.index[window]}
+        part.__dict__ = self.__dict__ | {
+            name: getattr(self, name)[window] for name in ("index", "p", "scale")
+        }
         return part
 
     def to_numpy(self) -> NDArray[np.bool_]:
-        return keep(self.index, self.p, key=self.key, stream=self.stream, generator=self.generator)
+        if self.bits is not None:
+            eight = self.bits[self.index >> np.uint64(3)]
+            return np.asarray(eight >> (self.index & np.uint64(7)) & np.uint64(1), np.bool_)
+        kept = np.empty(self.index.shape, np.bool_)
+        for p in np.unique(self.p).tolist():
+            here = self.p == p
+            index = self.index[here]
+            kept[here] = keep(index, p, key=self.key, stream=self.stream, generator=self.generator)
+        return kept
 
     def apply(self, x: ArrayLike) -> NDArray[Any]:
-        """``y = round(x * s)`` where kept, ``+0.0`` where dropped: by select, so NaN does not survive."""
+        """``y = round(x * s)`` where kept, ``+0.0`` where dropped: by select, so NaN does not survive.
+
+        ``s`` is the scale rounded once to the dtype. ``p = 0`` and ``s = 1`` copy bits.
+        """
         x = np.asarray(x)
-        if self.p == 0:
-            return x.copy()
-        if self.p == 1:
-            return np.zeros_like(x)
         with np.errstate(all="ignore"):
-            y: NDArray[Any] = np.where(self.to_numpy(), x * scale(self.p, x.dtype), x.dtype.type(0))
-        return y
+            factor = np.asarray(self.scale).astype(computed_with(x.dtype))
+            y = np.where(self.to_numpy(), scaled(x, factor), np.zeros((), x.dtype))
+        copied = (self.p == 0) & (self.scale == 1) & (self.bits is None)
+        return np.where(copied, x, y)
 
 
 def dropout(
-    x: ArrayLike, p: float = 0.5, *, rng: Any = None, training: bool = True
+    x: ArrayLike,
+    p: float | NDArray[np.float64] = 0.5,
+    *,
+    rng: Any = None,
+    noise_shape: Sequence[int | None] | None = None,
+    inverted: bool = True,
+    keep_prob: float | NDArray[np.float64] | None = None,
+    training: bool = True,
 ) -> tuple[NDArray[Any], Mask]:
     """Forward: drop and scale. Returns the result and the mask, as :func:`fastdrop.dropout` does."""
     x = np.asarray(x)
-    mask = Mask(x.shape, p if training else 0.0, seed=rng)
+    mask = Mask(x.shape, p, noise_shape=noise_shape, inverted=inverted, keep_prob=keep_prob, seed=rng)
+    if not training:
+        mask.scale = np.ones(x.shape) if inverted else 1.0 - mask.p
+        mask.p = np.zeros(x.shape)
     return mask.apply(x), mask
 
 

@@ -112,6 +112,24 @@ struct TileKeep {
     _mm256_store_si256((__m256i*)(lanes + first), dropped);
   }
   void drop(int element) { lanes[element] = -1; }
+  void load_bits(const uint8_t* from) {
+    const __m256i places = _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128, 1 << 8, 1 << 9, 1 << 10, 1 << 11,
+                                             1 << 12, 1 << 13, 1 << 14, (int16_t)(1 << 15));
+#pragma GCC unroll kUnroll
+    for (int i = 0; i < kTileElements; i += 16) {
+      int16_t bits;
+      __builtin_memcpy(&bits, from + i / 8, sizeof bits);
+      const __m256i kept = _mm256_and_si256(_mm256_set1_epi16(bits), places);
+      _mm256_store_si256((__m256i*)(lanes + i), _mm256_cmpeq_epi16(kept, _mm256_setzero_si256()));
+    }
+  }
+  void load_bytes(const uint8_t* bytes) {
+#pragma GCC unroll kUnroll
+    for (int i = 0; i < kTileElements; i += 16) {
+      const __m256i kept = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i*)(bytes + i)));
+      _mm256_store_si256((__m256i*)(lanes + i), _mm256_sub_epi16(kept, _mm256_set1_epi16(1)));
+    }
+  }
   void store(uint8_t* bytes) const {
 #pragma GCC unroll kUnroll
     for (int i = 0; i < kTileElements; i += 32) {
@@ -139,13 +157,22 @@ struct Float32Lanes {
 
   static Float32Lanes load(const float* from) { return {_mm256_loadu_ps(from)}; }
   static Float32Lanes broadcast(double value) { return {_mm256_set1_ps((float)value)}; }
+  static Float32Lanes load_float32(const float* from) { return load(from); }
   void store(float* to) const { _mm256_storeu_ps(to, lanes); }
   void store_around_cache(float* to) const { stream_halves(to, _mm256_castps_si256(lanes)); }
 };
 inline Float32Lanes operator*(Float32Lanes a, Float32Lanes b) { return {_mm256_mul_ps(a.lanes, b.lanes)}; }
-inline Float32Lanes zero_unless(const TileKeep& keep, int first, Float32Lanes a) {
+inline Float32Lanes rounded(Float32Lanes a) { return a; }
+inline Float32Lanes operator+(Float32Lanes a, Float32Lanes b) { return {_mm256_add_ps(a.lanes, b.lanes)}; }
+inline __m256 dropped_float32(const TileKeep& keep, int first) {
   const __m128i lanes = _mm_load_si128((const __m128i*)(keep.lanes + first));
-  return {_mm256_andnot_ps(_mm256_castsi256_ps(_mm256_cvtepi16_epi32(lanes)), a.lanes)};
+  return _mm256_castsi256_ps(_mm256_cvtepi16_epi32(lanes));
+}
+inline Float32Lanes zero_unless(const TileKeep& keep, int first, Float32Lanes a) {
+  return {_mm256_andnot_ps(dropped_float32(keep, first), a.lanes)};
+}
+inline Float32Lanes selected(const TileKeep& keep, int first, Float32Lanes a, Float32Lanes otherwise) {
+  return {_mm256_blendv_ps(a.lanes, otherwise.lanes, dropped_float32(keep, first))};
 }
 
 struct Float64Lanes {
@@ -155,13 +182,83 @@ struct Float64Lanes {
 
   static Float64Lanes load(const double* from) { return {_mm256_loadu_pd(from)}; }
   static Float64Lanes broadcast(double value) { return {_mm256_set1_pd(value)}; }
+  static Float64Lanes load_float32(const float* from) { return {_mm256_cvtps_pd(_mm_loadu_ps(from))}; }
   void store(double* to) const { _mm256_storeu_pd(to, lanes); }
   void store_around_cache(double* to) const { stream_halves(to, _mm256_castpd_si256(lanes)); }
 };
 inline Float64Lanes operator*(Float64Lanes a, Float64Lanes b) { return {_mm256_mul_pd(a.lanes, b.lanes)}; }
-inline Float64Lanes zero_unless(const TileKeep& keep, int first, Float64Lanes a) {
+inline Float64Lanes rounded(Float64Lanes a) { return a; }
+inline Float64Lanes operator+(Float64Lanes a, Float64Lanes b) { return {_mm256_add_pd(a.lanes, b.lanes)}; }
+inline __m256d dropped_float64(const TileKeep& keep, int first) {
   const __m128i lanes = _mm_loadl_epi64((const __m128i*)(keep.lanes + first));
-  return {_mm256_andnot_pd(_mm256_castsi256_pd(_mm256_cvtepi16_epi64(lanes)), a.lanes)};
+  return _mm256_castsi256_pd(_mm256_cvtepi16_epi64(lanes));
+}
+inline Float64Lanes zero_unless(const TileKeep& keep, int first, Float64Lanes a) {
+  return {_mm256_andnot_pd(dropped_float64(keep, first), a.lanes)};
+}
+inline Float64Lanes selected(const TileKeep& keep, int first, Float64Lanes a, Float64Lanes otherwise) {
+  return {_mm256_blendv_pd(a.lanes, otherwise.lanes, dropped_float64(keep, first))};
+}
+
+// Values of 16 bits as they are stored: decisions have their width.
+struct StoredHalves {
+  __m256i lanes;
+
+  void store(uint16_t* to) const { _mm256_storeu_si256((__m256i*)to, lanes); }
+  void store_around_cache(uint16_t* to) const { stream_halves(to, lanes); }
+};
+inline StoredHalves zero_unless(const TileKeep& keep, int first, StoredHalves a) {
+  return {_mm256_andnot_si256(_mm256_load_si256((const __m256i*)(keep.lanes + first)), a.lanes)};
+}
+inline StoredHalves selected(const TileKeep& keep, int first, StoredHalves a, StoredHalves otherwise) {
+  const __m256i dropped = _mm256_load_si256((const __m256i*)(keep.lanes + first));
+  return {_mm256_blendv_epi8(a.lanes, otherwise.lanes, dropped)};
+}
+
+struct Float32Pair {
+  Float32Lanes first, second;
+};
+
+// The lower and the upper half of a register.
+inline Float32Pair widened_float16(const uint16_t* from) {
+  const auto halves = (const __m128i*)from;
+  return {{_mm256_cvtph_ps(_mm_loadu_si128(halves))}, {_mm256_cvtph_ps(_mm_loadu_si128(halves + 1))}};
+}
+inline Float32Pair in_float16_order(const float* from) {
+  return {Float32Lanes::load(from), Float32Lanes::load(from + Float32Lanes::width)};
+}
+inline StoredHalves rounded_to_float16(Float32Pair a) {
+  constexpr int nearest_even = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+  const __m128i low = _mm256_cvtps_ph(a.first.lanes, nearest_even);
+  return {_mm256_set_m128i(_mm256_cvtps_ph(a.second.lanes, nearest_even), low)};
+}
+
+// The even and the odd places: a bfloat16 is the upper half of a float32.
+inline Float32Pair widened_bfloat16(const uint16_t* from) {
+  const __m256i halves = _mm256_loadu_si256((const __m256i*)from);
+  return {{_mm256_castsi256_ps(_mm256_slli_epi32(halves, 16))},
+          {_mm256_castsi256_ps(_mm256_and_si256(halves, _mm256_set1_epi32((int)0xFFFF0000)))}};
+}
+inline Float32Pair in_bfloat16_order(const float* from) {
+  const __m256 low = _mm256_loadu_ps(from), high = _mm256_loadu_ps(from + 8);
+  const auto sorted = [](__m256 quarters) {
+    const __m256d pairs = _mm256_castps_pd(quarters);
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(pairs, _MM_SHUFFLE(3, 1, 2, 0)));
+  };
+  return {{sorted(_mm256_shuffle_ps(low, high, _MM_SHUFFLE(2, 0, 2, 0)))},
+          {sorted(_mm256_shuffle_ps(low, high, _MM_SHUFFLE(3, 1, 3, 1)))}};
+}
+// Upper halves, plus one where the lower ones, with 0x7FFF and the upper's last bit, carry: to nearest even.
+// An average is (a + b + 1) >> 1, so that its top bit is this carry. The lower half of a NaN is 0, of one
+// that was widened and of the one that arithmetic makes, and does not carry.
+inline StoredHalves rounded_to_bfloat16(Float32Pair a) {
+  constexpr int odd_places = 0xAA;
+  const __m256i even = _mm256_castps_si256(a.first.lanes), odd = _mm256_castps_si256(a.second.lanes);
+  const __m256i upper = _mm256_blend_epi16(_mm256_srli_epi32(even, 16), odd, odd_places);
+  const __m256i lower = _mm256_blend_epi16(even, _mm256_slli_epi32(odd, 16), odd_places);
+  const __m256i last_bit = _mm256_and_si256(upper, _mm256_set1_epi16(1));
+  const __m256i carry = _mm256_avg_epu16(lower, _mm256_or_si256(last_bit, _mm256_set1_epi16(0x7FFE)));
+  return {_mm256_add_epi16(upper, _mm256_srli_epi16(carry, 15))};
 }
 
 }  // namespace

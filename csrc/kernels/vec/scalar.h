@@ -52,6 +52,12 @@ struct TileKeep {
     for (int i = 0; i < 8; ++i) keep[first + i] = number_of(numbers, i) >= number_of(bounds, i);
   }
   void drop(int element) { keep[element] = 0; }
+  void load_bits(const uint8_t* bits) {
+    for (int i = 0; i < kTileElements; ++i) keep[i] = bits[i / 8] >> (i % 8) & 1;
+  }
+  void load_bytes(const uint8_t* bytes) {
+    for (int i = 0; i < kTileElements; ++i) keep[i] = bytes[i];
+  }
   void store(uint8_t* bytes) const {
     for (int i = 0; i < kTileElements; ++i) bytes[i] = keep[i];
   }
@@ -142,6 +148,7 @@ struct ScalarLane {
   static constexpr int width = 1;
 
   static ScalarLane load(const T* from) { return {*from}; }
+  static ScalarLane load_float32(const float* from) { return {*from}; }
   static ScalarLane broadcast(double value) { return {(T)value}; }
   void store(T* to) const { *to = value; }
   void store_around_cache(T* to) const { store(to); }
@@ -151,11 +158,95 @@ inline ScalarLane<T> operator*(ScalarLane<T> a, ScalarLane<T> b) {
   return {a.value * b.value};
 }
 template <class T>
+inline ScalarLane<T> rounded(ScalarLane<T> a) {
+  return a;
+}
+template <class T>
+inline ScalarLane<T> operator+(ScalarLane<T> a, ScalarLane<T> b) {
+  return {a.value + b.value};
+}
+template <class T>
 inline ScalarLane<T> zero_unless(const TileKeep& keep, int first, ScalarLane<T> a) {
   return {keep.keep[first] ? a.value : T(0)};
 }
+template <class T>
+inline ScalarLane<T> selected(const TileKeep& keep, int first, ScalarLane<T> a, ScalarLane<T> otherwise) {
+  return keep.keep[first] ? a : otherwise;
+}
 using Float32Lanes = ScalarLane<float>;
 using Float64Lanes = ScalarLane<double>;
+
+struct StoredHalves {
+  uint16_t values[2];
+
+  void store(uint16_t* to) const { to[0] = values[0], to[1] = values[1]; }
+  void store_around_cache(uint16_t* to) const { store(to); }
+};
+inline StoredHalves zero_unless(const TileKeep& keep, int first, StoredHalves a) {
+  const uint8_t* kept = keep.keep + first;
+  return {{kept[0] ? a.values[0] : uint16_t{0}, kept[1] ? a.values[1] : uint16_t{0}}};
+}
+inline StoredHalves selected(const TileKeep& keep, int first, StoredHalves a, StoredHalves otherwise) {
+  const uint8_t* kept = keep.keep + first;
+  return {{kept[0] ? a.values[0] : otherwise.values[0], kept[1] ? a.values[1] : otherwise.values[1]}};
+}
+
+struct Float32Pair {
+  Float32Lanes first, second;
+};
+
+inline uint32_t bits_of(float value) {
+  uint32_t bits;
+  __builtin_memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+inline float float_of(uint32_t bits) {
+  float value;
+  __builtin_memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+// With the fraction in its place the exponent's bias is short of 127 - 15; a factor of 2^112 makes up for it,
+// in subnormal numbers too.
+inline float float_of_float16(uint16_t half) {
+  const uint32_t sign = (uint32_t)(half & 0x8000) << 16, magnitude = half & 0x7FFF;
+  const uint32_t not_finite = magnitude >= 0x7C00 ? 0x7F800000 : 0;
+  return float_of(bits_of(float_of(magnitude << 13) * 0x1p112f) | not_finite | sign);
+}
+inline uint32_t float16_magnitude(uint32_t magnitude) {
+  if (magnitude > 0x7F800000) return 0x7E00 | (magnitude >> 13 & 0x3FF);  // a NaN: what fits of it
+  if (magnitude >= 0x47800000) return 0x7C00;                             // 2^16 and more
+  // Below 2^-14 results are multiples of 2^-24, as floats from 0.5 to 1 are.
+  if (magnitude < 0x38800000) return bits_of(float_of(magnitude) + 0.5f) - bits_of(0.5f);
+  return (magnitude - (112u << 23) + 0xFFF + (magnitude >> 13 & 1)) >> 13;
+}
+inline uint16_t float16_of(float value) {
+  const uint32_t bits = bits_of(value);
+  return (uint16_t)((bits >> 16 & 0x8000) | float16_magnitude(bits & 0x7FFFFFFF));
+}
+
+// A bfloat16 is the upper half of a float32. The lower half of a NaN is 0, of one that was widened and of the
+// one that arithmetic makes, and does not carry.
+inline float float_of_bfloat16(uint16_t half) { return float_of((uint32_t)half << 16); }
+inline uint16_t bfloat16_of(float value) {
+  const uint32_t bits = bits_of(value);
+  return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+}
+
+inline Float32Pair widened_float16(const uint16_t* from) {
+  return {{float_of_float16(from[0])}, {float_of_float16(from[1])}};
+}
+inline Float32Pair in_float16_order(const float* from) { return {{from[0]}, {from[1]}}; }
+inline StoredHalves rounded_to_float16(Float32Pair a) {
+  return {{float16_of(a.first.value), float16_of(a.second.value)}};
+}
+inline Float32Pair widened_bfloat16(const uint16_t* from) {
+  return {{float_of_bfloat16(from[0])}, {float_of_bfloat16(from[1])}};
+}
+inline Float32Pair in_bfloat16_order(const float* from) { return {{from[0]}, {from[1]}}; }
+inline StoredHalves rounded_to_bfloat16(Float32Pair a) {
+  return {{bfloat16_of(a.first.value), bfloat16_of(a.second.value)}};
+}
 
 }  // namespace
 }  // namespace fastdrop::FASTDROP_ISA

@@ -2,8 +2,9 @@
 """``python -m fastdrop bench``: what dropout costs here, beside a copy and beside others.
 
 ``cases`` says what is measured, ``goals`` what it should come to; ``contenders`` (and ``rivals``, ``calls``,
-``train_step``) do it, ``validity`` looks at their answers, ``measure`` times them, ``report`` and ``plot``
-show it, ``facts`` says where it was, and ``runner`` goes through all that.
+``layouts``, ``noise``, ``shared``, ``stored``, ``train_step``) do it, ``validity`` looks at their answers,
+``measure`` times them, ``report`` and ``plot`` show it, ``facts`` says where it was, and ``runner`` goes
+through all that.
 """
 
 from .arguments import add_arguments

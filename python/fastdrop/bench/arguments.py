@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .cases import KI, MI, OPERATIONS
+from .cases import DTYPES, KI, MI, OPERATIONS
 from .rivals import MODULES
 
 
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", action="store_true", help="only look at the answers: nothing is timed")
     several("--op", _one_of(*OPERATIONS), ", ".join(OPERATIONS))
     several("--sizes", _size, "numbers of elements, such as 4096, 64Ki or 16Mi")
-    several("--dtype", _one_of("float32", "float64"), "float32, float64")
+    several("--dtype", _one_of(*DTYPES), ", ".join(DTYPES))
     several("--p", _probability, "probability of dropping")
     several(
         "--threads", _count, "threads of every contender that has them; 1, and 2 in a few cases, unless given"

@@ -8,10 +8,11 @@ import numpy as np
 import fastdrop
 
 from . import validity
-from .cases import Case, Data
+from .cases import DTYPES, Case, Data
 from .contenders import LIBC, Check, Contender, memcpy_call
 from .goals import FLOOR
 from .jobs import Answer, Job
+from .rivals import NUMPYS_OWN
 
 FAR = 2**32  # the first index that 32 bits cannot hold
 
@@ -67,7 +68,8 @@ def calls() -> list[Contender]:
         _call("dropout(x, p, rng=masks, out=y)", *ours, "the next mask of masks", with_masks, fresh=True),
         _call("dropout(x, p, rng=Generator, out=y)", *ours, "a new key and mask", with_generator, fresh=True),
         _call("layer.forward(x, out=y)", *ours, "Dropout: a new mask, which it keeps", layer, fresh=True),
-        _call("numpy textbook", *numpy, "x * (rng.random(x.shape) >= p) / (1 - p)", textbook, fresh=True),
+        _call("numpy textbook", *numpy, "x * (rng.random(x.shape) >= p) / (1 - p)", textbook, fresh=True,
+              dtypes=NUMPYS_OWN),
     ]  # fmt: skip
 
 
@@ -113,6 +115,7 @@ def _call(
     *,
     fresh: bool = False,
     check: Check = validity.dropped,
+    dtypes: tuple[str, ...] = DTYPES,
 ) -> Contender:
     """A contender that is one call; what it returns is its answer, and otherwise y is."""
 
@@ -129,4 +132,4 @@ def _call(
 
         return Job(run, answer, prepare, fresh)
 
-    return Contender(name, family, version, job, build, check)
+    return Contender(name, family, version, job, build, check, dtypes)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import fastdrop
 
 from . import validity
-from .cases import Case, Data
+from .cases import DTYPES, Case, Data
 from .goals import FLOOR
 from .jobs import Answer, Job
 
@@ -34,6 +34,7 @@ class Contender:
     job: str  # a sentence: whose arrays, which mask, what is kept of it
     build: Build
     check: Check = validity.dropped
+    dtypes: tuple[str, ...] = DTYPES
 
 
 def passes(
@@ -174,6 +175,12 @@ class Variant:
         return passes(case, forward, backward, refill=refill, prepare=lambda: self.prepare(case))
 
 
+def timed_isas(quick: bool) -> list[str]:
+    """The instruction sets of this processor, the best first; without scalar if quick and it is not all."""
+    best, *others = fastdrop.isas()
+    return [best, *(isa for isa in others if isa != "scalar" or not quick)]
+
+
 def fastdrops(case: Case, quick: bool) -> list[Contender]:
     """Fastdrop in its variants, the reference first: the best ISA, the default generator, output reused."""
     isas = fastdrop.isas()
@@ -181,7 +188,7 @@ def fastdrops(case: Case, quick: bool) -> list[Contender]:
     if case.operation == "threads":
         variants = [Variant(best), Variant(best, threads=1)]
     else:
-        timed = [isa for isa in isas if isa == best or isa != "scalar" or not quick]
+        timed = timed_isas(quick)
         variants = [Variant(isa) for isa in timed]
         if case.operation == "forward":  # says all: the backward pass is the same code
             variants.append(Variant(best, given=True))

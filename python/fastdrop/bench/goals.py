@@ -8,6 +8,9 @@ from .cases import CALL_SIZE, KI, MI, Case
 from .measure import ratio
 
 FLOOR = "memcpy"
+COPY_TRANSPOSED = "np.copyto(y, x.T)"
+COPY_TRANSPOSED_ALIKE = "np.copyto(y.T, x.T)"
+STORED, REPLAY = " stored", " replay"  # what follows the ISA in a contender's name
 NO_DROPOUT = "no dropout"  # the floor of a training step
 
 
@@ -96,6 +99,12 @@ GOALS = [
     Goal("forward", f"{_BEST} given mask", FLOOR, 1.40, (64 * KI,), (0.1,)),
     Goal("forward", _BEST, FLOOR, 1.20, (MI, 16 * MI), (0.1,)),
     Goal("forward", "numpy textbook", _BEST, 10, (64 * KI,), (0.1,), at_most=False),
+    # 16 random bits for 16 bits of data: what drawing them takes shows longer.
+    *(
+        Goal("forward", _BEST, FLOOR, limit, sizes, (0.1,), dtype)
+        for dtype in ("float16", "bfloat16")
+        for limit, sizes in ((3.20, (64 * KI,)), (1.25, (MI, 16 * MI)))
+    ),
     # Against others, forward and backward.
     Goal("both", "numpy best", _BEST, 15, (64 * KI,), (0.1,), at_most=False),
     Goal("both", "numpy best", _BEST, 4, (16 * MI,), (0.1,), at_most=False),
@@ -110,6 +119,15 @@ GOALS = [
     Goal("threads", "fastdrop avx512, 1 thread", _BEST, 1.7, (MI,), (0.1,), threads=2, at_most=False),
     Goal("threads", _BEST, "fastdrop avx512, 1 thread", None, threads=2),
     Goal("window", "mask[2**32:]", "mask[:n]", None),
+    # Layouts: at least half the speed of a copy.
+    Goal("transposed", "mask.apply(x.T, out=y)", COPY_TRANSPOSED, 2.0),
+    Goal("transposed", "mask.apply(x.T, out=y.T)", COPY_TRANSPOSED_ALIKE, 2.0),
+    Goal("transposed", "mask.apply(x.T, out=x.T)", COPY_TRANSPOSED_ALIKE, 2.0),
+    # Bits that were kept: the generator may be at most 10 % faster.
+    *(
+        Goal("stored", f"fastdrop {isa}{STORED}", f"fastdrop {isa}{REPLAY}", 1.10, (64 * KI, MI))
+        for isa in ("avx512", "avx2")
+    ),
     *(Goal("train-step", _BEST, NO_DROPOUT, 1.03, threads=threads) for threads in (1, 2)),
     Goal("train-step", _BEST, "fastdrop avx512, 1 thread", None, threads=2),
 ]

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .cases import Case, Data
+from .cases import DTYPES, Case, Data, drawn
 from .contenders import Contender, passes
 from .jobs import Job
 
 MODULES = {"torch": "torch", "jax": "jax", "numba": "numba", "numpy": "numpy", "mkl": "mkl_random"}
+NUMPYS_OWN = tuple(dtype for dtype in DTYPES if dtype != "bfloat16")
 
 
 def rivals(names: Sequence[str], threads: int) -> tuple[list[Contender], list[str]]:
@@ -39,17 +40,20 @@ def _numpy(_: Any, _threads: int) -> list[Contender]:
         "x * (rng.random(x.shape) >= p) / (1 - p): new arrays every call, float64 random numbers; mask"
         " kept as bool"
     )
-    best = "rng.random in float32, out= everywhere, all arrays reused; mask kept as floats, scaled"
+    best = "rng.random in float32 or float64, out= everywhere, all arrays reused; mask kept as floats, scaled"
     sixteen_bits = (
         "16 raw random bits an element, so p is rounded to 1/65536; arrays reused but for the bits; mask"
         " kept as floats, scaled"
     )
     rows = [
-        ("numpy textbook", textbook, _textbook),
-        ("numpy best", best, _best),
-        ("numpy 16 bits", sixteen_bits, _sixteen_bits),
+        ("numpy textbook", textbook, _textbook, NUMPYS_OWN),  # from bfloat16 it makes float32
+        ("numpy best", best, _best, DTYPES),
+        ("numpy 16 bits", sixteen_bits, _sixteen_bits, DTYPES),
     ]
-    return [Contender(name, "numpy", np.__version__, job, build) for name, job, build in rows]
+    return [
+        Contender(name, "numpy", np.__version__, job, build, dtypes=dtypes)
+        for name, job, build, dtypes in rows
+    ]
 
 
 def _textbook(case: Case, data: Data) -> Job:
@@ -68,10 +72,10 @@ def _textbook(case: Case, data: Data) -> Job:
 
 def _best(case: Case, data: Data) -> Job:
     rng = np.random.default_rng(0)
-    uniform = np.empty_like(data.x)
+    uniform = np.empty(case.size, drawn(data.x.dtype))
 
     def draw(mask: NDArray[Any]) -> None:
-        rng.random(out=uniform, dtype=uniform.dtype)
+        rng.random(out=uniform, dtype=drawn(data.x.dtype))
         np.greater_equal(uniform, case.p, out=mask)
 
     return _scaled_mask(case, data, draw)
@@ -102,7 +106,7 @@ def _mkl(module: Any, _threads: int) -> list[Contender]:
 
 def _scaled_mask(case: Case, data: Data, draw: Callable[[NDArray[Any]], None]) -> Job:
     """One multiplication a pass by a mask of 0 and 1 / (1 - p): the fastest that NumPy offers."""
-    mask, scale = np.empty_like(data.x), 1 / (1 - case.p)
+    mask, scale = np.empty_like(data.x), data.x.dtype.type(1 / (1 - case.p))
 
     def forward() -> NDArray[Any]:
         draw(mask)
@@ -141,7 +145,8 @@ def _numba(module: Any, _threads: int) -> list[Contender]:
         return passes(case, forward, backward)
 
     job = "a compiled loop that draws and multiplies, on one thread; output reused; mask kept as bool"
-    return [Contender("numba", "numba", module.__version__, job, build)]
+    dtypes = ("float32", "float64")
+    return [Contender("numba", "numba", module.__version__, job, build, dtypes=dtypes)]
 
 
 def _torch(torch: Any, _threads: int) -> list[Contender]:
@@ -170,7 +175,8 @@ def _torch(torch: Any, _threads: int) -> list[Contender]:
         )
 
     job = "F.dropout and autograd; new tensors every call; no gradient recorded in forward alone"
-    return [Contender("torch", "torch", torch.__version__, job, build)]
+    # Its bfloat16 is none of NumPy's, so that no array comes in.
+    return [Contender("torch", "torch", torch.__version__, job, build, dtypes=NUMPYS_OWN)]
 
 
 def _jax(jax: Any, threads: int) -> list[Contender]:

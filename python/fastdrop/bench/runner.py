@@ -6,7 +6,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,30 @@ from .calls import calls, windows
 from .cases import Case, Choice, Data, plan
 from .contenders import Contender, fastdrops, floors
 from .jobs import Job
+from .layouts import transposed
 from .measure import FULL, QUICK, Effort, measure
+from .noise import alphas, gaussians
 from .rivals import MODULES, rivals
 from .screen import Screen
+from .shared import shared
+from .stored import stored
 from .train_step import train_steps
 from .validity import InvalidAnswerError
+
+_DTYPES_OF = {"bfloat16": "ml_dtypes"}  # the packages that bring dtypes which NumPy does not have
+
+# Who does the operations that are no plain dropout.
+_SPECIAL: dict[str, Callable[[Case, bool], list[Contender]]] = {
+    "alpha": alphas,
+    "gaussian": gaussians,
+    "channel": shared,
+    "locked": shared,
+    "stored": lambda case, quick: stored(quick),
+    "call": lambda case, quick: calls(),
+    "window": lambda case, quick: windows(),
+    "transposed": lambda case, quick: transposed(),
+    "train-step": lambda case, quick: train_steps(case),
+}
 
 
 class BenchError(Exception):
@@ -52,6 +71,9 @@ def _run(arguments: argparse.Namespace) -> int:
     cases = plan(Choice(arguments.quick, arguments.check, *asked), facts.processors())
     if not cases:
         raise BenchError("no case is left: the operation threads needs two of them")
+    known_dtypes = _known_dtypes(cases)
+    left_out = sorted({case.dtype for case in cases if case.dtype not in known_dtypes})
+    cases = [case for case in cases if case.dtype in known_dtypes]
     found, missing = rivals(arguments.compare, max(arguments.threads, default=1))
     known, effort = facts.facts(found), QUICK if arguments.quick else FULL
     began = time.monotonic()
@@ -60,8 +82,13 @@ def _run(arguments: argparse.Namespace) -> int:
     with Screen(len(cases), quiet=arguments.json == "-") as screen:
         for name in missing:
             screen.say(f"{MODULES[name]} is not installed: left out\n")
+        for dtype in left_out:
+            screen.say(f"{_DTYPES_OF[dtype]} is not installed: {dtype} left out\n")
         for case in cases:
             contenders = contenders_of(case, found, arguments.quick)
+            everybody = _everybody(case, found, arguments.quick)
+            if unable := [one.name for one in everybody if case.dtype not in one.dtypes]:
+                screen.say(f"Without {', '.join(unable)}: no {case.dtype}")
             with _threads(case.threads):
                 jobs, reasons = valid_jobs(case, contenders)
                 if arguments.check:
@@ -83,14 +110,26 @@ def _run(arguments: argparse.Namespace) -> int:
     return 1 if refused else 0
 
 
+def _known_dtypes(cases: Sequence[Case]) -> set[str]:
+    """Those whose package could be imported, which tells NumPy about them."""
+    known = {case.dtype for case in cases}
+    for dtype, module in _DTYPES_OF.items():
+        if dtype in known:
+            try:
+                import_module(module)
+            except ImportError:
+                known.remove(dtype)
+    return known
+
+
 def contenders_of(case: Case, found: Sequence[Contender], quick: bool) -> list[Contender]:
-    """Everybody who does the job of that case; the floor first."""
-    if case.operation == "call":
-        return calls()
-    if case.operation == "window":
-        return windows()
-    if case.operation == "train-step":
-        return train_steps(case)
+    """Everybody who does the job of that case, with its dtype; the floor first."""
+    return [one for one in _everybody(case, found, quick) if case.dtype in one.dtypes]
+
+
+def _everybody(case: Case, found: Sequence[Contender], quick: bool) -> list[Contender]:
+    if case.operation in _SPECIAL:
+        return _SPECIAL[case.operation](case, quick)
     return [*floors(), *fastdrops(case, quick), *(found if case.operation != "threads" else [])]
 
 

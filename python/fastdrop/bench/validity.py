@@ -6,6 +6,7 @@ more with probability at most ``2 exp(-t**2 / (2 n q (1 - q) + 2 t / 3))``.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,10 @@ _LOOK = 2**20  # elements that are enough to see that
 _CHUNK = 2**14  # elements worked on at once, to stay in the cache
 
 
+# From which elements are kept, what was decided: less, where elements share a decision.
+Decisions = Callable[[Case, NDArray[np.bool_]], NDArray[np.bool_]]
+
+
 class InvalidAnswerError(Exception):
     """What is wrong with an answer, as a sentence."""
 
@@ -32,10 +37,14 @@ def tolerance(count: int, mean: float) -> float:
     return _LOG / 3 + math.sqrt(_LOG * _LOG / 9 + 2 * count * mean * (1 - mean) * _LOG)
 
 
-def dropped(case: Case, data: Data, job: Job) -> None:
+def _elementwise(_case: Case, keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return keep
+
+
+def dropped(case: Case, data: Data, job: Job, *, decisions: Decisions = _elementwise) -> None:
     """Raise InvalidAnswerError unless two answers are dropout of the data, by two masks if masks are new."""
     fresh = job.fresh and case.operation != "backward"  # whose mask is given
-    keeps = [_keep(case, data, job.answer()) for _ in range(2)]
+    keeps = [_decided(case, decisions(case, _keep(case, data, job.answer()))) for _ in range(2)]
     if fresh:
         _agree_by_chance(keeps[0][:_LOOK], keeps[1][:_LOOK], case.p, "two masks in a row")
     first = keeps[0][:_LOOK]
@@ -58,8 +67,22 @@ def anything(case: Case, data: Data, job: Job) -> None:
     """Accept: for what is timed to know the cost of calling it, and answers nothing."""
 
 
+def _decided(case: Case, keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The decisions themselves, if the rate of zeros is right."""
+    zeros, wanted, allowed = (
+        keep.size - np.count_nonzero(keep),
+        keep.size * case.p,
+        tolerance(keep.size, case.p),
+    )
+    if abs(zeros - wanted) > allowed:
+        raise InvalidAnswerError(
+            f"{zeros} zeros where {wanted:.0f} +- {allowed:.0f} are right for p = {case.p}"
+        )
+    return keep
+
+
 def _keep(case: Case, data: Data, answer: Answer) -> NDArray[np.bool_]:
-    """Where the answer kept: zero rate, scale, dtype, shape, and one mask for both passes."""
+    """Where the answer kept: scale, dtype, shape, and one mask for both passes."""
     keeps = [
         _kept(name, x, result, case.p)
         for name, x, result in (("y", data.x, answer.y), ("dx", data.dy, answer.dx))
@@ -67,12 +90,6 @@ def _keep(case: Case, data: Data, answer: Answer) -> NDArray[np.bool_]:
     ]
     if not np.array_equal(keeps[0], keeps[-1]):
         raise InvalidAnswerError("dx is zero elsewhere than y: not the gradient of this forward pass")
-    zeros, wanted = keeps[0].size - np.count_nonzero(keeps[0]), keeps[0].size * case.p
-    allowed = tolerance(keeps[0].size, case.p)
-    if abs(zeros - wanted) > allowed:
-        raise InvalidAnswerError(
-            f"{zeros} zeros where {wanted:.0f} +- {allowed:.0f} are right for p = {case.p}"
-        )
     return keeps[0]
 
 
@@ -82,7 +99,7 @@ def _kept(name: str, x: NDArray[Any], result: NDArray[Any], p: float) -> NDArray
     kept: NDArray[np.bool_] = result != 0  # x and dy hold no zeros
     # At most three roundings of theirs (1 - p, its inverse, the product) and two of ours, each off by half an
     # epsilon, and their products by far less than the half that is left.
-    allowed = 3 * np.finfo(x.dtype).eps
+    allowed = 3 * float(np.spacing(x.dtype.type(1)))
     for start in range(0, x.size, _CHUNK):
         part = slice(start, start + _CHUNK)
         right = x[part].astype(np.float64) / (1 - p)

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The order in which a window's elements lie in the whole.
+#pragma once
+#include <cstdint>
+
+#include "run.h"
+
+namespace fastdrop {
+
+// A window as equal rows of evenly spaced places: its innermost axis, after neighbouring axes have been
+// merged where one stride steps over both. Trailing axes of stride 0 are not part of a row: they repeat its
+// places.
+class Rows {
+ public:
+  explicit Rows(const Window& window) {
+    for (int axis = window.rank - 1; axis >= 0; --axis) {
+      const auto size = static_cast<std::uint64_t>(window.shape[axis]);
+      const std::uint64_t stride =
+          window.strides == nullptr ? element_count_ : static_cast<std::uint64_t>(window.strides[axis]);
+      element_count_ *= size;
+      if (size == 1) continue;
+      if (rank_ > 0 && stride == strides_[rank_ - 1] * lengths_[rank_ - 1]) {
+        lengths_[rank_ - 1] *= size;
+      } else {
+        lengths_[rank_] = size, strides_[rank_] = stride;
+        ++rank_;
+      }
+    }
+    start_ = window.start;
+    if (rank_ > 0 && strides_[0] == 0) repeat_ = lengths_[outer_++];
+    if (rank_ > outer_) length_ = lengths_[outer_], stride_ = strides_[outer_], ++outer_;
+  }
+
+  std::uint64_t element_count() const { return element_count_; }
+  std::uint64_t repeat() const { return repeat_; }  // elements with the same place, one after another
+  std::uint64_t length() const { return length_; }  // places in a row
+  std::uint64_t stride() const { return stride_; }  // from one to the next, modulo 2^64
+  bool is_one_row() const { return rank_ == outer_; }
+
+  // How many places are in the row of that one, from it on.
+  std::uint64_t left_in_row(std::uint64_t number) const {
+    return length_ - (is_one_row() ? number : number % length_);
+  }
+
+  // How far the rows that follow along the next axis reach, if the next one begins within so many places.
+  std::int64_t beyond(std::uint64_t number, std::uint64_t within) const {
+    if (is_one_row()) return 0;
+    const auto step = static_cast<std::int64_t>(strides_[outer_]);
+    if (step >= static_cast<std::int64_t>(within) || step <= -static_cast<std::int64_t>(within)) return 0;
+    const std::uint64_t following = lengths_[outer_] - 1 - number / length_ % lengths_[outer_];
+    return step * static_cast<std::int64_t>(following);
+  }
+
+  // How many rows from that one on are the same as the one before it.
+  std::uint64_t same_after(std::uint64_t row) const {
+    if (rank_ == outer_ || strides_[outer_] != 0) return 0;
+    return (lengths_[outer_] - row % lengths_[outer_]) % lengths_[outer_];
+  }
+
+  // The place whose number is that, when each is counted once instead of `repeat` times.
+  std::uint64_t place(std::uint64_t number) const {
+    if (is_one_row()) return start_ + number * stride_;  // no division: small calls consist of little else
+    std::uint64_t place = start_ + number % length_ * stride_;
+    number /= length_;
+    for (int axis = outer_; axis < rank_; ++axis) {
+      place += number % lengths_[axis] * strides_[axis];
+      number /= lengths_[axis];
+    }
+    return place;
+  }
+
+ private:
+  std::uint64_t start_, element_count_ = 1, repeat_ = 1, length_ = 1, stride_ = 1;
+  int rank_ = 0, outer_ = 0;  // the merged axes, innermost first; those from outer_ on say where a row begins
+  std::uint64_t lengths_[kMaxRank], strides_[kMaxRank];
+};
+
+}  // namespace fastdrop

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "strided_copy.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#if defined(__x86_64__)
+#include <emmintrin.h>
+#endif
+
+namespace fastdrop {
+namespace {
+
+constexpr std::int64_t kLineBytes = 64;
+
+struct Axis {
+  std::int64_t length, from_stride, to_stride;
+};
+
+inline std::uint8_t reversed(std::uint8_t item) { return item; }
+inline std::uint16_t reversed(std::uint16_t item) { return __builtin_bswap16(item); }
+inline std::uint32_t reversed(std::uint32_t item) { return __builtin_bswap32(item); }
+inline std::uint64_t reversed(std::uint64_t item) { return __builtin_bswap64(item); }
+
+// By memcpy, because addresses may be no multiple of the item's size.
+template <class Item, bool swapped>
+inline void copy_item(const char* from, char* to) {
+  Item item;
+  std::memcpy(&item, from, sizeof item);
+  if (swapped) item = reversed(item);
+  std::memcpy(to, &item, sizeof item);
+}
+
+// A square of items as rows of 16 bytes, transposed. Interleaving row k with row k + size / 2 takes each bit
+// of an item's position, which is row and column, one place on; size is 2^n, and after n rounds row and
+// column have changed places.
+template <class Item>
+struct Square {
+  static constexpr std::int64_t size = 1;  // no registers known: item by item
+};
+#if defined(__x86_64__)
+template <class Item>
+struct RegisterSquare {
+  static constexpr std::int64_t size = 16 / sizeof(Item);
+
+  static void transpose(const char* from, std::int64_t from_stride, char* to, std::int64_t to_stride) {
+    __m128i rows[size], next[size];
+    for (int row = 0; row < size; ++row)
+      rows[row] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + row * from_stride));
+    for (int round = 1; round < size; round *= 2) {
+      for (int row = 0; row < size / 2; ++row) {
+        next[2 * row] = Square<Item>::low(rows[row], rows[row + size / 2]);
+        next[2 * row + 1] = Square<Item>::high(rows[row], rows[row + size / 2]);
+      }
+      for (int row = 0; row < size; ++row) rows[row] = next[row];
+    }
+    for (int row = 0; row < size; ++row)
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(to + row * to_stride), rows[row]);
+  }
+};
+template <>
+struct Square<std::uint16_t> : RegisterSquare<std::uint16_t> {
+  static __m128i low(__m128i a, __m128i b) { return _mm_unpacklo_epi16(a, b); }
+  static __m128i high(__m128i a, __m128i b) { return _mm_unpackhi_epi16(a, b); }
+};
+template <>
+struct Square<std::uint32_t> : RegisterSquare<std::uint32_t> {
+  static __m128i low(__m128i a, __m128i b) { return _mm_unpacklo_epi32(a, b); }
+  static __m128i high(__m128i a, __m128i b) { return _mm_unpackhi_epi32(a, b); }
+};
+template <>
+struct Square<std::uint64_t> : RegisterSquare<std::uint64_t> {
+  static __m128i low(__m128i a, __m128i b) { return _mm_unpacklo_epi64(a, b); }
+  static __m128i high(__m128i a, __m128i b) { return _mm_unpackhi_epi64(a, b); }
+};
+#endif
+
+// Two axes of a box: `read` has the smallest steps of `from`, `write` the smallest of `to`.
+struct Plane {
+  Axis read, write;
+
+  // Loops go along the lines of the side that jumps farther, which is the array and not the buffer beside it:
+  // a line must be done with before others take its place in the cache.
+  bool along_read() const { return std::abs(write.from_stride) >= std::abs(read.to_stride); }
+};
+
+template <class Item, bool swapped>
+void copy_items(const Axis& inner, const Axis& outer, const char* from, char* to) {
+  for (std::int64_t j = 0; j < outer.length; ++j, from += outer.from_stride, to += outer.to_stride) {
+    const char* item = from;
+    char* there = to;
+    for (std::int64_t i = 0; i < inner.length; ++i, item += inner.from_stride, there += inner.to_stride)
+      copy_item<Item, swapped>(item, there);
+  }
+}
+
+template <class Item, bool swapped>
+void copy_items(const Plane& plane, const char* from, char* to) {
+  if (plane.along_read())
+    copy_items<Item, swapped>(plane.read, plane.write, from, to);
+  else
+    copy_items<Item, swapped>(plane.write, plane.read, from, to);
+}
+
+// Two lines of rows and columns, transposed square by square; `to` is written along its rows.
+template <class Item>
+void transpose_squares(const char* from, std::int64_t from_stride, char* to, std::int64_t to_stride) {
+  constexpr std::int64_t bytes = sizeof(Item), items = kLineBytes / bytes;
+  for (std::int64_t row = 0; row < items; row += Square<Item>::size)
+    for (std::int64_t column = 0; column < items; column += Square<Item>::size)
+      Square<Item>::transpose(from + column * from_stride + row * bytes, from_stride,
+                              to + row * to_stride + column * bytes, to_stride);
+}
+
+// A square as wide as a cache line, by way of one that lies together, so that every line of the side that
+// jumps is visited once. At strides that are powers of two such lines share a few places in the cache, and
+// one that is left half done is not there any more.
+template <class Item>
+void transpose_lines(const Plane& plane, const char* from, char* to) {
+  constexpr std::int64_t items = kLineBytes / sizeof(Item);
+  alignas(kLineBytes) char between[items * kLineBytes];
+  if (plane.along_read()) {
+    for (std::int64_t line = 0; line < items; ++line)
+      std::memcpy(between + line * kLineBytes, from + line * plane.write.from_stride, kLineBytes);
+    transpose_squares<Item>(between, kLineBytes, to, plane.read.to_stride);
+  } else {
+    transpose_squares<Item>(from, plane.write.from_stride, between, kLineBytes);
+    for (std::int64_t line = 0; line < items; ++line)
+      std::memcpy(to + line * plane.read.to_stride, between + line * kLineBytes, kLineBytes);
+  }
+}
+
+// Where both steps are an item's size.
+template <class Item>
+void copy_transposed(const Plane& plane, const char* from, char* to) {
+  constexpr std::int64_t bytes = sizeof(Item), items = kLineBytes / bytes;
+  const Axis &read = plane.read, &write = plane.write;
+  const std::int64_t reads = read.length / items * items, writes = write.length / items * items;
+  for (std::int64_t j = 0; j < writes; j += items)
+    for (std::int64_t i = 0; i < reads; i += items)
+      transpose_lines<Item>(plane, from + j * write.from_stride + i * bytes,
+                            to + i * read.to_stride + j * bytes);
+  // What is left beside the squares: the end of every line read, then the lines after the last square.
+  Plane rest = plane;
+  rest.read.length -= reads;
+  copy_items<Item, false>(rest, from + reads * bytes, to + reads * read.to_stride);
+  rest = plane;
+  rest.read.length = reads;
+  rest.write.length -= writes;
+  copy_items<Item, false>(rest, from + writes * write.from_stride, to + writes * bytes);
+}
+
+template <class Item>
+void copy_plane(const Plane& plane, bool swapped, const char* from, char* to) {
+  constexpr std::int64_t bytes = sizeof(Item);
+  const Axis &read = plane.read, &write = plane.write;
+  if (swapped) return copy_items<Item, true>(plane, from, to);
+  if (read.from_stride == bytes && read.to_stride == bytes) {
+    for (std::int64_t j = 0; j < write.length; ++j)
+      std::memcpy(to + j * write.to_stride, from + j * write.from_stride,
+                  static_cast<std::size_t>(read.length * bytes));
+    return;
+  }
+  if constexpr (Square<Item>::size > 1)
+    if (read.from_stride == bytes && write.to_stride == bytes) return copy_transposed<Item>(plane, from, to);
+  copy_items<Item, false>(plane, from, to);
+}
+
+void copy_plane(const StridedCopy& copy, const Plane& plane, const char* from, char* to) {
+  switch (copy.item_bytes) {
+    case 1:
+      return copy_plane<std::uint8_t>(plane, false, from, to);
+    case 2:
+      return copy_plane<std::uint16_t>(plane, copy.swapped, from, to);
+    case 4:
+      return copy_plane<std::uint32_t>(plane, copy.swapped, from, to);
+    default:
+      return copy_plane<std::uint64_t>(plane, copy.swapped, from, to);
+  }
+}
+
+// The axis of the smallest steps, of those longer than 1 and other than that one; -1: there is none.
+int fastest(const StridedCopy& copy, const std::int64_t* strides, int other) {
+  int best = -1;
+  for (int axis = copy.rank - 1; axis >= 0; --axis)
+    if (axis != other && copy.shape[axis] > 1 &&
+        (best < 0 || std::abs(strides[axis]) < std::abs(strides[best])))
+      best = axis;
+  return best;
+}
+
+}  // namespace
+
+void strided_copy(const StridedCopy& copy, const char* from, char* to) {
+  const auto axis = [&copy](int number) {
+    return number < 0 ? Axis{1, 0, 0}
+                      : Axis{copy.shape[number], copy.from_strides[number], copy.to_strides[number]};
+  };
+  const int read = fastest(copy, copy.from_strides, -1), write = fastest(copy, copy.to_strides, read);
+  std::uint64_t planes = 1;
+  for (int number = 0; number < copy.rank; ++number)
+    if (number != read && number != write) planes *= static_cast<std::uint64_t>(copy.shape[number]);
+  for (std::uint64_t plane = 0; plane < planes; ++plane) {
+    std::uint64_t rest = plane;
+    std::int64_t from_offset = 0, to_offset = 0;
+    for (int number = copy.rank - 1; number >= 0 && planes > 1; --number) {
+      if (number == read || number == write) continue;
+      const auto length = static_cast<std::uint64_t>(copy.shape[number]);
+      const auto position = static_cast<std::int64_t>(rest % length);
+      rest /= length;
+      from_offset += position * copy.from_strides[number];
+      to_offset += position * copy.to_strides[number];
+    }
+    copy_plane(copy, {axis(read), axis(write)}, from + from_offset, to + to_offset);
+  }
+}
+
+}  // namespace fastdrop

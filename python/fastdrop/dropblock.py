@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""DropBlock: blocks of a feature map, dropped together."""
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _checks
+from ._seeds import key_from
+from .functional import Rng, dropout
+from .layers import Dropout
+from .mask import Mask
+from .mask_generator import MaskGenerator
+from .sharing import numbers_of
+from .spatial import FeatureMaps
+
+
+def drop_block(
+    x: ArrayLike,
+    p: float = _checks.DEFAULT_P,
+    *,
+    block_size: int,
+    channel_axis: int = 1,
+    sample_axis: int | None = 0,
+    rng: Rng = None,
+    keep_prob: float | None = None,
+    training: bool = True,
+    out: NDArray[Any] | None = None,
+) -> tuple[NDArray[Any], Mask]:
+    r"""Drop square blocks of feature maps (DropBlock).
+
+    A feature map lies along all axes but those of samples and channels: d axes of the lengths ``F_i``.
+    With ``b = block_size``, every place where a whole block fits is the first corner of a dropped block with
+    the probability [1]_
+
+    .. math:: \gamma = p \prod_{i=1}^d \frac{F_i}{b (F_i - b + 1)}
+
+    where the product is a quotient of integers, at most 1, rounded once to double. These decisions are a
+    `Mask` with ``p = gamma`` over the places, in the order of x's axes, so every sample and channel has its
+    own. An element is dropped if a block covers it.
+
+    What is kept is scaled by (elements of `x`) / (elements kept), so that the mean magnitude is the same for
+    every mask: `mask.p` is the share of dropped elements, ``dropped / x.size`` rounded to double, and
+    the scale is ``1 / (1 - mask.p)``, as for every mask. (If nothing is kept, p is 0: there is nothing to
+    scale.) Gamma counts blocks as if none overlapped, so on
+    average the share is somewhat less than `p`.
+
+    Parameters
+    ----------
+    x : array_like of a float dtype
+        Feature maps, such as ``(N, C, L)`` or ``(N, C, H, W)``.
+    p : float, default 0.5
+        Share of elements to drop, from 0 to 1.
+    block_size : int
+        Length of a block along every axis of the feature maps, at most their shortest length.
+    channel_axis : int, default 1
+        Axis of the channels; -1 for channels-last.
+    sample_axis : int or None, default 0
+        Axis of the samples; None: `x` is one sample.
+    rng, keep_prob, training, out : optional
+        As in `dropout`.
+
+    Returns
+    -------
+    y : ndarray
+        The result: `out`, or a new array of x's shape and dtype.
+    mask : Mask
+        What `dropout_backward` needs. It stores one bit for each element.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind or out of range; `out` is then untouched.
+
+    References
+    ----------
+    .. [1] Ghiasi, Lin and Le, "DropBlock: A regularization method for convolutional networks", NeurIPS 2018,
+       algorithm 1 and equation 1.
+
+    Examples
+    --------
+    >>> import numpy as np, fastdrop
+    >>> y, mask = fastdrop.drop_block(np.ones((1, 1, 4, 6), np.float32), 0.3, block_size=2, rng=3)
+    >>> y[0, 0]
+    array([[1.5, 1.5, 1.5, 1.5, 1.5, 1.5],
+           [1.5, 1.5, 1.5, 1.5, 1.5, 1.5],
+           [0. , 0. , 1.5, 0. , 0. , 1.5],
+           [0. , 0. , 1.5, 0. , 0. , 1.5]], dtype=float32)
+    >>> mask.p, float(y.mean())
+    (0.3333333333333333, 1.0)
+    """
+    p = _checks.one_probability(_checks.rate(p, keep_prob))
+    array = _checks.given_array(x, "x")
+    block = _block(array.shape, block_size, sample_axis=sample_axis, channel_axis=channel_axis)
+    if not training:
+        return dropout(array, p, training=False, out=out)
+    masks = rng if isinstance(rng, MaskGenerator) else MaskGenerator._of(0, key_from(rng, "rng"))
+    mask = _blocks_dropped(array.shape, p, block, masks)
+    return mask.apply(array, out=out), mask
+
+
+def _block(shape: tuple[int, ...], block_size: int, **own: int | None) -> tuple[int, ...]:
+    """The shape of a block: 1 along the axes of samples and channels."""
+    size = _checks.integer(block_size, "block_size", 1, _checks.INDEX_LIMIT)
+    numbers = numbers_of(len(shape), **own)
+    block = tuple(1 if axis in numbers else size for axis in range(len(shape)))
+    for axis, (length, side) in enumerate(zip(shape, block, strict=True)):
+        if length < side and axis not in numbers:
+            raise ValueError(f"block_size must be at most {length}, the length of axis {axis}, not {size}")
+    return block
+
+
+def _blocks_dropped(shape: tuple[int, ...], p: float, block: tuple[int, ...], masks: MaskGenerator) -> Mask:
+    places = tuple(length - side + 1 for length, side in zip(shape, block, strict=True))
+    # Axes of samples and channels are in numerator and denominator alike: they do not change the quotient.
+    # Whole feature maps of a block each are the most there can be: the quotient is at most 1.
+    gamma = p * (math.prod(shape) / max(math.prod(block) * math.prod(places), 1))
+    dropped = np.zeros(shape, np.bool_)
+    corners = tuple(slice(count) for count in places)
+    np.logical_not(masks.mask(places, gamma).to_numpy(), out=dropped[corners])
+    step = 1
+    for length, side in zip(reversed(shape), reversed(block), strict=True):
+        _widen(dropped.reshape(-1), step, side)
+        step *= length
+    count = np.count_nonzero(dropped)
+    return Mask.from_array(~dropped, count / dropped.size if count < dropped.size else 0.0)
+
+
+def _widen(dropped: NDArray[np.bool_], step: int, side: int) -> None:
+    """Drop what follows a dropped place in up to side - 1 steps, in place.
+
+    In C order a step along an axis is a step in memory, and as a whole block fits where its first corner is,
+    none leaves its axis. Each round makes a run up to twice as long.
+    """
+    run = 1
+    while run < side:
+        more = min(run, side - run)
+        dropped[more * step :] |= dropped[: -more * step]
+        run += more
+
+
+class _DropBlock(Dropout):
+    """`drop_block` as a layer, for feature maps whose axes the arguments state."""
+
+    _space: ClassVar[str]
+
+    def __init__(
+        self,
+        p: float = _checks.DEFAULT_P,
+        *,
+        block_size: int,
+        channel_axis: int | None = None,
+        batched: bool = True,
+        keep_prob: float | None = None,
+        rng: Rng = None,
+    ) -> None:
+        super().__init__(p, keep_prob=keep_prob, rng=rng)
+        self.block_size = _checks.integer(block_size, "block_size", 1, _checks.INDEX_LIMIT)
+        self.maps = FeatureMaps(self._space, channel_axis, batched)
+
+    def forward(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Drop blocks and scale, as `drop_block` does; in evaluation, `x` itself, or `out` holding a copy."""
+        array = _checks.given_array(x, "x")
+        self.maps.check(array.shape)
+        y, self.mask = drop_block(
+            array,
+            self._p,  # type: ignore[arg-type]  # an array is refused there
+            block_size=self.block_size,
+            channel_axis=self.maps.channel_axis,
+            sample_axis=self.maps.sample_axis,
+            rng=self.rng,
+            training=self.training,
+            out=out,
+        )
+        return y
+
+    def __repr__(self) -> str:
+        own = f"p={self.p!r}, block_size={self.block_size}{self.maps}"
+        return f"{type(self).__name__}({own}, training={self.training}, rng={self.rng!r})"
+
+
+class DropBlock1d(_DropBlock):
+    """`drop_block` as a layer for sequences ``(N, C, L)``.
+
+    Parameters
+    ----------
+    p : float, default 0.5
+        Share of elements to drop, from 0 to 1.
+    block_size : int
+        Length of a block, at most L.
+    channel_axis : int, optional
+        Axis of the channels, by default the first that is not the samples'; -1 for channels-last.
+    batched : bool, default True
+        Whether axis 0 is that of the samples. False: the input is one sample, ``(C, L)``.
+    keep_prob, rng : optional
+        As in `Dropout`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind or out of range; in `forward`, if `x` has another number of
+        axes than stated, or an axis shorter than a block.
+
+    Examples
+    --------
+    >>> import numpy as np, fastdrop
+    >>> drop = fastdrop.DropBlock1d(0.4, block_size=3, batched=False, rng=0)
+    >>> drop(np.ones((2, 10), np.float32))
+    array([[0. , 0. , 0. , 0. , 0. , 0. , 2.5, 2.5, 2.5, 2.5],
+           [0. , 0. , 0. , 2.5, 2.5, 2.5, 2.5, 0. , 0. , 0. ]], dtype=float32)
+    """
+
+    _space = "L"
+
+
+class DropBlock2d(_DropBlock):
+    """`drop_block` as a layer for images ``(N, C, H, W)``.
+
+    Parameters
+    ----------
+    p : float, default 0.5
+        Share of elements to drop, from 0 to 1.
+    block_size : int
+        Side of a block, at most H and W.
+    channel_axis : int, optional
+        Axis of the channels, by default the first that is not the samples'; -1 for channels-last.
+    batched : bool, default True
+        Whether axis 0 is that of the samples. False: the input is one sample, ``(C, H, W)``.
+    keep_prob, rng : optional
+        As in `Dropout`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind or out of range; in `forward`, if `x` has another number of
+        axes than stated, or an axis shorter than a block.
+
+    Examples
+    --------
+    >>> import numpy as np, fastdrop
+    >>> drop = fastdrop.DropBlock2d(0.1, block_size=7, rng=0)
+    >>> y = drop(np.ones((8, 16, 28, 28), np.float32))
+    >>> dx = drop.backward(np.ones_like(y))
+    >>> bool((dx == y).all()), bool(abs(y.mean() - 1) < 1e-6)
+    (True, True)
+    """
+
+    _space = "HW"

@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Gaussian dropout: every element is multiplied by a normal number of mean 1."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _checks, _core
+from ._seeds import Seed, text_of
+from ._windows import Index
+from .functional import Rng, _draw
+from .layers import Dropout
+from .mask import Mask, Operation, window_of
+
+_SCALE_BY_NOISE: Operation = (_core.scale_by_noise, _core.scale_by_noise_strided)
+
+
+def _probability(p: Any) -> float:
+    rate = _checks.one_probability(p)
+    if rate == 1:
+        raise ValueError("p must be less than 1 in Gaussian dropout, whose variance is p / (1 - p), not 1.0")
+    return rate
+
+
+class GaussianNoise:
+    """The factors of Gaussian dropout, or a window of them: a few numbers, and no array.
+
+    The factor of an element is ``1 + s z`` with ``s = sqrt(p / (1 - p))`` and a standard normal number z that
+    depends on generator, key, stream and the element's index in the whole noise, in C order, and on nothing
+    else (``docs/stream.md``, section 8). So forward, backward, machines, threads and shards agree without
+    storing anything, as for a `Mask`. A different p scales the same z.
+
+    Noise objects are immutable, hashable and picklable, and equal if their numbers are.
+
+    Parameters
+    ----------
+    shape : int or sequence of int
+        Shape of the whole noise, at most 2**63 elements.
+    p : float, default 0.5
+        The rate: variance ``p / (1 - p)``, that of dropout with this p; at least 0 and less than 1.
+    seed, stream, generator : optional
+        As for `Mask`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind or out of range; the message names it.
+
+    Examples
+    --------
+    >>> import numpy as np, fastdrop
+    >>> noise = fastdrop.GaussianNoise((10**12, 1024), p=0.1, seed=42)  # costs nothing
+    >>> shard = noise[10**11 : 10**11 + 2, :8]
+    >>> shard.apply(np.ones((2, 8), np.float32)).shape
+    (2, 8)
+    """
+
+    __slots__ = ("_mask",)
+    # The same numbers as a mask, whose windows are these; its scale is the standard deviation.
+    _mask: Mask
+
+    def __init__(
+        self,
+        shape: int | Sequence[int],
+        p: float = 0.5,
+        *,
+        seed: Seed = None,
+        stream: int = 0,
+        generator: str = "ars4x32-7",
+    ) -> None:
+        p = _probability(p)
+        mask = Mask(shape, p, seed=seed, stream=stream, generator=generator)
+        self._mask = Mask._of((*mask._numbers[:5], _deviation(p), *mask._numbers[6:]))
+
+    @staticmethod
+    def _of(mask: Mask) -> "GaussianNoise":
+        noise = object.__new__(GaussianNoise)
+        noise._mask = mask
+        return noise
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes."""
+        return self._mask.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self._mask.ndim
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return self._mask.size
+
+    @property
+    def p(self) -> float:
+        """The rate."""
+        return _checks.one_probability(self._mask.p)
+
+    @property
+    def standard_deviation(self) -> float:
+        """``sqrt(p / (1 - p))``."""
+        return _deviation(self.p)
+
+    @property
+    def generator(self) -> str:
+        """Name of the counter-based generator."""
+        return self._mask.generator
+
+    @property
+    def key(self) -> tuple[int, int, int, int]:
+        """The generator's key: four 32-bit words."""
+        return self._mask.key
+
+    @property
+    def stream(self) -> int:
+        """Number of the noise among those of its key."""
+        return self._mask.stream
+
+    def apply(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Multiply every element by its factor: the forward pass and, on the gradient, the backward pass.
+
+        Parameters
+        ----------
+        x : array_like of float16, bfloat16, float32 or float64
+            Values, of the noise's shape.
+        out : ndarray, optional
+            Where to write: of x's shape and dtype, and either `x` itself or not overlapping it.
+
+        Returns
+        -------
+        ndarray
+            `out`, or a new array of x's shape and dtype, in native byte order.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an array does not fit; `out` is then untouched.
+        """
+        return self._apply(x, out, "x")
+
+    def _apply(self, x: ArrayLike, out: NDArray[Any] | None, name: str) -> NDArray[Any]:
+        return self._mask._apply(x, out, name, _SCALE_BY_NOISE)
+
+    def to_numpy(self) -> NDArray[np.float32]:
+        """The factors for float32 data, as an array."""
+        return self.apply(np.ones(self.shape, np.float32))
+
+    def __getitem__(self, index: Index) -> "GaussianNoise":
+        """A window: basic indexing with integers, slices (steps too) and ``...``, as on an array."""
+        return GaussianNoise._of(self._mask[index])
+
+    def __eq__(self, other: object) -> bool:
+        return self._mask == other._mask if isinstance(other, GaussianNoise) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((GaussianNoise, self._mask))
+
+    def __repr__(self) -> str:
+        return (
+            f"<fastdrop.GaussianNoise shape={self.shape}, p={self.p!r}, key={text_of(self.key)}, "
+            f"stream={self.stream}, generator={self.generator!r}>"
+        )
+
+
+def _deviation(p: float) -> float:
+    return math.sqrt(p / (1 - p))
+
+
+def gaussian_dropout(
+    x: ArrayLike,
+    p: float = 0.5,
+    *,
+    rng: Rng = None,
+    training: bool = True,
+    out: NDArray[Any] | None = None,
+) -> tuple[NDArray[Any], GaussianNoise]:
+    """Multiply every element by a normal number of mean 1 and variance ``p / (1 - p)``, in one pass.
+
+    ``y = x (1 + s z)`` with ``s = sqrt(p / (1 - p))`` and z standard normal: mean and variance of the factor
+    are those of dropout's ([1]_, [2]_).
+
+    Parameters
+    ----------
+    x : array_like of float16, bfloat16, float32 or float64
+        Values, of any shape.
+    p : float, default 0.5
+        The rate, at least 0 and less than 1.
+    rng : optional
+        Where the noise comes from, as for `dropout`; a `MaskGenerator` hands out its next stream.
+    training : bool, default True
+        False: nothing is multiplied. Returns `x` itself, or `out` holding a copy of it.
+    out : ndarray, optional
+        Where to write the result: of x's shape and dtype, and either `x` itself or not overlapping it.
+
+    Returns
+    -------
+    y : ndarray
+        The result: `out`, or a new array of x's shape and dtype, in native byte order.
+    noise : GaussianNoise
+        What `gaussian_dropout_backward` needs: a few numbers, no array.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind or out of range; `out` is then untouched.
+
+    References
+    ----------
+    .. [1] Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, "Dropout: A Simple Way to Prevent
+       Neural Networks from Overfitting", JMLR 15 (2014), section 10.
+    .. [2] Keras, ``keras.layers.GaussianDropout``.
+
+    Examples
+    --------
+    >>> import numpy as np, fastdrop
+    >>> y, noise = fastdrop.gaussian_dropout(np.full(3, 2, np.float32), 0.1, rng=1)
+    >>> dx = fastdrop.gaussian_dropout_backward(np.ones(3, np.float32), noise)
+    >>> bool((y == 2 * dx).all())
+    True
+    """
+    p = _probability(p)
+    array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
+    if training:
+        noise = GaussianNoise._of(_draw(rng, window_of(array.shape, None, p, _deviation(p))))
+        return noise._apply(array, out, "x"), noise
+    noise = GaussianNoise._of(Mask._of((0, 0, 0, 0, 0.0, 0.0, 0, array.shape, None, None)))
+    if out is not None:
+        return noise.apply(array, out=out), noise
+    _checks.float_array(array, "x")
+    return array, noise
+
+
+def gaussian_dropout_backward(
+    dy: ArrayLike, noise: GaussianNoise, *, out: NDArray[Any] | None = None
+) -> NDArray[Any]:
+    """The gradient of `gaussian_dropout` with respect to its input: ``dx = dy (1 + s z)``, the same factors.
+
+    Parameters
+    ----------
+    dy : array_like of float16, bfloat16, float32 or float64
+        Gradient with respect to the result of `gaussian_dropout`, of the noise's shape.
+    noise : GaussianNoise
+        The noise that `gaussian_dropout` returned.
+    out : ndarray, optional
+        Where to write: of dy's shape and dtype, and either `dy` itself or not overlapping it.
+
+    Returns
+    -------
+    ndarray
+        `out`, or a new array of dy's shape and dtype, in native byte order.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind or shape; `out` is then untouched.
+    """
+    if not isinstance(noise, GaussianNoise):
+        wanted = "the fastdrop.GaussianNoise that gaussian_dropout returned"
+        raise TypeError(f"noise must be {wanted}, not {_checks._described(noise)}")
+    return noise._apply(dy, out, "dy")
+
+
+class GaussianDropout(Dropout):
+    """`gaussian_dropout` as a layer, with the methods of `Dropout`.
+
+    Parameters
+    ----------
+    p : float, default 0.5
+        The rate, at least 0 and less than 1.
+    rng : optional
+        As for `Dropout`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind or out of range.
+
+    Attributes
+    ----------
+    noise : GaussianNoise or None
+        The noise of the last forward pass.
+    """
+
+    def __init__(self, p: float = 0.5, *, rng: Rng = None) -> None:
+        super().__init__(p, rng=rng)
+
+    def _checked(self, p: Any) -> float:
+        return _probability(p)
+
+    @property
+    def noise(self) -> GaussianNoise | None:
+        """The noise of the last forward pass."""
+        return None if self.mask is None else GaussianNoise._of(self.mask)
+
+    def forward(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """The next `gaussian_dropout` of `x`; in evaluation, `x` itself, or `out` holding a copy."""
+        y, noise = gaussian_dropout(x, float(self._p), rng=self._rng, training=self.training, out=out)
+        self.mask = noise._mask
+        return y
+
+    def backward(self, dy: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """The gradient with respect to the last forward pass's input."""
+        return gaussian_dropout_backward(dy, GaussianNoise._of(self._last_mask()), out=out)

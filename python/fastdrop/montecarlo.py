@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Monte Carlo dropout: how sure a network is, from its answers under many masks."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _checks, _core
+from ._seeds import key_from
+from .functional import Rng
+from .layers import Dropout
+from .mask_generator import MaskGenerator
+
+
+@dataclass(frozen=True, eq=False)
+class MonteCarlo:
+    """What `mc_dropout` returns.
+
+    Attributes
+    ----------
+    mean : ndarray of float64
+        Mean over the samples, of the shape of one answer.
+    std : ndarray of float64
+        Standard deviation over the samples (divided by their number), of the same shape.
+    entropy : ndarray of float64 or None
+        With `class_axis`: entropy of the mean, in nats; the shape of one answer without that axis.
+        All of the uncertainty.
+    mutual_information : ndarray of float64 or None
+        With `class_axis`: the entropy less the mean entropy of the samples, in nats. The part of the
+        uncertainty that is the network's: large where the samples are each sure of something else.
+    samples : int
+        How many there were.
+    root : MaskGenerator
+        Where the masks come from; see `generator`.
+    """
+
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+    entropy: NDArray[np.float64] | None
+    mutual_information: NDArray[np.float64] | None
+    samples: int
+    root: MaskGenerator
+
+    def generator(self, sample: int) -> MaskGenerator:
+        """The `MaskGenerator` of one sample, new: ``fn(x, result.generator(k))`` is sample k again.
+
+        Its key depends on the key of `root` and on the sample's number only: it is that of `root`'s child
+        of this number (``docs/stream.md``, section 5).
+
+        Parameters
+        ----------
+        sample : int
+            Number of the sample, from 0.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `sample` is not an integer of at least 0.
+        """
+        return _generator(self.root, _checks.integer(sample, "sample", 0, _checks.INDEX_LIMIT))
+
+
+def mc_dropout(
+    fn: Callable[[Any, MaskGenerator], ArrayLike],
+    x: Any,
+    samples: int,
+    *,
+    rng: Rng = None,
+    class_axis: int | None = None,
+    layers: Iterable[Dropout] = (),
+) -> MonteCarlo:
+    r"""Call a network many times with dropout on, and say what its answers have in common.
+
+    With the answers :math:`y_k` of K masks ([1]_, [2]_):
+
+    .. math::
+        \text{mean} = \frac1K \sum_k y_k, \qquad \text{std}^2 = \frac1K \sum_k (y_k - \text{mean})^2
+
+        H(y) = -\sum_c y_c \ln y_c, \qquad \text{entropy} = H(\text{mean}), \qquad
+        \text{mutual information} = H(\text{mean}) - \frac1K \sum_k H(y_k)
+
+    Computed in float64, one sample after another; no more than one answer is held at a time.
+
+    Parameters
+    ----------
+    fn : callable
+        ``fn(x, rng)`` returns the network's answer, an array of the same shape each time. Its masks are to
+        come from `rng`, a `MaskGenerator` for this sample alone, as in ``dropout(h, 0.5, rng=rng)``.
+    x : object
+        Handed to `fn` as it is.
+    samples : int
+        How many answers, at least 1.
+    rng : optional
+        None, a seed or a numpy generator, as in `dropout`; or a `MaskGenerator`, of which one child is used.
+        An int gives the same samples at every call.
+    class_axis : int, optional
+        The axis of the answer along which class probabilities add up to 1. Given: entropies are computed.
+    layers : iterable of Dropout
+        Layers that `fn` uses: each takes its masks from the sample's `rng`, and drops. Afterwards they are as
+        they were. While they are in use, no other thread may use them.
+
+    Returns
+    -------
+    MonteCarlo
+        `mean`, `std`, `entropy`, `mutual_information`, and the generator of every sample.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind or out of range, or an answer has another shape than
+        the first, or is no class probability where `class_axis` says so.
+
+    References
+    ----------
+    .. [1] Gal and Ghahramani, "Dropout as a Bayesian Approximation: Representing Model Uncertainty in Deep
+       Learning", ICML 2016.
+    .. [2] Houlsby, Huszar, Ghahramani and Lengyel, "Bayesian Active Learning for Classification and
+       Preference Learning", arXiv:1112.5745 (2011), for the mutual information.
+
+    Examples
+    --------
+    >>> import numpy as np, fastdrop
+    >>> weight = np.ones((100, 2))
+    >>> def network(x, rng):
+    ...     return fastdrop.dropout(x, 0.5, rng=rng)[0] @ weight
+    >>> x = np.ones((3, 100))
+    >>> result = fastdrop.mc_dropout(network, x, samples=50, rng=0)
+    >>> result.mean.shape, bool((abs(result.mean - 100) < 10).all())
+    ((3, 2), True)
+    >>> again = network(x, result.generator(7))  # sample 7 alone
+    """
+    if not callable(fn):
+        raise TypeError(f"fn must be a function of x and a MaskGenerator, not {_checks._described(fn)}")
+    count = _checks.integer(samples, "samples", 1, _checks.INDEX_LIMIT)
+    root = rng.spawn(1)[0] if isinstance(rng, MaskGenerator) else MaskGenerator._of(0, key_from(rng, "rng"))
+    answers = _answers(fn, x, root, count, list(layers))
+    first = next(answers)
+    axis = None if class_axis is None else _checks.axis(class_axis, "class_axis", first.ndim)
+    # Welford, "Note on a method for calculating corrected sums of squares" (1962): no cancellation.
+    mean, squares = first, np.zeros_like(first)
+    entropy = None if axis is None else _entropy(_checked(first, axis), axis)
+    for number, answer in enumerate(answers, start=2):
+        if answer.shape != mean.shape:
+            raise ValueError(f"fn must return the same shape each time, {mean.shape}, not {answer.shape}")
+        change = answer - mean
+        mean = mean + change / number
+        squares += change * (answer - mean)
+        if entropy is not None and axis is not None:
+            entropy += _entropy(_checked(answer, axis), axis)
+    mean, std = np.asarray(mean), np.asarray(np.sqrt(squares / count))
+    if entropy is None or axis is None:
+        return MonteCarlo(mean, std, None, None, count, root)
+    total = _entropy(mean, axis)
+    # Not negative but for rounding: the entropy is concave.
+    information = np.asarray(np.maximum(total - entropy / count, 0.0))
+    return MonteCarlo(mean, std, total, information, count, root)
+
+
+def _generator(root: MaskGenerator, sample: int) -> MaskGenerator:
+    seed = np.random.SeedSequence(root.key, spawn_key=(sample,))
+    return MaskGenerator._of(_core.generators.index(root.generator), key_from(seed, "seed"))
+
+
+def _answers(
+    fn: Callable[[Any, MaskGenerator], ArrayLike],
+    x: Any,
+    root: MaskGenerator,
+    count: int,
+    layers: list[Dropout],
+) -> Iterator[NDArray[np.float64]]:
+    for sample in range(count):
+        rng = _generator(root, sample)
+        with _dropping(layers, rng):
+            answer = fn(x, rng)
+        # A copy: fn may return the same array each time, overwritten.
+        yield np.array(answer, np.float64)
+
+
+@contextmanager
+def _dropping(layers: list[Dropout], rng: MaskGenerator) -> Iterator[None]:
+    """The layers drop by masks of `rng`, and afterwards are as they were."""
+    before = [(layer.training, layer.rng, layer.mask) for layer in layers]
+    try:
+        for layer in layers:
+            layer.train().rng = rng
+        yield
+    finally:
+        for layer, (training, own, mask) in zip(layers, before, strict=True):
+            layer.training, layer.rng, layer.mask = training, own, mask
+
+
+def _checked(probability: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """Refuse what is no class probability; a float16 softmax is still one."""
+    total = probability.sum(axis=axis)
+    if not (np.all(probability >= 0) and np.all(np.abs(total - 1) <= 0.01)):
+        wanted = f"class probabilities, which are not negative and add up to 1 along axis {axis}"
+        raise ValueError(f"fn must return {wanted}: apply softmax to logits first")
+    return probability
+
+
+def _entropy(probability: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """In nats; where a probability is 0, so is its part."""
+    part = np.log(probability, where=probability > 0, out=np.zeros_like(probability))
+    return np.asarray(-(probability * part).sum(axis=axis))

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""From the axes that a kind of dropout names to its noise shape."""
+
+from . import _checks
+
+
+def numbers_of(ndim: int, **axes: int | None) -> dict[int, str]:
+    """Number and name of every axis that is given; two names for one axis are refused."""
+    names: dict[int, str] = {}
+    for name, given in axes.items():
+        if given is not None:
+            axis = _checks.axis(given, name, ndim)
+            if axis in names:
+                raise ValueError(f"{name} must not be {axis}, which is {names[axis]}")
+            names[axis] = name
+    return names
+
+
+def own_along(shape: tuple[int, ...], **axes: int | None) -> tuple[int, ...]:
+    """The noise shape with a decision for every index along these axes, shared along all the others."""
+    own = numbers_of(len(shape), **axes)
+    return tuple(length if axis in own else 1 for axis, length in enumerate(shape))
+
+
+def shared_along(shape: tuple[int, ...], **axes: int) -> tuple[int, ...]:
+    """The noise shape with a decision for every index along all the other axes."""
+    shared = numbers_of(len(shape), **axes)
+    return tuple(1 if axis in shared else length for axis, length in enumerate(shape))
+
+
+def table_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """`shape` if it is that of a table."""
+    if len(shape) != 2:
+        raise ValueError(f"table must have the two axes (rows, columns), not the shape {shape}")
+    return shape
+
+
+def row_noise(shape: tuple[int, ...], row_axis: int | None) -> tuple[int, ...]:
+    """The noise shape of weights: every element for itself, or whole rows."""
+    return shape if row_axis is None else own_along(shape, row_axis=row_axis)

@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Decisions shared along axes, and the other spellings of p and of the scale: all equal to the reference."""
+
+import itertools
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import basic_indices
+
+import fastdrop
+from fastdrop import reference
+from refusal import refuse
+from test_agreement import DTYPES, PROBABILITIES, same_bytes, special_values
+
+SHAPES = [(5,), (3, 50), (4, 3, 7, 7), (2, 3, 14, 14), (3, 2, 5, 40), (2, 300, 3), (2, 0, 3), (1, 3, 1, 2)]
+
+
+def every_sharing(shape):
+    """All noise shapes of that shape."""
+    return itertools.product(*({length, 1} for length in shape))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_every_noise_shape(isa, generator, dtype, shape):
+    x = special_values(int(np.prod(shape)), dtype).reshape(shape)
+    for noise in every_sharing(shape):
+        made = {"noise_shape": noise, "seed": 3, "stream": 9, "generator": generator}
+        for p in (0.0, 0.3, 1.0):
+            mask, slow = fastdrop.Mask(shape, p, **made), reference.Mask(shape, p, **made)
+            keep, y = slow.to_numpy(), slow.apply(x)
+            assert same_bytes(mask.to_numpy(), keep), noise
+            assert same_bytes(mask.apply(x), y), noise
+            in_place = x.copy()
+            assert same_bytes(mask.apply(in_place, out=in_place), y), noise
+
+
+def test_the_mask_is_drawn_at_the_noise_shape():
+    """Not only shared somehow: numbered in C order over the noise shape, as a mask of that shape is."""
+    shape = (4, 6, 5, 5)
+    for noise in every_sharing(shape):
+        drawn = fastdrop.Mask(noise, 0.5, seed=1)
+        mask = fastdrop.Mask(shape, 0.5, noise_shape=noise, seed=1)
+        assert (mask.to_numpy() == np.broadcast_to(drawn.to_numpy(), shape)).all()
+        assert mask.noise_shape == noise
+        entries = [None if entry != 1 else 1 for entry in noise]
+        assert fastdrop.Mask(shape, 0.5, noise_shape=entries, seed=1) == mask
+        assert (mask == fastdrop.Mask(shape, 0.5, seed=1)) == (noise == shape)
+        assert pickle.loads(pickle.dumps(mask)) == mask
+
+
+@st.composite
+def shared_windows(draw):
+    shape = draw(st.lists(st.integers(1, 12), min_size=1, max_size=4).map(tuple))
+    noise = tuple(draw(st.sampled_from([None, 1])) for _ in shape)
+    return shape, noise, draw(basic_indices(shape)), draw(st.sampled_from([0.1, 0.5]))
+
+
+@given(shared_windows())
+def test_windows(isa, case):
+    shape, noise, index, p = case
+    mask = fastdrop.Mask(shape, p, noise_shape=noise, seed=8)[index]
+    slow = reference.Mask(shape, p, noise_shape=noise, seed=8)[index]
+    x = special_values(mask.size, np.float32).reshape(mask.shape)
+    assert same_bytes(mask.to_numpy(), np.asarray(slow.to_numpy()))
+    assert same_bytes(mask.apply(x), np.asarray(slow.apply(x)))
+
+
+# Decisions are gathered 4,096 at a time, and those of rows that lie close together are made at once.
+LARGE = [
+    ((500, 40), None, np.s_[:, 3:17]),
+    ((500, 40), None, np.s_[::-1, 3:17]),
+    ((500, 47), None, np.s_[:, 2:40]),  # 4,096 ends within a row
+    ((500, 40), None, np.s_[::-3, ::-2]),
+    ((60, 20, 40), None, np.s_[:, 5:7, 1:]),
+    ((60, 20, 40), None, np.s_[::-1, ::9, 30:2:-3]),
+    ((9, 5000), None, np.s_[:, ::-3]),
+    ((30, 3, 128), (None, 1, None), ...),  # a block begins with a group's last row
+    ((30, 3, 100), (None, 1, None), np.s_[:, :, ::2]),
+    ((700, 3, 5), (None, 1, None), ...),
+    ((5000, 3), (None, 1), np.s_[::-1]),
+    ((3, 9000), (None, 1), np.s_[:, 1:]),
+    ((7, 6000), (1, None), np.s_[:, 1::2]),
+]
+
+
+@pytest.mark.parametrize(("shape", "noise", "index"), LARGE, ids=str)
+def test_windows_of_many_blocks(isa, generator, shape, noise, index):
+    options = {"noise_shape": noise, "seed": 8, "generator": generator}
+    mask, slow = fastdrop.Mask(shape, 0.3, **options), reference.Mask(shape, 0.3, **options)
+    stored = fastdrop.Mask.from_array(slow.to_numpy(), 0.3)
+    keep, x = slow[index].to_numpy(), special_values(mask[index].size, np.float32).reshape(mask[index].shape)
+    y = slow[index].apply(x)
+    for part in (mask[index], stored[index]):
+        assert same_bytes(part.to_numpy(), keep)
+        assert same_bytes(part.apply(x), y)
+
+
+def test_threads_do_not_matter(isa, threads):
+    """One decision for more elements than a thread's part, and many for fewer."""
+    for shape, noise in [((3, 700_001), (None, 1)), ((7000, 300), (None, 1)), ((41, 51_200), (1, None))]:
+        x = np.ones(shape, np.float32)
+        mask = fastdrop.Mask(shape, 0.5, noise_shape=noise, seed=2)
+        y = reference.Mask(noise_of(shape, noise), 0.5, seed=2).to_numpy() * np.float32(2)
+        for count in (1, 3):
+            with threads(count):
+                assert same_bytes(mask.apply(x), np.broadcast_to(y, shape).copy())
+
+
+def noise_of(shape, noise):
+    return tuple(length if entry is None else entry for length, entry in zip(shape, noise, strict=True))
+
+
+@pytest.mark.parametrize("start", [2**31 - 2, 2**32 - 2, 2**40 - 2, 2**62 - 4])
+def test_huge(isa, generator, start):
+    """Indices past 2^31, 2^32 and 2^40, and the last ones that a shared mask of at most 2^63 elements has."""
+    mask = fastdrop.Mask((start + 4, 2), 0.3, noise_shape=(None, 1), seed=6, generator=generator)
+    rows = np.broadcast_to(np.arange(start, start + 4, dtype=np.uint64)[:, np.newaxis], (4, 2))
+    for step in (1, -1, 3):
+        keep = reference.keep(rows[::step], 0.3, key=mask.key, generator=generator)
+        assert same_bytes(mask[start:][::step].to_numpy(), keep)
+
+
+# --- Functions and layers -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("inverted", [True, False])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("p", PROBABILITIES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_functions_are_the_reference(isa, dtype, p, training, inverted):
+    x = special_values(600, dtype).reshape(6, 4, 25)
+    dy = x[::-1].copy()
+    for noise in (None, (None, None, 1), (6, 1, 25)):
+        options = {"noise_shape": noise, "inverted": inverted, "training": training}
+        y, mask = fastdrop.dropout(x, p, rng=5, **options)
+        wanted, slow = reference.dropout(x, p, rng=5, **options)
+        assert same_bytes(y, wanted)
+        assert same_bytes(fastdrop.dropout_backward(dy, mask), reference.dropout_backward(dy, slow))
+        out = np.full_like(x, 7)
+        assert fastdrop.dropout(x, p, rng=5, out=out, **options)[0] is out
+        assert same_bytes(out, wanted)
+        if training:
+            assert mask.scale == (1 / (1 - p) if inverted and p < 1 else 1.0 - inverted)
+            masks = fastdrop.MaskGenerator(5)
+            again = fastdrop.dropout(x, p, rng=masks, **options)[1]
+            assert again == mask == fastdrop.Mask(x.shape, p, noise_shape=noise, inverted=inverted, seed=5)
+            other = fastdrop.MaskGenerator(5).mask(x.shape, p, noise_shape=noise, inverted=inverted)
+            assert other == mask
+            assert masks.mask(3).stream == 1
+
+
+def test_evaluation_that_is_not_inverted_rounds_once():
+    x = special_values(1000, np.float32)
+    y, mask = fastdrop.dropout(x, 0.1, inverted=False, training=False)
+    with np.errstate(all="ignore"):
+        assert same_bytes(y, x * np.float32(0.9))
+    assert mask.to_numpy().all()
+    assert same_bytes(fastdrop.dropout_backward(x, mask), y)
+    y, mask = fastdrop.dropout(x, 0.0, inverted=False, training=False)
+    assert same_bytes(y, x)
+    assert not np.shares_memory(x, y)  # not x itself, whatever p is
+
+
+@given(st.floats(0, 1))
+def test_keep_prob_is_the_other_spelling(keep_prob):
+    p = 1.0 - keep_prob
+    mask = fastdrop.Mask((3, 4), p, seed=1)
+    x = np.ones((3, 4), np.float32)
+    assert fastdrop.Mask((3, 4), keep_prob=keep_prob, seed=1) == mask
+    assert fastdrop.MaskGenerator(1).mask((3, 4), keep_prob=keep_prob) == mask
+    assert fastdrop.dropout(x, keep_prob=keep_prob, rng=1)[1] == mask
+    assert fastdrop.dropout(x, keep_prob=keep_prob, rng=fastdrop.MaskGenerator(1))[1] == mask
+    assert fastdrop.Dropout(keep_prob=keep_prob).p == p
+    slow = reference.Mask((3, 4), keep_prob=keep_prob, seed=1)
+    assert same_bytes(mask.apply(x), slow.apply(x))
+
+
+def test_layer(isa):
+    x = special_values(600, np.float32).reshape(6, 4, 25)
+    drop = fastdrop.Dropout(0.25, noise_shape=[None, 4, 1], inverted=False, rng=7)
+    assert (drop.p, drop.noise_shape, drop.inverted) == (0.25, (None, 4, 1), False)
+    assert "noise_shape=(None, 4, 1), inverted=False" in repr(drop)
+    y, slow = reference.dropout(x, 0.25, noise_shape=(None, 4, 1), inverted=False, rng=7)
+    assert same_bytes(drop(x), y)
+    assert same_bytes(drop.backward(x), reference.dropout_backward(x, slow))
+    assert drop.mask.noise_shape == (6, 4, 1)
+    drop.eval()
+    wanted = reference.dropout(x, 0.25, inverted=False, training=False)[0]
+    assert same_bytes(drop(x), wanted)
+    assert same_bytes(drop.backward(x), wanted)
+    drop.noise_shape, drop.inverted = None, True
+    assert drop(x) is x
+
+
+def test_repr_and_scale():
+    mask = fastdrop.Mask((6, 10), 0.75, noise_shape=(None, 1), seed=0)
+    assert (mask.scale, mask[2:].noise_shape, mask[2].noise_shape) == (4.0, (4, 1), (1,))
+    assert "scale" not in repr(mask)
+    assert "strides=(1, 0)" in repr(mask)
+    plain = fastdrop.Mask((6, 10), 0.75, inverted=False, seed=0)
+    assert plain.scale == 1.0
+    assert "scale=1.0" in repr(plain)
+    assert plain != fastdrop.Mask((6, 10), 0.75, seed=0)
+    assert (fastdrop.Mask(3, 1.0).scale, fastdrop.Mask(3, 1.0, inverted=False).scale) == (0.0, 1.0)
+
+
+# --- Refusals -------------------------------------------------------------------------------------
+
+X = np.ones((4, 6), np.float32)
+TAKES_ALL = {
+    "Mask": lambda *p, **options: fastdrop.Mask((4, 6), *p, **options),
+    "MaskGenerator.mask": lambda *p, **options: fastdrop.MaskGenerator(0).mask((4, 6), *p, **options),
+    "dropout": lambda *p, **options: fastdrop.dropout(X, *p, **options),
+    "dropout in evaluation": lambda *p, **options: fastdrop.dropout(X, *p, training=False, **options),
+    "Dropout": lambda *p, **options: fastdrop.Dropout(*p, **options).forward(X),
+}
+
+
+@pytest.fixture(params=TAKES_ALL)
+def entrance(request):
+    return TAKES_ALL[request.param]
+
+
+@pytest.mark.parametrize("noise", [3, "41", b"ab", 4.0, (4, 1.0), (True, 6), [[4], [6]], {4: 6}, (4, "1")])
+def test_noise_shape_of_the_wrong_kind(entrance, noise):
+    wanted = "noise_shape must be a sequence of an integer or None for every axis"
+    refuse(lambda: entrance(noise_shape=noise), TypeError, wanted, f"of type {type(noise).__name__}")
+
+
+@pytest.mark.parametrize("noise", [(), (4,), (1, 1, 1), (4, 5), (0, 6), (-1, 1), (1, 2**70), (6, 4)])
+def test_noise_shape_that_does_not_fit(entrance, noise):
+    wanted = "noise_shape must have for every axis of (4, 6) its length, 1 or None, not be "
+    refuse(lambda: entrance(noise_shape=noise), ValueError, wanted + repr(noise)[:50])
+
+
+@pytest.mark.parametrize("p", [0.5, 0.1, 0, 1.0])
+def test_both_spellings(entrance, p):
+    wanted = "keep_prob must not be given together with p, which is "
+    refuse(lambda: entrance(p, keep_prob=0.5), ValueError, wanted + repr(p))
+
+
+@pytest.mark.parametrize(
+    ("keep_prob", "kind", "wanted"),
+    [
+        (1.5, ValueError, "keep_prob must be from 0 to 1, the probability of keeping, not 1.5"),
+        (float("nan"), ValueError, "keep_prob must be from 0 to 1, the probability of keeping, not nan"),
+        (
+            "0.5",
+            TypeError,
+            "keep_prob must be a real number or an array of them, the probability of keeping, not '0.5'",
+        ),
+        (
+            True,
+            TypeError,
+            "keep_prob must be a real number or an array of them, the probability of keeping, not True",
+        ),
+    ],
+)
+def test_keep_prob(entrance, keep_prob, kind, wanted):
+    refuse(lambda: entrance(keep_prob=keep_prob), kind, wanted)
+
+
+def test_a_refusal_takes_no_mask():
+    masks = fastdrop.MaskGenerator(0)
+    for options in ({"noise_shape": (1,)}, {"p": 0.5, "keep_prob": 0.5}):
+        refuse(lambda options=options: masks.mask((4, 6), **options), ValueError, next(reversed(options)))
+        refuse(lambda options=options: fastdrop.dropout(X, rng=masks, **options), ValueError, "")
+    assert masks.mask(3).stream == 0
