@@ -170,9 +170,10 @@ def feature_alpha_dropout(
     array([[[ 0.77919394,  0.77919394,  0.77919394],
             [-0.77919394, -0.77919394, -0.77919394]]], dtype=float32)
     """
-    ndim = np.ndim(x)
-    axis = _checks.integer(channel_axis, "channel_axis", -ndim, ndim) % ndim if ndim else 0
-    return _alpha(x, p, rng, tuple(None if a in (0, axis) else 1 for a in range(ndim)), training, out)
+    array = _checks.given_array(x, "x")
+    axis = _checks.axis(channel_axis, "channel_axis", array.ndim) if array.ndim else 0
+    noise_shape = tuple(None if a in (0, axis) else 1 for a in range(array.ndim))
+    return _alpha(array, p, rng, noise_shape, training, out)
 
 
 class AlphaDropout(Dropout):

@@ -160,6 +160,9 @@ class _DropBlock(Dropout):
         self.block_size = _checks.integer(block_size, "block_size", 1, _checks.INDEX_LIMIT)
         self.maps = FeatureMaps(self._space, channel_axis, batched)
 
+    def _checked(self, p: Any) -> float:
+        return _checks.one_probability(p)
+
     def forward(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Drop blocks and scale, as `drop_block` does; in evaluation, `x` itself, or `out` holding a copy."""
         array = _checks.given_array(x, "x")

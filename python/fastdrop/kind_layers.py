@@ -24,6 +24,13 @@ class _SharingDropout(Dropout):
 
     _input_name: ClassVar[str] = "x"
 
+    def __init__(self, p: float | NDArray[Any], **options: Unpack[LayerOptions]) -> None:
+        if "noise_shape" in options:
+            raise TypeError(
+                f"noise_shape must not be given to {type(self).__name__}: it follows from the input"
+            )
+        super().__init__(p, **options)
+
     def _noise_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         raise NotImplementedError
 

@@ -190,7 +190,8 @@ def drop_path(
            [3., 3.]], dtype=float32)
     """
     array = _checks.given_array(x, "x")
-    return dropout(array, p, noise_shape=own_along(array.shape, sample_axis=sample_axis), **options)
+    axis = _checks.axis(sample_axis, "sample_axis", array.ndim)
+    return dropout(array, p, noise_shape=own_along(array.shape, sample_axis=axis), **options)
 
 
 def embedding_dropout(

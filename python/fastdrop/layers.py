@@ -219,3 +219,15 @@ class Dropout:
         inverted = "" if self.inverted else ", inverted=False"
         own = f"{type(self).__name__}(p={self._p!r}{shared}{inverted}"
         return f"{own}, training={self.training}, rng={self.rng!r})"
+
+
+def layers_of(value: Any) -> list[Dropout]:
+    """Several layers as a list."""
+    try:
+        layers = list(value)
+        if not all(isinstance(layer, Dropout) for layer in layers):
+            raise TypeError
+    except TypeError:
+        wanted = "an iterable of layers of fastdrop"
+        raise TypeError(f"layers must be {wanted}, not {_checks._described(value)}") from None
+    return layers

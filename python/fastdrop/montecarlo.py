@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _checks, _core
 from ._seeds import key_from
 from .functional import Rng
-from .layers import Dropout
+from .layers import Dropout, layers_of
 from .mask_generator import MaskGenerator
 
 
@@ -137,7 +137,7 @@ def mc_dropout(
         raise TypeError(f"fn must be a function of x and a MaskGenerator, not {_checks._described(fn)}")
     count = _checks.integer(samples, "samples", 1, _checks.INDEX_LIMIT)
     root = rng.spawn(1)[0] if isinstance(rng, MaskGenerator) else MaskGenerator._of(0, key_from(rng, "rng"))
-    answers = _answers(fn, x, root, count, list(layers))
+    answers = _answers(fn, x, root, count, layers_of(layers))
     first = next(answers)
     axis = None if class_axis is None else _checks.axis(class_axis, "class_axis", first.ndim)
     # Welford, "Note on a method for calculating corrected sums of squares" (1962): no cancellation.
@@ -176,8 +176,15 @@ def _answers(
         rng = _generator(root, sample)
         with _dropping(layers, rng):
             answer = fn(x, rng)
-        # A copy: fn may return the same array each time, overwritten.
-        yield np.array(answer, np.float64)
+        yield _answer(answer)
+
+
+def _answer(value: Any) -> NDArray[np.float64]:
+    """A copy, since `fn` may return the same array each time, overwritten."""
+    array = None if value is None or isinstance(value, tuple) else np.asarray(value)
+    if array is None or not (array.dtype.kind in "fiub" or _checks._is_computed_with(array.dtype)):
+        raise TypeError(f"fn must return an array of real numbers, not {_checks._described(value)}")
+    return np.array(array, np.float64)
 
 
 @contextmanager

@@ -76,7 +76,7 @@ def feature_alpha_dropout(
 def alpha_applied(x: NDArray[Any], mask: reference.Mask) -> NDArray[Any]:
     """What `alpha_dropout` does, with that mask."""
     p = _rate(mask)
-    if p == 0:
+    if p == 0 and mask.bits is None:
         return x.copy()
     if p == 1:
         return np.zeros_like(x)
@@ -90,7 +90,7 @@ def alpha_dropout_backward(dy: ArrayLike, mask: reference.Mask) -> NDArray[Any]:
     """``dx = round(a dy)`` where kept, ``+0.0`` where dropped."""
     dy = np.asarray(dy)
     p = _rate(mask)
-    if p == 0:
+    if p == 0 and mask.bits is None:
         return dy.copy()
     if p == 1:
         return np.zeros_like(dy)

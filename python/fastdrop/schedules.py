@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import _checks
-from .layers import Dropout
+from .layers import Dropout, layers_of
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Scheduler:
     """
 
     def __init__(self, layers: Iterable[Dropout], schedule: Callable[[int], float]) -> None:
-        self.layers = list(layers)
+        self.layers = layers_of(layers)
         if not callable(schedule):
             given = _checks._described(schedule)
             raise TypeError(f"schedule must be a function of the number of a step, not {given}")
@@ -141,7 +141,9 @@ class Scheduler:
     def _set(self, step_number: int) -> None:
         p = self.schedule(step_number)
         for layer in self.layers:
-            layer.p = p  # the first one refuses what is no probability, before anything has changed
+            layer._checked(p)  # refuses what is no rate of that layer, before anything has changed
+        for layer in self.layers:
+            layer.p = p
         self.step_number = step_number
 
     def step(self) -> None:

@@ -5,14 +5,15 @@ from . import _checks
 
 
 def numbers_of(ndim: int, **axes: int | None) -> dict[int, str]:
-    """Number and name of every axis that is given; two names for one axis are refused."""
+    """Number and name of every axis; two names for one are refused. Only samples there may be none of."""
     names: dict[int, str] = {}
     for name, given in axes.items():
-        if given is not None:
-            axis = _checks.axis(given, name, ndim)
-            if axis in names:
-                raise ValueError(f"{name} must not be {axis}, which is {names[axis]}")
-            names[axis] = name
+        if given is None and name == "sample_axis":
+            continue
+        axis = _checks.axis(given, name, ndim)
+        if axis in names:
+            raise ValueError(f"{name} must not be {axis}, which is {names[axis]}")
+        names[axis] = name
     return names
 
 
