@@ -35,6 +35,19 @@ def test_axes():
     refuse(lambda: fd.DropPath(sample_axis=True), TypeError, "sample_axis must be an integer, not True")
     refuse(lambda: fd.DropConnect(row_axis=0.5), TypeError, "row_axis must be an integer")
     refuse(lambda: fd.drop_connect(X, row_axis=7), ValueError, "row_axis must be an axis", "not 7")
+    for call in (
+        lambda: fd.locked_dropout(X, time_axis=None),
+        lambda: fd.drop_path(X, sample_axis=None),
+        lambda: fd.channel_dropout(X, channel_axis=None),
+    ):
+        with pytest.raises(TypeError, match="_axis must be an integer, not None"):
+            call()
+    for layer in (
+        lambda: fd.LockedDropout(time_axis=0, noise_shape=(1,)),
+        lambda: fd.DropPath(noise_shape=(1,)),
+    ):
+        with pytest.raises(TypeError, match="noise_shape"):
+            layer()
     with pytest.raises(TypeError, match="time_axis"):
         fd.LockedDropout(0.5)
 
@@ -90,8 +103,8 @@ def test_blocks():
     )
     refuse(lambda: fd.drop_block(X, block_size=2, rng="a"), TypeError, "rng must be")
     rates = np.array([0.1, 0.2, 0.3])
-    for call in (fd.DropBlock2d(rates, block_size=2), lambda x: fd.drop_block(x, rates, block_size=2)):
-        refuse(lambda: call(X), TypeError, "p must be one real number, not an array of the shape (3,)")  # noqa: B023
+    for call in (lambda: fd.drop_block(X, rates, block_size=2), lambda: fd.DropBlock2d(rates, block_size=2)):
+        refuse(call, TypeError, "p must be one real number, not an array of the shape (3,)")
 
 
 OUT = {
@@ -188,3 +201,26 @@ def test_scheduler():
     refuse(lambda: scheduler.load_state_dict({"step_number": "1"}), TypeError, "state['step_number']")
     refuse(lambda: scheduler.load_state_dict(None), TypeError, "state must be a dict")
     assert (scheduler.step_number, drop.p) == (1, 0.1)
+
+
+@pytest.mark.parametrize("answer", [None, (1.0, 2.0), "text", 1j], ids=repr)
+def test_answers_that_are_none(answer):
+    wanted = "fn must return an array of real numbers"
+    refuse(lambda: fd.mc_dropout(lambda x, rng: answer, X, samples=2, rng=0), TypeError, wanted)
+
+
+@pytest.mark.parametrize("layers", [[3], None, fd.Dropout()], ids=["number", "None", "layer"])
+def test_layers_that_are_none(layers):
+    refuse(lambda: fd.Scheduler(layers, lambda step: 0.5), TypeError, "layers must be an iterable of layers")
+    refuse(
+        lambda: fd.mc_dropout(lambda x, rng: x, X, samples=2, layers=layers),
+        TypeError, "layers must be an iterable of layers",
+    )  # fmt: skip
+
+
+def test_a_scheduler_changes_all_layers_or_none():
+    layers = [fd.Dropout(0.1), fd.GaussianDropout(0.1)]
+    scheduler = fd.Scheduler(layers, lambda step: 0.2 + 0.8 * step)
+    with pytest.raises(ValueError, match="p must be"):
+        scheduler.step()  # Gaussian dropout has no p = 1
+    assert [layer.p for layer in layers] == [0.2, 0.2]
