@@ -290,7 +290,7 @@ def test_what_is_refused():
     refuse(
         lambda: fastdrop.feature_alpha_dropout(x, channel_axis=2),
         ValueError,
-        "channel_axis must be at least -2",
+        "channel_axis must be an axis of an array of 2 axes",
     )
     refuse(
         lambda: fastdrop.feature_alpha_dropout(x, channel_axis=1.0), TypeError, "channel_axis must be an int"
