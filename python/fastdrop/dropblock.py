@@ -13,7 +13,7 @@ from .functional import Rng, dropout
 from .layers import Dropout
 from .mask import Mask
 from .mask_generator import MaskGenerator
-from .sharing import numbers_of
+from .sharing import given, numbers_of
 from .spatial import FeatureMaps
 
 
@@ -93,7 +93,7 @@ def drop_block(
     """
     p = _checks.one_probability(_checks.rate(p, keep_prob))
     array = _checks.given_array(x, "x")
-    block = _block(array.shape, block_size, sample_axis=sample_axis, channel_axis=channel_axis)
+    block = _block(array.shape, block_size, **given(sample_axis=sample_axis), channel_axis=channel_axis)
     if not training:
         return dropout(array, p, training=False, out=out)
     masks = rng if isinstance(rng, MaskGenerator) else MaskGenerator._of(0, key_from(rng, "rng"))
@@ -101,7 +101,7 @@ def drop_block(
     return mask.apply(array, out=out), mask
 
 
-def _block(shape: tuple[int, ...], block_size: int, **own: int | None) -> tuple[int, ...]:
+def _block(shape: tuple[int, ...], block_size: int, **own: int) -> tuple[int, ...]:
     """The shape of a block: 1 along the axes of samples and channels."""
     size = _checks.integer(block_size, "block_size", 1, _checks.INDEX_LIMIT)
     numbers = numbers_of(len(shape), **own)

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _checks
 from .functional import Rng, dropout
 from .mask import Mask
-from .sharing import own_along, row_noise, shared_along, table_shape
+from .sharing import given, own_along, row_noise, shared_along, table_shape
 
 
 class Options(TypedDict, total=False):
@@ -76,7 +76,7 @@ def channel_dropout(
            [2., 0., 0.]], dtype=float32)
     """
     array = _checks.given_array(x, "x")
-    noise_shape = own_along(array.shape, sample_axis=sample_axis, channel_axis=channel_axis)
+    noise_shape = own_along(array.shape, **given(sample_axis=sample_axis), channel_axis=channel_axis)
     return dropout(array, p, noise_shape=noise_shape, **options)
 
 
@@ -190,8 +190,7 @@ def drop_path(
            [3., 3.]], dtype=float32)
     """
     array = _checks.given_array(x, "x")
-    axis = _checks.axis(sample_axis, "sample_axis", array.ndim)
-    return dropout(array, p, noise_shape=own_along(array.shape, sample_axis=axis), **options)
+    return dropout(array, p, noise_shape=own_along(array.shape, sample_axis=sample_axis), **options)
 
 
 def embedding_dropout(

@@ -4,20 +4,23 @@
 from . import _checks
 
 
-def numbers_of(ndim: int, **axes: int | None) -> dict[int, str]:
-    """Number and name of every axis; two names for one are refused. Only samples there may be none of."""
+def given(**axes: int | None) -> dict[str, int]:
+    """The axes that are not None, where that is allowed to say that there is none."""
+    return {name: axis for name, axis in axes.items() if axis is not None}
+
+
+def numbers_of(ndim: int, **axes: int) -> dict[int, str]:
+    """Number and name of every axis; two names for one are refused."""
     names: dict[int, str] = {}
-    for name, given in axes.items():
-        if given is None and name == "sample_axis":
-            continue
-        axis = _checks.axis(given, name, ndim)
+    for name, number in axes.items():
+        axis = _checks.axis(number, name, ndim)
         if axis in names:
             raise ValueError(f"{name} must not be {axis}, which is {names[axis]}")
         names[axis] = name
     return names
 
 
-def own_along(shape: tuple[int, ...], **axes: int | None) -> tuple[int, ...]:
+def own_along(shape: tuple[int, ...], **axes: int) -> tuple[int, ...]:
     """The noise shape with a decision for every index along these axes, shared along all the others."""
     own = numbers_of(len(shape), **axes)
     return tuple(length if axis in own else 1 for axis, length in enumerate(shape))

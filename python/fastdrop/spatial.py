@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from . import _checks
 from .kind_layers import LayerOptions, _SharingDropout
-from .sharing import own_along
+from .sharing import given, own_along
 
 
 class FeatureMaps:
@@ -55,7 +55,8 @@ class _ChannelDropout(_SharingDropout):
 
     def _noise_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         self.maps.check(shape)
-        return own_along(shape, sample_axis=self.maps.sample_axis, channel_axis=self.maps.channel_axis)
+        samples = given(sample_axis=self.maps.sample_axis)
+        return own_along(shape, **samples, channel_axis=self.maps.channel_axis)
 
     def _arguments(self) -> str:
         return str(self.maps)
