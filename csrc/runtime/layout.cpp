@@ -29,7 +29,6 @@ constexpr std::int64_t kRowPartElements = 1 << 16;
 
 // A thread has at least so many elements: half as many as in run(), because they take longer here.
 constexpr std::uint64_t kElementsPerThread = 1 << 18;
-constexpr int kPartsPerThread = 8;
 
 // What goes along when a box is walked through: the places of its elements in the mask, in the numbers that
 // vary, and in both arrays. Each has a stride for every axis; those of the arrays are in bytes.
@@ -227,11 +226,8 @@ void run_strided(const Request& request, const Layout& x, const Layout& out) {
   const BoxedJob job(request, x, out);
   if (job.plain()) return run(request);
   current_isa();  // what may throw comes before anything is written
-  const std::uint64_t worthwhile = element_count / kElementsPerThread;
-  const int threads = static_cast<int>(std::min<std::uint64_t>(worthwhile, thread_count()));
-  const auto parts = static_cast<std::uint64_t>(threads > 1 ? threads * kPartsPerThread : 1);
-  run_parts(threads, static_cast<int>(parts), [&job, parts](int part) {
-    const auto number = static_cast<std::uint64_t>(part);
+  run_parts(element_count / kElementsPerThread, [&job](int part, int count) {
+    const auto number = static_cast<std::uint64_t>(part), parts = static_cast<std::uint64_t>(count);
     job.run_boxes(job.box_count() * number / parts, job.box_count() * (number + 1) / parts);
   });
 }

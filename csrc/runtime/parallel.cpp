@@ -37,6 +37,9 @@ namespace {
 constexpr int kNoLimit = std::numeric_limits<int>::max();
 constexpr int kNotRead = 0;
 
+// More parts than threads: of a thread that comes late others do the rest.
+constexpr int kPartsPerThread = 8;
+
 std::atomic<int> limit{kNotRead};
 
 int limit_from_environment() {
@@ -223,9 +226,13 @@ int set_thread_limit(int new_limit) {
   return limit.exchange(new_limit, std::memory_order_relaxed);
 }
 
-void run_parts(int threads, int count, const std::function<void(int)>& part) {
-  if (threads > 1) return the_pool().run(threads, count, part);
-  work_alone(count, part);
+void run_parts(std::uint64_t worthwhile_threads, const std::function<void(int, int)>& part) {
+  const auto most = static_cast<std::uint64_t>(thread_count());
+  const int threads = static_cast<int>(std::min(worthwhile_threads, most));
+  const int count = threads > 1 ? threads * kPartsPerThread : 1;
+  const auto numbered = [&part, count](int number) { part(number, count); };
+  if (threads > 1) return the_pool().run(threads, count, numbered);
+  work_alone(count, numbered);
 }
 
 bool has_openmp() {

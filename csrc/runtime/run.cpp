@@ -21,9 +21,6 @@ namespace {
 // gains; calls that follow each other would gain from half as many on (docs/performance.md).
 constexpr std::uint64_t kElementsPerThread = 1 << 19;
 
-// More parts than threads: of a thread that comes late others do the rest.
-constexpr int kPartsPerThread = 8;
-
 // Shorter rows take less time when their decisions are gathered first: a kernel begins and ends each run
 // slowly.
 constexpr std::uint64_t kRunElements = 512;
@@ -221,10 +218,8 @@ class Job {
 
 void run(const Request& request) {
   const Job job(request);
-  const std::uint64_t worthwhile = job.element_count() / kElementsPerThread;
-  const int threads = static_cast<int>(std::min<std::uint64_t>(worthwhile, thread_count()));
-  const int parts = threads > 1 ? threads * kPartsPerThread : 1;
-  run_parts(threads, parts, [&job, parts](int number) { job.run_part(number, parts); });
+  run_parts(job.element_count() / kElementsPerThread,
+            [&job](int number, int count) { job.run_part(number, count); });
 }
 
 }  // namespace fastdrop
