@@ -4,14 +4,16 @@
 #pragma once
 #include <stdint.h>
 
+#include "operations.h"
+
 namespace fastdrop {
 
-// Three short lists.
-enum Operation : int { kScaleKept, kAffineKept, kScaleByNoise, kKeepMask, kOperationCount };
-
+// kBool is keep_mask's alone.
 enum Element : int { kFloat32, kFloat64, kFloat16, kBFloat16, kBool, kElementCount };
 constexpr uint64_t kElementBytes[] = {4, 8, 2, 2, 1};
+constexpr uint64_t kComputeBytes[] = {4, 8, 4, 4, 1};
 static_assert(sizeof kElementBytes / sizeof *kElementBytes == kElementCount, "a size for every element type");
+static_assert(sizeof kComputeBytes / sizeof *kComputeBytes == kElementCount, "a size for every element type");
 
 // The generators, a user's bits, and decisions that the runtime has gathered.
 enum KeepRule : int { kArs4x32, kPhilox4x32, kStored, kGathered, kKeepRuleCount };
@@ -23,24 +25,25 @@ constexpr const char* kKeepRuleNames[kMaskRuleCount] = {"ars4x32-7", "philox4x32
 struct KeepArgs {
   uint64_t key[2];
   uint64_t stream;
-  uint32_t threshold_high;  // H, the upper 16 bits of D = p * 2^64; p = 1 never reaches a kernel
+  uint32_t threshold_high;  // H, the upper 16 bits of D = p * 2^64; p = 1 never reaches a generator
   uint64_t threshold_low;   // L, the lower 48 bits
   // 1 keeps, and whole tiles can be read. kStored: index i is bit i % 8 of byte i / 8; kGathered: byte i.
-  const uint8_t* stored;
+  const uint8_t* decisions;
 };
 
-// One run of consecutive mask indices over contiguous data. x may be out, or unused by the operation.
+// One run of consecutive mask indices. The operands are those of the operation's row, each from the run's
+// first element on: contiguous, and a single value where the access is per row. A run of an operation with
+// an operand per column or per row does not pass the end of a row. An output may be an input of the same
+// access and type.
 struct KernelArgs {
-  const void* x;
-  void* out;
+  const void* inputs[kMaxInputs];
+  void* outputs[kMaxOutputs];
   uint64_t start;  // mask index of the first element
   uint64_t element_count;
   KeepArgs keep;
-  // Rounded once to the type that is computed with.
-  double scale;       // of what is kept; kScaleByNoise: of the normal numbers
-  double shift;       // kAffineKept: added to what is kept and scaled
-  double dropped;     // kAffineKept: what takes the place of the others
-  bool around_cache;  // write whole tiles with streaming stores, where out is 16-byte aligned; out is not x
+  double constants[kMaxConstants];  // each is rounded once to the type that is computed with
+  // Write whole tiles with non-temporal stores, where the output is 16-byte aligned; no output is an input.
+  bool non_temporal;
 };
 
 using Kernel = void (*)(const KernelArgs&);
@@ -49,8 +52,9 @@ using Kernel = void (*)(const KernelArgs&);
 using GenerateKernel = void (*)(const uint64_t key[2], uint64_t first, uint64_t upper, uint64_t block_count,
                                 uint32_t* words);
 
+// A missing kernel of a generator or of stored bits means: gather first.
 struct KernelTable {
-  Kernel run[kOperationCount][kElementCount][kKeepRuleCount];  // null: no such combination
+  Kernel run[kOperationCount][kElementCount][kKeepRuleCount];
   GenerateKernel generate[kGeneratorCount];
 };
 

@@ -4,8 +4,8 @@
 
 namespace fastdrop {
 
-constexpr int kBlockElements = 8;  // a 128-bit block holds eight 16-bit numbers
+constexpr int kBlockElements = 8;  // a 128-bit block holds eight 16-bit words
 constexpr int kTileVectors = 4;
-constexpr int kPartElements = 128;  // the largest tile; threads' parts begin at multiples of it
+constexpr int kMaxTileElements = 128;  // every ISA's tile size divides it
 
 }  // namespace fastdrop
