@@ -145,7 +145,7 @@ class StreamKeep {
 template <bool as_bits>
 class StoredKeep {
  public:
-  explicit StoredKeep(const KeepArgs& args) : stored_(args.stored) {}
+  explicit StoredKeep(const KeepArgs& args) : stored_(args.decisions) {}
 
   static constexpr int tiles_together = 1;
   static constexpr bool decides_ahead = false;

@@ -97,8 +97,8 @@ __attribute__((flatten)) void run(const KernelArgs& args) {
   using Value = typename Operation::Value;
   const Operation operation(args);
   const Keep keep(args.keep);
-  auto x = static_cast<const Value*>(args.x);
-  auto out = static_cast<Value*>(args.out);
+  auto x = static_cast<const Value*>(args.inputs[0]);
+  auto out = static_cast<Value*>(args.outputs[0]);
   uint64_t index = args.start, left = args.element_count;
   while (left > 0) {
     const uint64_t tile = index / kTileElements, first = index % kTileElements;
@@ -111,7 +111,7 @@ __attribute__((flatten)) void run(const KernelArgs& args) {
       uint64_t tile_count = left / kTileElements;
       const auto run_whole_tiles = [&](auto& source) {
         // Streaming stores fault unless aligned, and a run may begin anywhere in its array.
-        if (args.around_cache && reinterpret_cast<uintptr_t>(out) % 16 == 0)
+        if (args.non_temporal && reinterpret_cast<uintptr_t>(out) % 16 == 0)
           run_tiles<true>(operation, keep, source, x, out, tile, tile_count);
         else
           run_tiles<false>(operation, keep, source, x, out, tile, tile_count);
@@ -128,7 +128,7 @@ __attribute__((flatten)) void run(const KernelArgs& args) {
     }
     index += count, left -= count, x += count, out += count;
   }
-  if (args.around_cache) finish_stores_around_cache();
+  if (args.non_temporal) finish_stores_around_cache();
 }
 
 template <class Generator>
@@ -160,18 +160,18 @@ constexpr void add_noise(KernelTable& table, fastdrop::Operation operation, Elem
 }
 constexpr KernelTable make_table() {
   KernelTable table{};
-  add<ScaleKept<Float32>>(table, kScaleKept, kFloat32);
-  add<ScaleKept<Float64>>(table, kScaleKept, kFloat64);
-  add<ScaleKept<Float16>>(table, kScaleKept, kFloat16);
-  add<ScaleKept<BFloat16>>(table, kScaleKept, kBFloat16);
-  add<AffineKept<Float32>>(table, kAffineKept, kFloat32);
-  add<AffineKept<Float64>>(table, kAffineKept, kFloat64);
-  add<AffineKept<Float16>>(table, kAffineKept, kFloat16);
-  add<AffineKept<BFloat16>>(table, kAffineKept, kBFloat16);
-  add_noise<ScaleByNoise<Float32>>(table, kScaleByNoise, kFloat32);
-  add_noise<ScaleByNoise<Float64>>(table, kScaleByNoise, kFloat64);
-  add_noise<ScaleByNoise<Float16>>(table, kScaleByNoise, kFloat16);
-  add_noise<ScaleByNoise<BFloat16>>(table, kScaleByNoise, kBFloat16);
+  add<ScaleKept<Float32>>(table, kDropout, kFloat32);
+  add<ScaleKept<Float64>>(table, kDropout, kFloat64);
+  add<ScaleKept<Float16>>(table, kDropout, kFloat16);
+  add<ScaleKept<BFloat16>>(table, kDropout, kBFloat16);
+  add<AffineKept<Float32>>(table, kAlphaDropout, kFloat32);
+  add<AffineKept<Float64>>(table, kAlphaDropout, kFloat64);
+  add<AffineKept<Float16>>(table, kAlphaDropout, kFloat16);
+  add<AffineKept<BFloat16>>(table, kAlphaDropout, kBFloat16);
+  add_noise<ScaleByNoise<Float32>>(table, kGaussianDropout, kFloat32);
+  add_noise<ScaleByNoise<Float64>>(table, kGaussianDropout, kFloat64);
+  add_noise<ScaleByNoise<Float16>>(table, kGaussianDropout, kFloat16);
+  add_noise<ScaleByNoise<BFloat16>>(table, kGaussianDropout, kBFloat16);
   add<KeepMask<Bool>>(table, kKeepMask, kBool);
   table.generate[kArs4x32] = &generate<Ars4x32>;
   table.generate[kPhilox4x32] = &generate<Philox4x32>;

@@ -26,7 +26,7 @@ class Map {
   using Lanes = typename Element::Lanes;
 
  protected:
-  explicit Map(const KernelArgs& args) : ahead_bytes_(kPrefetchBytes * (args.x == args.out ? 2 : 1)) {}
+  explicit Map(const KernelArgs& args) : ahead_bytes_(kPrefetchBytes * (args.inputs[0] == args.outputs[0] ? 2 : 1)) {}
 
   // out = function(first, x) for the registers of a tile; first is the place of their first element. Loads go
   // before stores, some at a time: on many processors a load waits for an earlier store whose address has the
@@ -67,7 +67,7 @@ class ScaleKept : public Map<Element> {
  public:
   using typename Map<Element>::Value, typename Map<Element>::Lanes;
 
-  explicit ScaleKept(const KernelArgs& args) : Map<Element>(args), scale_(Lanes::broadcast(args.scale)) {}
+  explicit ScaleKept(const KernelArgs& args) : Map<Element>(args), scale_(Lanes::broadcast(args.constants[0])) {}
 
   template <bool around_cache>
   void tile(const Value* x, Value* out, const TileKeep& keep) const {
@@ -87,9 +87,9 @@ class AffineKept : public Map<Element> {
 
   explicit AffineKept(const KernelArgs& args)
       : Map<Element>(args),
-        scale_(Lanes::broadcast(args.scale)),
-        shift_(Lanes::broadcast(args.shift)),
-        dropped_(Lanes::broadcast(args.dropped)) {}
+        scale_(Lanes::broadcast(args.constants[0])),
+        shift_(Lanes::broadcast(args.constants[1])),
+        dropped_(Lanes::broadcast(args.constants[2])) {}
 
   template <bool around_cache>
   void tile(const Value* x, Value* out, const TileKeep& keep) const {
@@ -110,7 +110,7 @@ class ScaleByNoise : public Map<Element> {
   using typename Map<Element>::Value, typename Map<Element>::Lanes;
 
   explicit ScaleByNoise(const KernelArgs& args)
-      : Map<Element>(args), deviation_(Lanes::broadcast(args.scale)), one_(Lanes::broadcast(1)) {}
+      : Map<Element>(args), deviation_(Lanes::broadcast(args.constants[0])), one_(Lanes::broadcast(1)) {}
 
   template <bool around_cache>
   void tile(const Value* x, Value* out, const TileNormals& normals) const {

@@ -3,13 +3,14 @@
 #pragma once
 #include <cstdint>
 
-#include "run.h"
+#include "request.h"
 
 namespace fastdrop {
 
 // A window as equal rows of evenly spaced places: its innermost axis, after neighbouring axes have been
-// merged where one stride steps over both. Trailing axes of stride 0 are not part of a row: they repeat its
-// places.
+// merged where one stride steps over both. Trailing axes of stride 0 are not part of a row: they repeat each
+// of its places. Below, a position counts the places in the window's order, each once instead of `repeat`
+// times.
 class Rows {
  public:
   explicit Rows(const Window& window) {
@@ -32,39 +33,39 @@ class Rows {
   }
 
   std::uint64_t element_count() const { return element_count_; }
-  std::uint64_t repeat() const { return repeat_; }  // elements with the same place, one after another
-  std::uint64_t length() const { return length_; }  // places in a row
-  std::uint64_t stride() const { return stride_; }  // from one to the next, modulo 2^64
+  std::uint64_t repeat() const { return repeat_; }  // consecutive elements that have the same place
+  std::uint64_t length() const { return length_; }  // positions in a row
+  std::uint64_t stride() const { return stride_; }  // from one place of a row to the next, modulo 2^64
   bool is_one_row() const { return rank_ == outer_; }
 
-  // How many places are in the row of that one, from it on.
-  std::uint64_t left_in_row(std::uint64_t number) const {
-    return length_ - (is_one_row() ? number : number % length_);
+  // Positions from `position` to the end of its row.
+  std::uint64_t left_in_row(std::uint64_t position) const {
+    return length_ - (is_one_row() ? position : position % length_);
   }
 
-  // How far the rows that follow along the next axis reach, if the next one begins within so many places.
-  std::int64_t beyond(std::uint64_t number, std::uint64_t within) const {
+  // Distance from this row to the last row of the next outer axis, or 0 if consecutive rows are `within` or
+  // more places apart.
+  std::int64_t reach_of_next_rows(std::uint64_t position, std::uint64_t within) const {
     if (is_one_row()) return 0;
     const auto step = static_cast<std::int64_t>(strides_[outer_]);
     if (step >= static_cast<std::int64_t>(within) || step <= -static_cast<std::int64_t>(within)) return 0;
-    const std::uint64_t following = lengths_[outer_] - 1 - number / length_ % lengths_[outer_];
+    const std::uint64_t following = lengths_[outer_] - 1 - position / length_ % lengths_[outer_];
     return step * static_cast<std::int64_t>(following);
   }
 
-  // How many rows from that one on are the same as the one before it.
-  std::uint64_t same_after(std::uint64_t row) const {
+  // How many rows, from `row` on, are the same as the row before `row`.
+  std::uint64_t identical_rows_after(std::uint64_t row) const {
     if (rank_ == outer_ || strides_[outer_] != 0) return 0;
     return (lengths_[outer_] - row % lengths_[outer_]) % lengths_[outer_];
   }
 
-  // The place whose number is that, when each is counted once instead of `repeat` times.
-  std::uint64_t place(std::uint64_t number) const {
-    if (is_one_row()) return start_ + number * stride_;  // no division: small calls consist of little else
-    std::uint64_t place = start_ + number % length_ * stride_;
-    number /= length_;
+  std::uint64_t place(std::uint64_t position) const {
+    if (is_one_row()) return start_ + position * stride_;  // no division: it counts in small calls
+    std::uint64_t place = start_ + position % length_ * stride_;
+    position /= length_;
     for (int axis = outer_; axis < rank_; ++axis) {
-      place += number % lengths_[axis] * strides_[axis];
-      number /= lengths_[axis];
+      place += position % lengths_[axis] * strides_[axis];
+      position /= lengths_[axis];
     }
     return place;
   }

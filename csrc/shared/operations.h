@@ -25,13 +25,13 @@ struct OperandInfo {
   OperandType type;
 };
 
-// Where everything is kept and every constant is neutral, an operation of one input and one output copies
-// bits. kNeverNeutral equals no number.
+// Where everything is kept and every constant is neutral, an operation of one input copies bits.
 struct ConstantInfo {
   const char* name;
   double neutral;
 };
-constexpr double kNeverNeutral = __builtin_nan("");
+constexpr double kAnyValue = __builtin_nan("");  // neutral whatever it is, since only what is dropped uses it
+constexpr double kNever = __builtin_inf();       // what no constant is: the operation is never a copy
 
 // Where an operation's decisions come from. kFromBytes: from bytes, which the runtime has written before.
 // kInline: also from kernels that draw them on the way, where the table has such a kernel. kNormals: from
@@ -51,7 +51,7 @@ constexpr OperationInfo kOperations[] = {
     {"alpha_dropout",
      {{"x"}},
      {{"y"}},
-     {{"scale", 1}, {"shift", 0}, {"dropped", kNeverNeutral}},
+     {{"scale", 1}, {"shift", 0}, {"dropped", kAnyValue}},
      false,
      kInline},
     {"gaussian_dropout", {{"x"}}, {{"y"}}, {{"deviation", 0}}, false, kNormals},

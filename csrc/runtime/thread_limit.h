@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Threads: how many, and sharing out the parts of one job. The only file that knows threads or OpenMP.
+// How many threads a call may use. The only files that know OpenMP, which is asked for its limits.
 #pragma once
-#include <cstdint>
-#include <functional>
 
 namespace fastdrop {
 
@@ -15,12 +13,6 @@ int thread_count();
 // Sets fastdrop's own limit for the whole process, and returns the one before. It starts as
 // FASTDROP_NUM_THREADS, else as the greatest int. Throws like thread_count().
 int set_thread_limit(int limit);
-
-// Calls part(0, count) ... part(count - 1, count), each once, on at most that many threads, the caller's
-// among them, and no more than thread_count(), whose exception is thrown before any part. Parts must not
-// throw. Every call runs in the default floating-point environment (round to nearest, subnormals kept,
-// nothing trapped), and every thread gets its own back afterwards.
-void run_parts(std::uint64_t worthwhile_threads, const std::function<void(int number, int count)>& part);
 
 // Whether OpenMP's limits are asked.
 bool has_openmp();

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Why not OpenMP's own threads: libgomp's workers spin for milliseconds after a parallel region, on the
 // processors that the next matrix product needs. A NumPy training step beside OpenBLAS took 1.3 to 2.9 times
-// as long with two OpenMP threads in fastdrop as with one (docs/performance.md); its region also waits for a
-// worker that the system has not yet scheduled, and hangs after fork(). Here workers sleep after 50 us,
-// whoever is awake takes what nobody has taken, and a call never waits for a worker that has not come. OpenMP
-// is asked for its limits.
-#include "parallel.h"
+// as long with two OpenMP threads in fastdrop as with one (docs/performance-log.md). Its region also waits
+// for a worker that the system has not yet scheduled, and hangs after fork(). Here workers sleep after 50 us,
+// whoever is awake takes what nobody has taken, and a call never waits for a worker that has not come.
+#include "thread_pool.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -15,71 +14,27 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <cstdint>
-#include <cstdlib>
 #include <exception>
-#include <limits>
 #include <mutex>
-#include <stdexcept>
-#include <string>
 #include <thread>
 #include <vector>
 
-#if defined(FASTDROP_OPENMP)
-#include <omp.h>
-#endif
-
 #include "floating_point.h"
+#include "thread_limit.h"
+#include "tuning.h"
 
 namespace fastdrop {
 namespace {
 
-constexpr int kNoLimit = std::numeric_limits<int>::max();
-constexpr int kNotRead = 0;
-
-// More parts than threads: of a thread that comes late others do the rest.
-constexpr int kPartsPerThread = 8;
-
-std::atomic<int> limit{kNotRead};
-
-int limit_from_environment() {
-  const char* text = std::getenv("FASTDROP_NUM_THREADS");
-  if (text == nullptr || *text == '\0') return kNoLimit;
-  char* end;
-  const long value = std::strtol(text, &end, 10);
-  if (*end != '\0' || value < 1)
-    throw std::invalid_argument("environment variable FASTDROP_NUM_THREADS is '" + std::string(text) +
-                                "'; it must be a whole number of at least 1");
-  return static_cast<int>(std::min<long>(value, kNoLimit));
-}
-
-int own_limit() {
-  int current = limit.load(std::memory_order_relaxed);
-  if (current == kNotRead) {
-    const int initial = limit_from_environment();
-    if (limit.compare_exchange_strong(current, initial)) current = initial;
-  }
-  return current;
-}
-
-int system_limit() {
-#if defined(FASTDROP_OPENMP)
-  return omp_in_parallel() ? 1 : omp_get_max_threads();
-#else
-  cpu_set_t usable;
-  return sched_getaffinity(0, sizeof usable, &usable) == 0 ? CPU_COUNT(&usable) : 1;
-#endif
-}
-
-void work_alone(int count, const std::function<void(int)>& part) {
+void work_alone(int count, const std::function<void(int)>& chunk) {
   const DefaultFloatingPoint environment;
-  for (int number = 0; number < count; ++number) part(number);
+  for (int number = 0; number < count; ++number) chunk(number);
 }
 
-// Waking does not reliably move a worker from its caller's processor, where the two would only take turns.
-// The worker's affinity is for an instant another one, and then what it was, unless somebody has set it
-// meanwhile.
-void leave(int processor) {
+// The scheduler may leave a woken worker on its caller's processor. Excluding that processor from the
+// worker's affinity for a moment makes it migrate; the old affinity is restored unless somebody changed it in
+// between.
+void move_off(int processor) {
   cpu_set_t usable, now;
   if (sched_getaffinity(0, sizeof usable, &usable) != 0) return;
   cpu_set_t others = usable;
@@ -92,29 +47,29 @@ void leave(int processor) {
 // One job at a time. A caller that finds the pool busy does its job alone: the processors are in use.
 class Pool {
  public:
-  void run(int threads, int count, const std::function<void(int)>& part) {
+  void run(int threads, int count, const std::function<void(int)>& chunk) {
     const std::unique_lock<std::mutex> turn(turn_, std::try_to_lock);
-    if (!turn.owns_lock()) return work_alone(count, part);
-    hire(threads - 1);
+    if (!turn.owns_lock()) return work_alone(count, chunk);
+    start_workers(threads - 1);
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      part_ = &part;
+      chunk_ = &chunk;
       shares_ = std::vector<Share>(static_cast<std::size_t>(threads));
       for (int number = 0; number < threads; ++number) {
         Share& share = shares_[static_cast<std::size_t>(number)];
         share.next = static_cast<int>(std::int64_t{count} * number / threads);
         share.end = static_cast<int>(std::int64_t{count} * (number + 1) / threads);
       }
-      places_ = threads - 1;
+      open_slots_ = threads - 1;
       caller_processor_ = sched_getcpu();
       jobs_.fetch_add(1, std::memory_order_release);
       wake_.notify_all();
     }
-    take_parts(part, 0);
+    take_chunks(chunk, 0);
     std::unique_lock<std::mutex> lock(mutex_);
-    places_ = 0;  // who has not come by now finds nothing to do
-    // The others are in the middle of their last part, so this is over sooner than a sleep would be.
-    for (int spin = 0; working_ > 0 && spin < kSpins; ++spin) {
+    open_slots_ = 0;  // who has not come by now finds nothing to do
+    // The others are in the middle of their last chunk, so this is over sooner than a sleep would be.
+    for (int yields = 0; working_ > 0 && yields < kYields; ++yields) {
       lock.unlock();
       std::this_thread::yield();
       lock.lock();
@@ -123,10 +78,7 @@ class Pool {
   }
 
  private:
-  static constexpr int kSpins = 100;
-  // Calls that follow each other at once save the waking. Half a millisecond of a core for ten calls is not
-  // to be seen in a NumPy training step, whose matrix products want the core (docs/performance.md).
-  static constexpr std::chrono::microseconds kLook{50};
+  static constexpr int kYields = 100;  // then the caller sleeps
 
   struct alignas(64) Share {  // a cache line each
     std::atomic<int> next{0};
@@ -134,17 +86,17 @@ class Pool {
   };
 
   // First the thread's own share, then what is left of the others': from call to call a core then works on
-  // what its cache holds, which at 1 Mi floats gained 1.7 times instead of 1.4 (docs/performance.md).
-  void take_parts(const std::function<void(int)>& part, std::size_t own) {
+  // what its cache holds, which at 1 Mi floats gained 1.7 times instead of 1.4 (docs/performance-log.md).
+  void take_chunks(const std::function<void(int)>& chunk, std::size_t own) {
     const DefaultFloatingPoint environment;
     for (std::size_t i = 0; i < shares_.size(); ++i) {
       Share& share = shares_[(own + i) % shares_.size()];
       for (int number; (number = share.next.fetch_add(1, std::memory_order_relaxed)) < share.end;)
-        part(number);
+        chunk(number);
     }
   }
 
-  void hire(int wanted) {
+  void start_workers(int wanted) {
     // Workers take no signals, which are for the threads that the program knows, but for those that a fault
     // raises: a handler that reports crashes must see them.
     sigset_t others, before;
@@ -153,40 +105,40 @@ class Pool {
     if (workers_ >= wanted || pthread_sigmask(SIG_SETMASK, &others, &before) != 0) return;
     try {
       for (; workers_ < wanted; ++workers_)
-        std::thread([this, own = static_cast<std::size_t>(workers_) + 1] { serve(own); }).detach();
+        std::thread([this, own = static_cast<std::size_t>(workers_) + 1] { worker_loop(own); }).detach();
     } catch (const std::exception&) {
       // No more threads, or no memory, to be had: those that there are do the work.
     }
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
 
-  void serve(std::size_t own) {
+  void worker_loop(std::size_t own) {
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
-      wake_.wait(lock, [this] { return places_ > 0; });
+      wake_.wait(lock, [this] { return open_slots_ > 0; });
       if (const int processor = sched_getcpu(); processor == caller_processor_) {
         lock.unlock();  // a worker that moves has not come yet: nobody waits for it
-        leave(processor);
+        move_off(processor);
         lock.lock();
-        if (places_ == 0) continue;
+        if (open_slots_ == 0) continue;
       }
-      --places_;
+      --open_slots_;
       ++working_;
-      const std::function<void(int)>& part = *part_;
+      const std::function<void(int)>& chunk = *chunk_;
       lock.unlock();
-      take_parts(part, own);
+      take_chunks(chunk, own);
       lock.lock();
       if (--working_ == 0) done_.notify_one();
       const unsigned known = jobs_.load(std::memory_order_relaxed);
       lock.unlock();
-      look_around(known);
+      spin_for_work(known);
       lock.lock();
     }
   }
 
   // Waits a little for another job. Yielding lets everybody go first who has work for that core.
-  void look_around(unsigned known) {
-    const auto end = std::chrono::steady_clock::now() + kLook;
+  void spin_for_work(unsigned known) {
+    const auto end = std::chrono::steady_clock::now() + kSpin;
     while (jobs_.load(std::memory_order_acquire) == known && std::chrono::steady_clock::now() < end)
       std::this_thread::yield();
   }
@@ -195,9 +147,9 @@ class Pool {
   std::mutex mutex_;  // guards what follows, but for what is atomic
   std::condition_variable wake_, done_;
   int workers_ = 0;  // guarded by turn_
-  int places_ = 0;   // workers that may still join the job
+  int open_slots_ = 0;  // workers that may still join the job
   int working_ = 0;
-  const std::function<void(int)>* part_ = nullptr;
+  const std::function<void(int)>* chunk_ = nullptr;
   std::vector<Share> shares_;
   int caller_processor_ = 0;
   std::atomic<unsigned> jobs_{0};  // how many there have been
@@ -219,28 +171,13 @@ Pool& the_pool() {
 
 }  // namespace
 
-int thread_count() { return std::min(own_limit(), system_limit()); }
-
-int set_thread_limit(int new_limit) {
-  own_limit();  // reads the environment the first time
-  return limit.exchange(new_limit, std::memory_order_relaxed);
-}
-
-void run_parts(std::uint64_t worthwhile_threads, const std::function<void(int, int)>& part) {
+void run_chunks(std::uint64_t worthwhile_threads, const std::function<void(int, int)>& chunk) {
   const auto most = static_cast<std::uint64_t>(thread_count());
   const int threads = static_cast<int>(std::min(worthwhile_threads, most));
-  const int count = threads > 1 ? threads * kPartsPerThread : 1;
-  const auto numbered = [&part, count](int number) { part(number, count); };
+  const int count = threads > 1 ? threads * kChunksPerThread : 1;
+  const auto numbered = [&chunk, count](int number) { chunk(number, count); };
   if (threads > 1) return the_pool().run(threads, count, numbered);
   work_alone(count, numbered);
-}
-
-bool has_openmp() {
-#if defined(FASTDROP_OPENMP)
-  return true;
-#else
-  return false;
-#endif
 }
 
 }  // namespace fastdrop

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "operations.h"
+
+#include <pybind11/stl.h>
+
+#include <string>
+#include <vector>
+
+#include "../runtime/run.h"
+#include "../runtime/run_strided.h"
+#include "arrays.h"
+#include "fastcall.h"
+#include "gil.h"
+#include "mask_source.h"
+#include "mask_state.h"
+
+namespace fastdrop {
+namespace {
+
+// The operands of one call: arrays in the order of the operation's row, inputs first.
+class Arrays {
+ public:
+  explicit Arrays(Operation operation)
+      : info_(kOperations[operation]), inputs_(operand_count(info_.inputs)), outputs_(operand_count(info_.outputs)) {}
+
+  int count() const { return inputs_ + outputs_; }
+
+  // Takes what was given, if no array needs Python's attention: each is exactly a numpy.ndarray, contiguous,
+  // and an output is an input or apart from all. Makes the outputs that are None.
+  bool take_contiguous(PyObject* const* given, const Window& window) {
+    for (int i = 0; i < count(); ++i) {
+      const bool is_output = i >= inputs_;
+      arrays_[i] = given[i];
+      if (is_output && given[i] == Py_None) continue;
+      if (!is_plain_array(given[i]) || !is_contiguous_native(array(i), is_output) || !fits(i, window)) return false;
+      for (int other = 0; is_output && other < i; ++other)
+        if (arrays_[other] != Py_None && overlap(array(i), array(other)) && !is_in_place(i, other)) return false;
+    }
+    for (int i = inputs_; i < count(); ++i)
+      if (arrays_[i] == Py_None) make_output(i, window);
+    return true;
+  }
+
+  // Takes what Python has checked: only what would be read as memory is looked at here again.
+  void take_checked(PyObject* const* given, const Window& window) {
+    for (int i = 0; i < count(); ++i) {
+      arrays_[i] = given[i];
+      if (!npy::get().PyArray_Check_(given[i]) || !fits(i, window))
+        throw std::invalid_argument(std::string(info(i).name) + " must be an array of the operation's dtype and shape");
+    }
+  }
+
+  // An operation without inputs makes bytes.
+  Element element() const { return inputs_ == 0 ? kBool : to_element(array(0).dtype()); }
+
+  // Points the request to the arrays; `strides` is null for contiguous ones.
+  void put_into(Request& request, Lengths* strides) const {
+    for (int i = 0; i < count(); ++i) {
+      const py::array given = array(i);
+      Operand& operand = i < inputs_ ? request.inputs[i] : request.outputs[i - inputs_];
+      operand = {const_cast<void*>(given.data()), nullptr, false};
+      if (strides == nullptr) continue;
+      copy_strides(info(i), given, request.window.rank, strides[i]);
+      const char order = given.dtype().byteorder();
+      operand.strides = strides[i].data();
+      operand.swapped = order == '<' || order == '>';  // NumPy says '=' where an order is the native one
+    }
+  }
+
+  py::object result() const {
+    if (outputs_ == 1) return array(inputs_);
+    py::tuple all(static_cast<py::ssize_t>(outputs_));
+    for (int i = 0; i < outputs_; ++i) all[static_cast<std::size_t>(i)] = array(inputs_ + i);
+    return std::move(all);
+  }
+
+ private:
+  const OperandInfo& info(int operand) const {
+    return operand < inputs_ ? info_.inputs[operand] : info_.outputs[operand - inputs_];
+  }
+  py::array array(int operand) const { return py::reinterpret_borrow<py::array>(arrays_[operand]); }
+
+  bool fits(int operand, const Window& window) const {
+    const Element of_data = element();
+    if (of_data == kElementCount || (of_data == kBool && inputs_ > 0)) return false;
+    return to_element(array(operand).dtype()) == operand_element(info(operand), of_data) &&
+           has_operand_shape(info(operand), array(operand), window);
+  }
+
+  bool is_in_place(int output, int input) const {
+    return input < inputs_ && array(output).data() == array(input).data() &&
+           info(output).access == info(input).access && info(output).type == info(input).type;
+  }
+
+  void make_output(int operand, const Window& window) {
+    Lengths shape;
+    int rank = 0;
+    for (int axis = 0; axis < window.rank; ++axis)
+      if (has_axis(info(operand), axis, window.rank))
+        shape[static_cast<std::size_t>(rank++)] = window.shape[axis];
+    const Element wanted = operand_element(info(operand), element());
+    const py::dtype dtype = wanted == kBool        ? py::dtype::of<bool>()
+                            : wanted == element() ? array(0).dtype()
+                                                  : py::dtype::of<float>();
+    made_[operand - inputs_] = new_array(dtype, rank, shape.data());
+    arrays_[operand] = made_[operand - inputs_].ptr();
+  }
+
+  const OperationInfo& info_;
+  int inputs_, outputs_;
+  PyObject* arrays_[kMaxOperands];
+  py::object made_[kMaxOutputs];
+};
+
+// Names that Python code writes are interned, as these are, so that nearly always one comparison of pointers
+// tells.
+Operation find_operation(PyObject* name) {
+  static PyObject* const* const names = [] {
+    static PyObject* interned[kOperationCount];
+    for (int i = 0; i < kOperationCount; ++i) interned[i] = PyUnicode_InternFromString(kOperations[i].name);
+    return interned;
+  }();
+  for (int i = 0; i < kOperationCount; ++i)
+    if (names[i] == name) return static_cast<Operation>(i);
+  for (int i = 0; i < kOperationCount; ++i)
+    if (PyUnicode_Check(name) && PyUnicode_Compare(names[i], name) == 0) return static_cast<Operation>(i);
+  throw std::invalid_argument("no such operation");
+}
+
+int constant_count(const OperationInfo& info) {
+  int count = 0;
+  while (count < kMaxConstants && info.constants[count].name != nullptr) ++count;
+  return count;
+}
+
+std::uint64_t element_count(const Window& window) {
+  std::uint64_t count = 1;
+  for (int axis = 0; axis < window.rank; ++axis) count *= static_cast<std::uint64_t>(window.shape[axis]);
+  return count;
+}
+
+py::object run_operation(PyObject* const* arguments, Py_ssize_t count, PyObject* keywords) {
+  if (count < 2) throw py::type_error("wrong number of arguments");
+  const Operation operation = find_operation(arguments[0]);
+  Arrays arrays(operation);
+  const int constants = constant_count(kOperations[operation]);
+  if (count != 2 + arrays.count() + constants) throw py::type_error("wrong number of arguments");
+  const bool checked = keywords != nullptr && PyTuple_GET_SIZE(keywords) == 1 && arguments[count] == Py_True;
+  if (keywords != nullptr && PyTuple_GET_SIZE(keywords) > 0 && !checked)
+    throw py::type_error("the only keyword is checked=True");
+
+  const MaskStateObject& mask = mask_state(arguments[1]);
+  Request request{operation, kElementCount, mask.state, mask.window(), {}, {}, {}};
+  if (request.window.rank == 0 && has_row_ends(kOperations[operation]))
+    throw std::invalid_argument("an operation on rows needs an axis");
+  ValueArgument p, values[kMaxConstants];
+  if (mask.p != nullptr) request.mask.p = p.parse(mask.p, request.window);
+  for (int i = 0; i < constants; ++i)
+    request.constants[i] = values[i].parse(arguments[2 + arrays.count() + i], request.window);
+  const std::uint64_t elements = element_count(request.window);
+
+  if (!checked) {
+    if (!arrays.take_contiguous(arguments + 2, request.window)) return py::none();
+    request.element = arrays.element();
+    arrays.put_into(request, nullptr);
+    without_gil(elements, [&request] { run(request); });
+  } else {
+    arrays.take_checked(arguments + 2, request.window);
+    request.element = arrays.element();
+    Lengths strides[kMaxOperands];
+    arrays.put_into(request, strides);
+    without_gil(elements, [&request] { run_strided(request); });
+  }
+  return arrays.result();
+}
+
+// A Python Mask, as mask.py's new_mask makes it, but 85 ns faster.
+py::object new_mask(PyTypeObject* mask_class, PyObject* state, PyObject* scale) {
+  static PyObject* const state_name = PyUnicode_InternFromString("_state");
+  static PyObject* const scale_name = PyUnicode_InternFromString("_scale");
+  auto mask = py::reinterpret_steal<py::object>(mask_class->tp_new(mask_class, py::tuple().ptr(), nullptr));
+  if (!mask || PyObject_SetAttr(mask.ptr(), state_name, state) != 0 ||
+      PyObject_SetAttr(mask.ptr(), scale_name, scale) != 0)
+    throw py::error_already_set();
+  return mask;
+}
+
+// dropout(x, out, masks, p, mask_class): the operation with the next mask of a MaskGenerator, in one call.
+py::object dropout(PyObject* const* arguments, Py_ssize_t count, PyObject* keywords) {
+  if (count != 5 || keywords != nullptr) throw py::type_error("wrong number of arguments");
+  PyObject *x = arguments[0], *p = arguments[3];
+  const auto mask_class = reinterpret_cast<PyTypeObject*>(arguments[4]);
+  if (!PyType_Check(arguments[4]) || mask_class->tp_new == nullptr) throw py::type_error("a class is needed");
+  static PyObject* const source_name = PyUnicode_InternFromString("_source");
+  const auto owner = py::reinterpret_steal<py::object>(PyObject_GetAttr(arguments[2], source_name));
+  if (!owner) throw py::error_already_set();
+  MaskSource& source = mask_source(owner.ptr());
+  if (!is_plain_array(x) || !PyFloat_CheckExact(p)) return py::none();
+  const double rate = PyFloat_AS_DOUBLE(p);
+  if (!(rate > 0 && rate <= 1)) return py::none();
+
+  const auto array = py::reinterpret_borrow<py::array>(x);
+  const Window window{0, static_cast<int>(array.ndim()), array.shape(), nullptr};
+  Arrays arrays(kDropout);
+  if (!arrays.take_contiguous(arguments, window)) return py::none();  // and no mask is taken
+  const auto state = py::reinterpret_steal<py::object>(
+      new_mask_state(source.rule, source.key, source.streams.take(), rate, window.rank, window.shape));
+  if (!state) throw py::error_already_set();
+  const double scale = rate < 1 ? 1 / (1 - rate) : 0;  // _rates.py's scale_for
+  Request request{kDropout, arrays.element(), mask_state(state.ptr()).state, window, {}, {}, {{scale, nullptr}}};
+  arrays.put_into(request, nullptr);
+  without_gil(static_cast<std::uint64_t>(array.size()), [&request] { run(request); });
+  return py::make_tuple(arrays.result(), new_mask(mask_class, state.ptr(), py::float_(scale).ptr()));
+}
+
+py::array generate(const std::string& generator, std::uint64_t first, std::uint64_t upper,
+                   const std::array<std::uint32_t, 4>& key_words, py::ssize_t block_count) {
+  py::array_t<std::uint32_t> words(std::vector<py::ssize_t>{block_count, 4});
+  const std::uint64_t key[2] = {key_words[0] | std::uint64_t{key_words[1]} << 32,
+                                key_words[2] | std::uint64_t{key_words[3]} << 32};
+  for (int rule = 0; rule < kGeneratorCount; ++rule) {
+    if (generator != kKeepRuleNames[rule]) continue;
+    current_isa().kernels->generate[rule](key, first, upper, static_cast<std::uint64_t>(block_count),
+                                          words.mutable_data());
+    return std::move(words);
+  }
+  throw std::invalid_argument("no such generator");
+}
+
+py::tuple operand_rows(const OperandInfo* operands, int count) {
+  constexpr const char* kAccessNames[] = {"full", "per column", "per row"};
+  constexpr const char* kTypeNames[] = {"element", "compute"};
+  py::tuple rows(static_cast<py::ssize_t>(count));
+  for (int i = 0; i < count; ++i)
+    rows[static_cast<std::size_t>(i)] =
+        py::make_tuple(operands[i].name, kAccessNames[operands[i].access], kTypeNames[operands[i].type]);
+  return rows;
+}
+
+// The operations' rows: a dict of named tuples.
+py::dict operation_rows() {
+  constexpr const char* kDrawNames[] = {"from bytes", "inline", "normals"};
+  const py::object row_type = py::module_::import("collections").attr("namedtuple")(
+      "OperationRow", py::make_tuple("inputs", "outputs", "constants", "whole_rows", "draw"),
+      py::arg("module") = "fastdrop._core");
+  py::dict rows;
+  for (const OperationInfo& info : kOperations) {
+    py::tuple constants(static_cast<py::ssize_t>(constant_count(info)));
+    for (int i = 0; i < constant_count(info); ++i) constants[static_cast<std::size_t>(i)] = info.constants[i].name;
+    rows[info.name] = row_type(operand_rows(info.inputs, operand_count(info.inputs)),
+                               operand_rows(info.outputs, operand_count(info.outputs)), constants,
+                               info.whole_rows, kDrawNames[info.draw]);
+  }
+  return rows;
+}
+
+}  // namespace
+
+void add_operations(py::module_& module) {
+  static PyMethodDef methods[] = {
+      fastcall_method<run_operation>(
+          "run",
+          "run($module, operation, mask, /, *arguments, checked=False)\n--\n\n"
+          "Run an operation: its inputs, outputs and constants in the order of its row. An output that is\n"
+          "None is made. Returns the outputs, or None if an array needs Python's attention, after which\n"
+          "checked=True takes arrays of any layout."),
+      fastcall_method<dropout>(
+          "dropout",
+          "dropout($module, x, out, masks, p, mask_class, /)\n--\n\n"
+          "The result of \"dropout\" with the next mask of a MaskGenerator, and that mask. None, and no mask\n"
+          "is taken, if an array or p needs Python's attention."),
+      {nullptr, nullptr, 0, nullptr}};
+  if (PyModule_AddFunctions(module.ptr(), methods) != 0) throw py::error_already_set();
+  module.attr("operations") = operation_rows();
+  module.def("generate", &generate, "Words of consecutive generator blocks, on the ISA in use; for tests.");
+}
+
+}  // namespace fastdrop

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the core's own types have in common. They are written in Python's C interface: an instance of a
+// pybind11 class takes 20 ns longer to find (docs/performance-log.md).
+#pragma once
+#include <Python.h>
+
+#include <cstdint>
+
+namespace fastdrop {
+
+inline PyObject* raise_value_error(const char* message) {
+  PyErr_SetString(PyExc_ValueError, message);
+  return nullptr;
+}
+
+inline PyObject* key_tuple(const std::uint64_t key[2]) {
+  return Py_BuildValue("(KK)", static_cast<unsigned long long>(key[0]),
+                       static_cast<unsigned long long>(key[1]));
+}
+
+// A converter for PyArg_Parse functions.
+inline int to_uint64(PyObject* object, void* to) {
+  const unsigned long long value = PyLong_AsUnsignedLongLong(object);
+  if (value == ~0ull && PyErr_Occurred()) return 0;
+  *static_cast<std::uint64_t*>(to) = value;
+  return 1;
+}
+
+// For types whose objects own no other Python object. A heap type counts its instances.
+inline void free_object(PyObject* object) {
+  PyTypeObject* type = Py_TYPE(object);
+  type->tp_free(object);
+  Py_DECREF(type);
+}
+
+// Makes a type and adds it to the module by its own name.
+inline PyObject* add_type(PyObject* module, PyType_Spec& spec, PyTypeObject*& type) {
+  PyObject* made = PyType_FromModuleAndSpec(module, &spec, nullptr);
+  if (made == nullptr) return nullptr;
+  type = reinterpret_cast<PyTypeObject*>(made);
+  return PyModule_AddType(module, type) == 0 ? made : nullptr;
+}
+
+}  // namespace fastdrop

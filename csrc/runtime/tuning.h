@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Every constant of the runtime that was found by measuring. Figures are from docs/performance-log.md.
+#pragma once
+#include <chrono>
+#include <cstdint>
+
+#include "../shared/tile.h"
+
+namespace fastdrop {
+
+// Minimum work for each thread. Waking a thread costs up to 15 us, so below this size a single call gets
+// slower; back-to-back calls would already gain at half of it.
+constexpr std::uint64_t kElementsPerThread = 1 << 19;
+// The same for strided data, whose elements take longer.
+constexpr std::uint64_t kStridedElementsPerThread = 1 << 18;
+
+// More chunks than threads: other threads do the chunks of a thread that comes late.
+constexpr int kChunksPerThread = 8;
+
+// How long a worker spins for the next job before it sleeps. Calls that follow each other at once save the
+// waking. Half a millisecond of a core for ten calls is not visible in a NumPy training step.
+constexpr std::chrono::microseconds kSpin{50};
+
+// Shorter rows take less time when their decisions are gathered first: starting a kernel costs about as much
+// as this many decisions in a kernel that is running.
+constexpr std::uint64_t kRunElements = 512;
+
+// Decisions that are gathered at a time: they and their elements stay in the first-level cache.
+constexpr std::uint64_t kBlockDecisions = 32 * kMaxTileElements;
+
+// A used output of this size is written with non-temporal stores: it would push out everything else and not
+// fit itself. The cache's own size is no guide, since virtual machines report that of a whole socket.
+constexpr std::uint64_t kNonTemporalBytes = 32 << 20;
+
+// The buffers of a strided block. They share the first-level cache with the lines that their data come from
+// and go to.
+constexpr std::int64_t kBufferBytes = 32 << 10;
+constexpr std::int64_t kCacheLineBytes = 64;
+
+// From this length on a contiguous row is worked on where it lies, without a buffer, in pieces that are too
+// short for run() to look for threads itself.
+constexpr std::int64_t kDirectRowElements = 512;
+constexpr std::int64_t kDirectPieceElements = 1 << 16;
+static_assert(kDirectPieceElements < static_cast<std::int64_t>(kElementsPerThread));
+
+}  // namespace fastdrop
