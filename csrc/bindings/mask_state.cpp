@@ -48,8 +48,14 @@ void copy_integers(PyObject* from, int count, std::int64_t* to, const char* mess
 
 std::uint64_t bytes_in(PyObject* bytes) { return static_cast<std::uint64_t>(PyBytes_GET_SIZE(bytes)); }
 
+// A whole mask of that many axes whose lengths are missing. Null with a Python exception set if there is no
+// memory.
 MaskStateObject* allocate(int rank) {
-  return reinterpret_cast<MaskStateObject*>(type->tp_alloc(type, rank));
+  MaskStateObject* mask = PyObject_NewVar(MaskStateObject, type, rank);
+  if (mask == nullptr) return nullptr;
+  mask->state = {};
+  mask->start = 0, mask->c_order = true, mask->p = nullptr, mask->bits = nullptr;
+  return mask;
 }
 
 void fill(MaskStateObject& mask, PyObject* p, PyObject* shape, PyObject* strides, PyObject* bits) {
@@ -249,7 +255,6 @@ PyObject* new_mask_state(KeepRule rule, const std::uint64_t key[2], std::uint64_
   mask->state.key[0] = key[0], mask->state.key[1] = key[1];
   mask->state.stream = stream;
   mask->state.p.constant = p;
-  mask->c_order = true;
   for (int axis = 0; axis < rank; ++axis) mask->axes[axis] = shape[axis];
   return reinterpret_cast<PyObject*>(mask);
 }

@@ -178,7 +178,7 @@ py::object run_operation(PyObject* const* arguments, Py_ssize_t count, PyObject*
 py::object new_mask(PyTypeObject* mask_class, PyObject* state, PyObject* scale) {
   static PyObject* const state_name = PyUnicode_InternFromString("_state");
   static PyObject* const scale_name = PyUnicode_InternFromString("_scale");
-  auto mask = py::reinterpret_steal<py::object>(mask_class->tp_new(mask_class, py::tuple().ptr(), nullptr));
+  auto mask = py::reinterpret_steal<py::object>(mask_class->tp_alloc(mask_class, 0));
   if (!mask || PyObject_SetAttr(mask.ptr(), state_name, state) != 0 ||
       PyObject_SetAttr(mask.ptr(), scale_name, scale) != 0)
     throw py::error_already_set();
@@ -190,7 +190,7 @@ py::object dropout(PyObject* const* arguments, Py_ssize_t count, PyObject* keywo
   if (count != 5 || keywords != nullptr) throw py::type_error("wrong number of arguments");
   PyObject *x = arguments[0], *p = arguments[3];
   const auto mask_class = reinterpret_cast<PyTypeObject*>(arguments[4]);
-  if (!PyType_Check(arguments[4]) || mask_class->tp_new == nullptr) throw py::type_error("a class is needed");
+  if (!PyType_Check(arguments[4]) || !PyType_HasFeature(mask_class, Py_TPFLAGS_HEAPTYPE)) throw py::type_error("a class is needed");
   static PyObject* const source_name = PyUnicode_InternFromString("_source");
   const auto owner = py::reinterpret_steal<py::object>(PyObject_GetAttr(arguments[2], source_name));
   if (!owner) throw py::error_already_set();

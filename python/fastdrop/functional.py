@@ -144,4 +144,5 @@ def dropout_backward(dy: ArrayLike, mask: Mask, *, out: NDArray[Any] | None = No
     if not isinstance(mask, Mask):
         wanted = "the fastdrop.Mask that dropout returned"
         raise TypeError(f"mask must be {wanted}, not {_checks._described(mask)}")
-    return mask._apply(dy, out, "dy")
+    result = _core.run("dropout", mask._state, dy, out, mask._scale)
+    return mask._apply(dy, out, "dy") if result is None else result
