@@ -10,10 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 from . import _checks, _core
 from .functional import Rng, _draw, dropout
 from .layers import Dropout
-from .mask import Mask, window_of
+from .mask import Mask, Operation, window_of
 
 # -scale * alpha of SELU: what SELU(x) goes to for large negative x.
 _ALPHA_PRIME = -1.7580993408473766
+_AFFINE_KEPT: Operation = (_core.affine_kept, _core.affine_kept_strided)
 
 
 def _affine(p: float) -> tuple[float, float, float]:
@@ -39,7 +40,7 @@ def _alpha(
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
     a, b, dropped = _affine(p)
     mask = _draw(rng, window_of(array.shape, noise_shape, p, a))
-    return mask._apply(array, out, "x", "alpha_dropout", a, b, dropped), mask
+    return mask._apply(array, out, "x", _AFFINE_KEPT, b, dropped), mask
 
 
 def alpha_dropout(
@@ -121,7 +122,8 @@ def alpha_dropout_backward(dy: ArrayLike, mask: Mask, *, out: NDArray[Any] | Non
     if not isinstance(mask, Mask):
         wanted = "the fastdrop.Mask that alpha_dropout returned"
         raise TypeError(f"mask must be {wanted}, not {_checks._described(mask)}")
-    scaled = Mask._new(mask._state, _affine(_checks.one_probability(mask.p))[0])
+    numbers = mask._numbers
+    scaled = Mask._of((*numbers[:5], _affine(_checks.one_probability(mask.p))[0], *numbers[6:]))
     return scaled._apply(dy, out, "dy")
 
 

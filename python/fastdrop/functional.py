@@ -13,15 +13,15 @@ from .mask import Mask, rates_of, window_of
 from .mask_generator import MaskGenerator
 
 if TYPE_CHECKING:
-    from ._core import MaskState
+    from ._core import _Window
 
 Rng: TypeAlias = Seed | MaskGenerator
 
 
-def _draw(rng: Rng, window: "MaskState") -> Mask:
+def _draw(rng: Rng, window: "_Window") -> Mask:
     if isinstance(rng, MaskGenerator):
         return rng._next(window)
-    return Mask._of(0, key_from(rng, "rng"), 0, window)
+    return Mask._of((0, *key_from(rng, "rng"), 0, *window, None))
 
 
 def dropout(
@@ -98,7 +98,7 @@ def dropout(
     if training and isinstance(rng, MaskGenerator) and inverted and noise_shape is None and keep_prob is None:
         # In one step what the rest of this function does in several, for arrays and a p that the core takes
         # as they are.
-        done = _core.dropout(x, out, rng, p, Mask)
+        done = _core.dropout(x, out, rng._source, p, Mask)
         if done is not None:
             return done
     rate, scale = rates_of(p, keep_prob, inverted)
@@ -108,7 +108,7 @@ def dropout(
         mask = _draw(rng, window)
         return mask._apply(array, out, "x"), mask
     mask = Mask._of(
-        0, (0, 0), 0, window_of(array.shape, noise_shape, 0.0, 1.0 if inverted else 1.0 - rate)
+        (0, 0, 0, 0, *window_of(array.shape, noise_shape, 0.0, 1.0 if inverted else 1.0 - rate), None)
     )
     if out is not None or not inverted:
         return mask.apply(array, out=out), mask
@@ -144,5 +144,4 @@ def dropout_backward(dy: ArrayLike, mask: Mask, *, out: NDArray[Any] | None = No
     if not isinstance(mask, Mask):
         wanted = "the fastdrop.Mask that dropout returned"
         raise TypeError(f"mask must be {wanted}, not {_checks._described(mask)}")
-    result = _core.run("dropout", mask._state, dy, out, mask._scale)
-    return mask._apply(dy, out, "dy") if result is None else result
+    return mask._apply(dy, out, "dy")

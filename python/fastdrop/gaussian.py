@@ -13,8 +13,9 @@ from ._seeds import Seed, text_of
 from ._windows import Index
 from .functional import Rng, _draw
 from .layers import Dropout
-from .mask import Mask, window_of
+from .mask import Mask, Operation, window_of
 
+_SCALE_BY_NOISE: Operation = (_core.scale_by_noise, _core.scale_by_noise_strided)
 
 
 def _probability(p: Any) -> float:
@@ -72,7 +73,7 @@ class GaussianNoise:
     ) -> None:
         p = _probability(p)
         mask = Mask(shape, p, seed=seed, stream=stream, generator=generator)
-        self._mask = Mask._new(mask._state, _deviation(p))
+        self._mask = Mask._of((*mask._numbers[:5], _deviation(p), *mask._numbers[6:]))
 
     @staticmethod
     def _of(mask: Mask) -> "GaussianNoise":
@@ -143,7 +144,7 @@ class GaussianNoise:
         return self._apply(x, out, "x")
 
     def _apply(self, x: ArrayLike, out: NDArray[Any] | None, name: str) -> NDArray[Any]:
-        return self._mask._apply(x, out, name, "gaussian_dropout", self._mask._scale)
+        return self._mask._apply(x, out, name, _SCALE_BY_NOISE)
 
     def to_numpy(self) -> NDArray[np.float32]:
         """The factors for float32 data, as an array."""
@@ -227,7 +228,7 @@ def gaussian_dropout(
     if training:
         noise = GaussianNoise._of(_draw(rng, window_of(array.shape, None, p, _deviation(p))))
         return noise._apply(array, out, "x"), noise
-    noise = GaussianNoise._of(Mask._of(0, (0, 0), 0, (0.0, 0.0, 0, array.shape, None)))
+    noise = GaussianNoise._of(Mask._of((0, 0, 0, 0, 0.0, 0.0, 0, array.shape, None, None)))
     if out is not None:
         return noise.apply(array, out=out), noise
     _checks.float_array(array, "x")

@@ -9,12 +9,17 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _checks, _core
-from ._numbers import Number, Rate, number_of, part_of, rate_of, scale_of
+from ._numbers import Rate, number_of, part_of, rate_of, scale_of
 from ._seeds import Seed, key_from, text_of, words_of
 from ._windows import Index, NoiseShape, c_strides, cut, picks_of, plain, strides_of
 
 if TYPE_CHECKING:
-    from ._core import MaskState
+    from ._core import _Numbers, _Window
+
+# Two functions of the core: for arrays that it can walk as they lie, and for all others.
+Operation: TypeAlias = tuple[Callable[..., NDArray[Any] | None], Callable[..., None]]
+SCALE_KEPT: Operation = (_core.scale_kept, _core.scale_kept_strided)
+
 
 class Mask:
     """A dropout mask, or a window of one: a few numbers, and no array unless it is stored (`from_array`).
@@ -74,9 +79,8 @@ class Mask:
     (8, 64, 1, 1)
     """
 
-    __slots__ = ("_scale", "_state")
-    _state: "MaskState"  # who is kept
-    _scale: Number  # what kept elements are multiplied by
+    __slots__ = ("_numbers",)
+    _numbers: "_Numbers"
 
     def __init__(
         self,
@@ -95,9 +99,7 @@ class Mask:
         stream = _checks.integer(stream, "stream", 0, _checks.INDEX_LIMIT)
         number = _core.generators.index(_checks.choice(generator, "generator", _core.generators))
         key = key_from(seed, "seed")
-        p_, scale, start, shape_, strides = window
-        self._state = _core.MaskState(number, key, stream, p_, start, shape_, strides, None)
-        self._scale = scale
+        self._numbers = (number, *key, stream, *window, None)
 
     @staticmethod
     def from_array(keep: ArrayLike, p: float | NDArray[Any] = 0.0) -> "Mask":
@@ -175,26 +177,18 @@ class Mask:
             padded[size // 8] &= 2 ** (size % 8) - 1  # equal masks are equal to the last bit
         rule = _core.rules.index("stored")
         window = window_of(shape, None, rate, scale_of(rate, True))
-        return Mask._of(rule, (0, 0), 0, window, padded.tobytes())
+        return Mask._of((rule, 0, 0, 0, *window, padded.tobytes()))
 
     @staticmethod
-    def _of(rule, key, stream, window, bits=None) -> "Mask":
-        p_, scale, start, shape_, strides = window
+    def _of(numbers: "_Numbers") -> "Mask":
         mask = object.__new__(Mask)
-        mask._state = _core.MaskState(rule, key, stream, p_, start, shape_, strides, bits)
-        mask._scale = scale
-        return mask
-
-    @staticmethod
-    def _new(state, scale) -> "Mask":
-        mask = object.__new__(Mask)
-        mask._state, mask._scale = state, scale
+        mask._numbers = numbers
         return mask
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Lengths of the axes."""
-        return self._state.shape
+        return self._numbers[7]
 
     @property
     def ndim(self) -> int:
@@ -209,7 +203,7 @@ class Mask:
     @property
     def p(self) -> Rate:
         """Probability of dropping: a float, or where it varies a read-only array of the mask's shape."""
-        return rate_of(self._state.p, self.shape)
+        return rate_of(self._numbers[4], self.shape)
 
     @property
     def scale(self) -> Rate:
@@ -217,12 +211,12 @@ class Mask:
 
         As `p` a float, or where it varies an array.
         """
-        return rate_of(self._scale, self.shape)
+        return rate_of(self._numbers[5], self.shape)
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
         """The shape, with 1 for every axis along which a decision is shared."""
-        strides = self._state.strides
+        strides = self._numbers[8]
         if strides is None:
             return self.shape
         return tuple(length if stride else 1 for length, stride in zip(self.shape, strides, strict=True))
@@ -230,17 +224,17 @@ class Mask:
     @property
     def generator(self) -> str:
         """Name of the counter-based generator, or "stored" for a mask of stored bits."""
-        return _core.rules[self._state.generator]
+        return _core.rules[self._numbers[0]]
 
     @property
     def key(self) -> tuple[int, int, int, int]:
         """The generator's key: four 32-bit words; of a stored mask zeros."""
-        return words_of(*self._state.key)
+        return words_of(*self._numbers[1:3])
 
     @property
     def stream(self) -> int:
         """Number of the mask among those of its key."""
-        return self._state.stream
+        return self._numbers[3]
 
     def apply(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Scale what is kept, and put zero where an element is dropped.
@@ -270,20 +264,33 @@ class Mask:
         TypeError, ValueError
             If an array does not fit; `out` is then untouched.
         """
-        result = _core.run("dropout", self._state, x, out, self._scale)
-        return run_checked("dropout", self._state, x, "x", out, self._scale) if result is None else result
+        return self._apply(x, out, "x")
 
-    def _apply(self, x, out, name, operation="dropout", *constants):
-        if operation == "dropout":
-            constants = (self._scale,)
-        result = _core.run(operation, self._state, x, out, *constants)
+    def _apply(
+        self,
+        x: ArrayLike,
+        out: NDArray[Any] | None,
+        name: str,
+        operation: Operation = SCALE_KEPT,
+        *constants: float,
+    ) -> NDArray[Any]:
+        # The core takes arrays that it can walk as they lie; nothing is left to check about them.
+        result = operation[0](x, out, self._numbers, *constants)
         if result is not None:
             return result
-        return run_checked(operation, self._state, x, name, out, *constants)
+        array = _checks.float_array(x, name)
+        _checks.same_shape(array, self.shape, name)
+        if out is None:
+            out = np.empty(array.shape, array.dtype.newbyteorder("="))
+        else:
+            _checks.output(out, array, name)
+        # As a base array, since a subclass may show less of itself, as a MaskedArray with a hard mask does.
+        operation[1](array, np.asarray(out), self._numbers, *constants)
+        return out
 
     def to_numpy(self) -> NDArray[np.bool_]:
         """The mask as an array of bool: True where an element is kept."""
-        return _core.run("keep_mask", self._state, None)
+        return _core.keep_mask(self._numbers)
 
     def to_bits(self) -> NDArray[np.uint8]:
         """The mask as ``np.packbits(mask.to_numpy(), bitorder="little")``, which `from_bits` takes."""
@@ -302,31 +309,30 @@ class Mask:
 
     def __getitem__(self, index: Index) -> "Mask":
         """A window: basic indexing with integers, slices (steps too) and ``...``, as on an array."""
-        state = self._state
-        p, start, shape, strides, scale = state.p, state.start, state.shape, state.strides, self._scale
+        rule, key_low, key_high, stream, p, scale, start, shape, strides, bits = self._numbers
         picks = picks_of(index, shape)
         lengths = tuple(len(pick) for pick in picks if isinstance(pick, range))
         start, steps = cut(start, c_strides(shape) if strides is None else strides, picks)
         window = start, lengths, None if 0 in lengths else plain(steps, lengths)
         rates = part_of(p, picks), part_of(scale, picks)
-        return Mask._of(state.generator, state.key, state.stream, (*rates, *window), state.bits)
+        return Mask._of((rule, key_low, key_high, stream, *rates, *window, bits))
 
     def __eq__(self, other: object) -> bool:
-        return (self._state, self._scale) == (other._state, other._scale) if isinstance(other, Mask) else NotImplemented
+        return self._numbers == other._numbers if isinstance(other, Mask) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash((self._state, self._scale))
+        return hash(self._numbers)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Mask._new, (self._state, self._scale)
+        return _unpickled, (self.generator, *self._numbers[1:])
 
     def __repr__(self) -> str:
-        start, strides = self._state.start, self._state.strides
+        start, _, strides = self._numbers[6:9]
         window = f", start={start}" if start or strides else ""
         window += f", strides={strides}" if strides else ""
         p, scale = ("array" if isinstance(rate, np.ndarray) else rate for rate in (self.p, self.scale))
         usual = scale == (scale_of(p, True) if isinstance(p, float) else "array")
-        bits = self._state.bits
+        bits = self._numbers[9]
         origin = f"key={text_of(self.key)}, stream={self.stream}" if bits is None else f"{len(bits)} bytes"
         return (
             f"<fastdrop.Mask shape={self.shape}, p={p}{'' if usual else f', scale={scale}'}, {origin}, "
@@ -340,19 +346,11 @@ def rates_of(p: Any, keep_prob: Any, inverted: bool) -> tuple[Rate, Rate]:
     return rate, scale_of(rate, inverted)
 
 
-def window_of(shape: tuple[int, ...], noise_shape: NoiseShape, p: Rate, scale: Rate):
+def window_of(shape: tuple[int, ...], noise_shape: NoiseShape, p: Rate, scale: Rate) -> "_Window":
     """The numbers of a whole mask that depend on its shape."""
     noise = _checks.noise_shape(noise_shape, shape)
     return number_of(p, noise), number_of(scale, noise), 0, shape, strides_of(shape, noise)
 
 
-def run_checked(operation, state, x, name, out, *constants):
-    array = _checks.float_array(x, name)
-    _checks.same_shape(array, state.shape, name)
-    if out is None:
-        out = np.empty(array.shape, array.dtype.newbyteorder("="))
-    else:
-        _checks.output(out, array, name)
-    # As a base array, since a subclass may show less of itself, as a MaskedArray with a hard mask does.
-    _core.run(operation, state, array, np.asarray(out), *constants, checked=True)
-    return out
+def _unpickled(generator: str, *rest: Any) -> Mask:
+    return Mask._of((_core.rules.index(generator), *rest))

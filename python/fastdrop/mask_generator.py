@@ -14,7 +14,7 @@ from ._windows import NoiseShape
 from .mask import Mask, rates_of, window_of
 
 if TYPE_CHECKING:
-    from ._core import MaskSource
+    from ._core import _Source, _Window
 
 
 class MaskGenerator:
@@ -47,7 +47,7 @@ class MaskGenerator:
 
     __slots__ = ("_children", "_lock", "_source")
     # Replaced as a whole: no mask is half of the old state and half of the new. The lock guards the children.
-    _source: "MaskSource"
+    _source: "_Source"
 
     def __init__(self, seed: Seed = None, *, generator: str = "ars4x32-7") -> None:
         number = _core.generators.index(_checks.choice(generator, "generator", _core.generators))
@@ -60,18 +60,18 @@ class MaskGenerator:
         return masks
 
     def _start(self, number: int, key: tuple[int, int]) -> None:
-        self._source, self._children = _core.MaskSource(number, key, 0), 0
+        self._source, self._children = (number, *key, _core.new_streams(0)), 0
         self._lock = threading.Lock()
 
     @property
     def key(self) -> tuple[int, int, int, int]:
         """The key of every mask handed out: four 32-bit words."""
-        return words_of(*self._source.key)
+        return words_of(*self._source[1:3])
 
     @property
     def generator(self) -> str:
         """Name of the counter-based generator."""
-        return _core.generators[self._source.generator]
+        return _core.generators[self._source[0]]
 
     def mask(
         self,
@@ -106,9 +106,9 @@ class MaskGenerator:
         lengths = _checks.shape(shape)
         return self._next(window_of(lengths, noise_shape, *rates_of(p, keep_prob, inverted)))
 
-    def _next(self, window) -> Mask:
-        source = self._source
-        return Mask._of(source.generator, source.key, source.take(), window)
+    def _next(self, window: "_Window") -> Mask:
+        number, key_low, key_high, streams = self._source
+        return Mask._of((number, key_low, key_high, _core.take_stream(streams), *window, None))
 
     def spawn(self, n_children: int) -> "list[MaskGenerator]":
         """New generators with keys of their own, for workers or layers.
@@ -138,7 +138,7 @@ class MaskGenerator:
         seeds = (
             np.random.SeedSequence(self.key, spawn_key=(child,)) for child in range(first, first + count)
         )
-        return [MaskGenerator._of(self._source.generator, key_from(seed, "seed")) for seed in seeds]
+        return [MaskGenerator._of(self._source[0], key_from(seed, "seed")) for seed in seeds]
 
     @property
     def state(self) -> dict[str, Any]:
@@ -147,7 +147,7 @@ class MaskGenerator:
             return {
                 "generator": self.generator,
                 "key": list(self.key),
-                "stream": self._source.handed_out,
+                "stream": _core.streams_handed_out(self._source[3]),
                 "children": self._children,
             }
 
@@ -155,7 +155,7 @@ class MaskGenerator:
     def state(self, state: dict[str, Any]) -> None:
         number, key, stream, children = _checked_state(state)
         with self._lock:
-            self._source, self._children = _core.MaskSource(number, key, stream), children
+            self._source, self._children = (number, *key, _core.new_streams(stream)), children
 
     def __getstate__(self) -> dict[str, Any]:
         return self.state
@@ -166,7 +166,7 @@ class MaskGenerator:
 
     def __repr__(self) -> str:
         key = text_of(self.key)
-        stream = self._source.handed_out
+        stream = _core.streams_handed_out(self._source[3])
         return f"<fastdrop.MaskGenerator key={key}, stream={stream}, generator={self.generator!r}>"
 
 
