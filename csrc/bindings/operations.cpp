@@ -227,31 +227,39 @@ py::array generate(const std::string& generator, std::uint64_t first, std::uint6
   throw std::invalid_argument("no such generator");
 }
 
-py::tuple operand_rows(const OperandInfo* operands, int count) {
+// A named tuple of the extension module.
+py::object named_tuple(const char* name, const py::tuple& fields) {
+  return py::module_::import("collections").attr("namedtuple")(name, fields, py::arg("module") = "fastdrop._core");
+}
+
+py::tuple operand_rows(const py::object& row_type, const OperandInfo* operands, int count) {
   constexpr const char* kAccessNames[] = {"full", "per column", "per row"};
   constexpr const char* kTypeNames[] = {"element", "compute"};
   py::tuple rows(static_cast<py::ssize_t>(count));
   for (int i = 0; i < count; ++i)
     rows[static_cast<std::size_t>(i)] =
-        py::make_tuple(operands[i].name, kAccessNames[operands[i].access], kTypeNames[operands[i].type]);
+        row_type(operands[i].name, kAccessNames[operands[i].access], kTypeNames[operands[i].type]);
   return rows;
 }
 
-// The operations' rows: a dict of named tuples.
-py::dict operation_rows() {
+// The operations' rows, as data for the package, the tests and the benchmark.
+void add_operation_rows(py::module_& module) {
   constexpr const char* kDrawNames[] = {"from bytes", "inline", "normals"};
-  const py::object row_type = py::module_::import("collections").attr("namedtuple")(
-      "OperationRow", py::make_tuple("inputs", "outputs", "constants", "whole_rows", "draw"),
-      py::arg("module") = "fastdrop._core");
+  const py::object operand_row = named_tuple("OperandRow", py::make_tuple("name", "access", "type"));
+  const py::object operation_row = named_tuple(
+      "OperationRow", py::make_tuple("inputs", "outputs", "constants", "whole_rows", "draw"));
   py::dict rows;
   for (const OperationInfo& info : kOperations) {
     py::tuple constants(static_cast<py::ssize_t>(constant_count(info)));
-    for (int i = 0; i < constant_count(info); ++i) constants[static_cast<std::size_t>(i)] = info.constants[i].name;
-    rows[info.name] = row_type(operand_rows(info.inputs, operand_count(info.inputs)),
-                               operand_rows(info.outputs, operand_count(info.outputs)), constants,
-                               info.whole_rows, kDrawNames[info.draw]);
+    for (int i = 0; i < constant_count(info); ++i)
+      constants[static_cast<std::size_t>(i)] = info.constants[i].name;
+    rows[info.name] = operation_row(operand_rows(operand_row, info.inputs, operand_count(info.inputs)),
+                                    operand_rows(operand_row, info.outputs, operand_count(info.outputs)),
+                                    constants, info.whole_rows, kDrawNames[info.draw]);
   }
-  return rows;
+  module.attr("OperandRow") = operand_row;
+  module.attr("OperationRow") = operation_row;
+  module.attr("operations") = rows;
 }
 
 }  // namespace
@@ -271,7 +279,7 @@ void add_operations(py::module_& module) {
           "is taken, if an array or p needs Python's attention."),
       {nullptr, nullptr, 0, nullptr}};
   if (PyModule_AddFunctions(module.ptr(), methods) != 0) throw py::error_already_set();
-  module.attr("operations") = operation_rows();
+  add_operation_rows(module);
   module.def("generate", &generate, "Words of consecutive generator blocks, on the ISA in use; for tests.");
 }
 

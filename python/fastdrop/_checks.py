@@ -213,10 +213,27 @@ def check_out(out: Any, x: NDArray[Any], name: str) -> None:
         raise ValueError("out must be writeable, not a read-only array")
     if _overlaps_itself(out):
         raise ValueError(f"out must have its own memory for every element, not the strides {out.strides}")
+    check_overlap(out, x, name)
+
+
+def check_overlap(out: NDArray[Any], x: NDArray[Any], name: str) -> None:
+    """That `out` is `x`, element by element, or shares no memory with it."""
     # Whether two arrays overlap is NP-hard to say; slices of one array take a single step. What is not
     # settled in this many steps, some milliseconds, counts as overlapping.
     if not _same_memory(out, x) and np.may_share_memory(out, x, max_work=10_000):  # type: ignore[arg-type]
         raise ValueError(f"out must be {name} itself or not overlap it, not share a part of its memory")
+
+
+def check_parameter(
+    array: NDArray[Any], wanted: tuple[int, ...], x: NDArray[Any], type: str, name: str
+) -> None:
+    """That an operand beside `x` has that shape, and the dtype of `x` or the one that it is computed with."""
+    if array.shape != wanted:
+        raise ValueError(f"{name} must have the shape {wanted}, not {array.shape}")
+    is_half = x.dtype.itemsize == 2
+    dtype = np.dtype(np.float32) if type == "compute" and is_half else x.dtype.newbyteorder("=")
+    if array.dtype.newbyteorder("=") != dtype:
+        raise TypeError(f"{name} must have the dtype {dtype}, not {array.dtype}")
 
 
 def _overlaps_itself(array: NDArray[Any]) -> bool:
@@ -234,7 +251,9 @@ def _overlaps_itself(array: NDArray[Any]) -> bool:
 
 
 def _same_memory(a: NDArray[Any], b: NDArray[Any]) -> bool:
-    """Whether every element of `a` is the same one of `b`, which has the same shape."""
+    """Whether every element of `a` is the same one of `b`."""
+    if a.shape != b.shape:
+        return False
     axes = zip(a.shape, a.strides, b.strides, strict=True)
     return (
         a.__array_interface__["data"][0] == b.__array_interface__["data"][0]

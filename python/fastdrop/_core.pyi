@@ -1,8 +1,10 @@
 from collections.abc import Sequence
-from typing import Any, Final, TypeAlias, TypeVar, type_check_only
+from typing import Any, Final, Literal, NamedTuple, TypeVar, final, overload
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ._rates import Rate
 
 __version__: Final[str]
 compiler: Final[str]
@@ -10,44 +12,69 @@ has_openmp: Final[bool]
 generators: Final[tuple[str, ...]]
 rules: Final[tuple[str, ...]]
 
-# A float, or what varies: values as bytes of float64, number of the window's first one, strides.
-_Number: TypeAlias = float | tuple[bytes, int, tuple[int, ...]]
+class OperandRow(NamedTuple):
+    name: str
+    access: str  # "full", "per column" or "per row"
+    type: str  # "element" or "compute"
 
-# p, scale, then the window: index of its first element, shape, and strides in elements of the whole mask
-# (None: the window is C-contiguous).
-_Window: TypeAlias = tuple[_Number, _Number, int, tuple[int, ...], tuple[int, ...] | None]
+class OperationRow(NamedTuple):
+    inputs: tuple[OperandRow, ...]
+    outputs: tuple[OperandRow, ...]
+    constants: tuple[str, ...]
+    whole_rows: bool
+    draw: str  # "from bytes", "inline" or "normals"
 
-# A mask: number of its rule, key (two halves), stream, its window's five, and of a stored mask its bits,
-# padded to whole tiles.
-_Numbers: TypeAlias = tuple[
-    int, int, int, int, _Number, _Number, int, tuple[int, ...], tuple[int, ...] | None, bytes | None
-]
+operations: Final[dict[str, OperationRow]]
+
+@final
+class MaskState:
+    def __new__(
+        cls,
+        generator: int,
+        key: tuple[int, int],
+        stream: int,
+        p: Rate,
+        start: int,
+        shape: tuple[int, ...],
+        strides: tuple[int, ...] | None,
+        bits: bytes | None,
+    ) -> MaskState: ...
+    @property
+    def generator(self) -> int: ...
+    @property
+    def key(self) -> tuple[int, int]: ...
+    @property
+    def stream(self) -> int: ...
+    @property
+    def p(self) -> Rate: ...
+    @property
+    def start(self) -> int: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def strides(self) -> tuple[int, ...] | None: ...
+    @property
+    def bits(self) -> bytes | None: ...
+
+@final
+class MaskSource:
+    def __new__(cls, generator: int, key: tuple[int, int], handed_out: int) -> MaskSource: ...
+    @property
+    def generator(self) -> int: ...
+    @property
+    def key(self) -> tuple[int, int]: ...
+    @property
+    def handed_out(self) -> int: ...
+    def take(self) -> int: ...
 
 _Mask = TypeVar("_Mask")
 
-@type_check_only
-class _Streams: ...
-
-# Where a MaskGenerator's masks come from: generator number, key (two halves), streams (a capsule).
-_Source: TypeAlias = tuple[int, int, int, _Streams]
-
-def scale_kept(x: object, out: object, numbers: _Numbers, /) -> NDArray[Any] | None: ...
-def affine_kept(
-    x: object, out: object, numbers: _Numbers, shift: float, dropped: float, /
+def run(
+    operation: str, mask: MaskState, /, *arguments: object, checked: bool = False
 ) -> NDArray[Any] | None: ...
-def scale_by_noise(x: object, out: object, numbers: _Numbers, /) -> NDArray[Any] | None: ...
-def scale_kept_strided(x: NDArray[Any], out: NDArray[Any], numbers: _Numbers, /) -> None: ...
-def affine_kept_strided(
-    x: NDArray[Any], out: NDArray[Any], numbers: _Numbers, shift: float, dropped: float, /
-) -> None: ...
-def scale_by_noise_strided(x: NDArray[Any], out: NDArray[Any], numbers: _Numbers, /) -> None: ...
 def dropout(
-    x: object, out: object, source: _Source, p: object, mask_class: type[_Mask], /
+    x: object, out: object, masks: object, p: object, mask_class: type[_Mask], /
 ) -> tuple[NDArray[Any], _Mask] | None: ...
-def new_streams(handed_out: int, /) -> _Streams: ...
-def take_stream(streams: _Streams, /) -> int: ...
-def streams_handed_out(streams: _Streams, /) -> int: ...
-def keep_mask(numbers: _Numbers, /) -> NDArray[np.bool_]: ...
 def generate(
     generator: str, first: int, upper: int, key: Sequence[int], block_count: int, /
 ) -> NDArray[np.uint32]: ...

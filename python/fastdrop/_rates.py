@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The rates of a mask, p and the scale that p gives: constant, or broadcast along axes."""
 
-from typing import Any, TypeAlias
+from __future__ import annotations
+
+
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,25 +15,34 @@ from ._windows import AxisIndex, c_strides, slice_window
 # As users give and see it.
 ScalarOrArray: TypeAlias = float | NDArray[np.float64]
 
-# As the core reads it. Broadcast: values in C order (as bytes, which compare, hash and pickle, and cannot be
-# changed), the position of the window's first one, and the strides along the mask's axes, in values.
-Broadcast: TypeAlias = tuple[bytes, int, tuple[int, ...]]
+
+class Broadcast(NamedTuple):
+    """Values that repeat along axes of the mask, as the core reads them."""
+
+    values: bytes  # of float64 in C order; bytes compare, hash and pickle, and cannot be changed
+    start: int  # position of the window's first value
+    strides: tuple[int, ...]  # along the mask's axes, in values
+
+
 Rate: TypeAlias = float | Broadcast
 
 
-def p_and_scale(p: Any, keep_prob: Any, inverted: bool) -> tuple[ScalarOrArray, ScalarOrArray]:
-    """The probability of dropping from its two spellings, and the scale of what is kept."""
-    checked = _checks.drop_probability(p, keep_prob)
-    return checked, scale_from_p(checked, inverted)
-
-
-def scale_from_p(p: ScalarOrArray, inverted: bool) -> ScalarOrArray:
+def scale_for(p: Rate, inverted: bool) -> Rate:
     """What a mask of that p multiplies by where it keeps; 0 for p = 1, which keeps nothing."""
     if not inverted:
         return 1.0
     if isinstance(p, float):
         return 1.0 / (1.0 - p) if p < 1 else 0.0
-    return np.divide(1.0, 1.0 - p, out=np.zeros_like(p), where=p < 1)
+    values = np.frombuffer(p.values)
+    scale = np.divide(1.0, 1.0 - values, out=np.zeros_like(values), where=values < 1)
+    return p._replace(values=scale.tobytes())
+
+
+def keep_probability(p: Rate) -> Rate:
+    """``1 - p``."""
+    if isinstance(p, float):
+        return 1.0 - p
+    return p._replace(values=(1.0 - np.frombuffer(p.values)).tobytes())
 
 
 def broadcast_rate(value: ScalarOrArray, noise_shape: tuple[int, ...]) -> Rate:
@@ -40,7 +52,8 @@ def broadcast_rate(value: ScalarOrArray, noise_shape: tuple[int, ...]) -> Rate:
     _checks.check_broadcast(value, noise_shape, "p")
     if value.size == 1:
         return float(value.item())
-    return value.tobytes(), 0, (0,) * (len(noise_shape) - value.ndim) + c_strides(value.shape)
+    strides = (0,) * (len(noise_shape) - value.ndim) + c_strides(value.shape)
+    return Broadcast(value.tobytes(), 0, strides)
 
 
 def slice_rate(rate: Rate, index: list[AxisIndex]) -> Rate:
@@ -50,7 +63,7 @@ def slice_rate(rate: Rate, index: list[AxisIndex]) -> Rate:
     values, start, strides = rate
     start, strides = slice_window(start, strides, index)
     if any(strides):
-        return values, start, strides
+        return Broadcast(values, start, strides)
     # One value for the whole window. A window without elements has none.
     return float(np.frombuffer(values)[start]) if start < len(values) // 8 else 0.0
 

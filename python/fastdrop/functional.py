@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _checks, _core
-from ._rates import p_and_scale
+from ._rates import keep_probability, scale_for
+from ._states import whole_window
 from ._windows import NoiseShape
-from .mask import Mask, keep_all, run_operation, whole_window
-from .mask_generator import MaskGenerator, Rng, draw_mask
+from .mask import Mask, apply_mask, keep_all, new_mask
+from .mask_generator import MaskGenerator, Rng, draw_state
 
 
 class DropoutOptions(TypedDict, total=False):
@@ -97,16 +98,16 @@ def dropout(
     if training and isinstance(rng, MaskGenerator) and inverted and noise_shape is None and keep_prob is None:
         # In one step what the rest of this function does in several, for arrays and a p that the core takes
         # as they are.
-        done = _core.dropout(x, out, rng._source, p, Mask)
+        done = _core.dropout(x, out, rng, p, Mask)
         if done is not None:
             return done
-    p, scale = p_and_scale(p, keep_prob, inverted)
+    p = _checks.drop_probability(p, keep_prob)
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
-    window = whole_window(array.shape, noise_shape, p, scale)
+    window = whole_window(array.shape, noise_shape, p)
     if training:
-        mask = draw_mask(rng, window)
-        return run_operation("dropout", mask, array, out, "x"), mask
-    mask = keep_all(array.shape, noise_shape, 1.0 if inverted else 1.0 - p)
+        mask = new_mask(draw_state(rng, window), scale_for(window.p, inverted))
+        return apply_mask(mask, array, out, "x"), mask
+    mask = keep_all(array.shape, noise_shape, 1.0 if inverted else keep_probability(window.p))
     if out is not None or not inverted:
         return mask.apply(array, out=out), mask
     _checks.float_array(array, "x")
@@ -141,4 +142,4 @@ def dropout_backward(dy: ArrayLike, mask: Mask, *, out: NDArray[Any] | None = No
     if not isinstance(mask, Mask):
         wanted = "the fastdrop.Mask that dropout returned"
         raise TypeError(f"mask must be {wanted}, not {_checks.describe(mask)}")
-    return run_operation("dropout", mask, dy, out, "dy")
+    return apply_mask(mask, dy, out, "dy")

@@ -1,32 +1,26 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Masks that are numbers instead of arrays, and their windows."""
 
+from __future__ import annotations
+
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _checks, _core
-from ._keys import Seed, format_key, key_from, unpack_key
-from ._rates import ScalarOrArray, broadcast_rate, p_and_scale, scale_from_p, slice_rate, view_rate
-from ._windows import Index, NoiseShape, c_strides, noise_strides, none_if_c_order, parse_index, slice_window
+from ._keys import Seed, format_key, key_from
+from ._rates import Rate, ScalarOrArray, scale_for, slice_rate, view_rate
+from ._states import DEFAULT_GENERATOR, Drawn, generator_id, new_state, run_checked, whole_window
+from ._windows import Index, NoiseShape
 
 if TYPE_CHECKING:
-    from ._core import _Numbers, _Window
-
-DEFAULT_GENERATOR = "ars4x32-7"
-
-# The core's two functions of an operation: for arrays that it can walk as they lie, and for all others.
-_OPERATIONS: dict[str, tuple[Callable[..., NDArray[Any] | None], Callable[..., None]]] = {
-    "dropout": (_core.scale_kept, _core.scale_kept_strided),
-    "alpha_dropout": (_core.affine_kept, _core.affine_kept_strided),
-    "gaussian_dropout": (_core.scale_by_noise, _core.scale_by_noise_strided),
-}
+    from ._core import MaskState
 
 
-class Mask:
+class Mask(Drawn):
     """A dropout mask, or a window of one: a few numbers, and no array unless it is stored (`from_array`).
 
     Whether an element is kept is a function of the mask's numbers and of the element's index in the whole
@@ -84,8 +78,9 @@ class Mask:
     (8, 64, 1, 1)
     """
 
-    __slots__ = ("_numbers",)
-    _numbers: "_Numbers"
+    __slots__ = ("_scale",)
+    _state: MaskState  # who is kept
+    _scale: Rate  # what kept elements are multiplied by
 
     def __init__(
         self,
@@ -100,9 +95,10 @@ class Mask:
         generator: str = DEFAULT_GENERATOR,
     ) -> None:
         lengths = _checks.shape(shape)
-        window = whole_window(lengths, noise_shape, *p_and_scale(p, keep_prob, inverted))
+        window = whole_window(lengths, noise_shape, _checks.drop_probability(p, keep_prob))
         stream = _checks.integer(stream, "stream", 0, _checks.INDEX_LIMIT)
-        self._numbers = (generator_id(generator), *key_from(seed, "seed"), stream, *window, None)
+        self._state = new_state(generator_id(generator), key_from(seed, "seed"), stream, window)
+        self._scale = scale_for(window.p, inverted)
 
     @staticmethod
     def from_array(keep: ArrayLike, p: float | NDArray[Any] = 0.0) -> "Mask":
@@ -169,24 +165,9 @@ class Mask:
         return _stored_mask(_checks.packed_bits(bits, "bits", math.prod(lengths)), lengths, p)
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """Lengths of the axes."""
-        return self._numbers[7]
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return math.prod(self.shape)
-
-    @property
     def p(self) -> ScalarOrArray:
         """Probability of dropping: a float, or where it varies a read-only array of the mask's shape."""
-        return view_rate(self._numbers[4], self.shape)
+        return view_rate(self._state.p, self.shape)
 
     @property
     def scale(self) -> ScalarOrArray:
@@ -194,30 +175,15 @@ class Mask:
 
         As `p` a float, or where it varies an array.
         """
-        return view_rate(self._numbers[5], self.shape)
+        return view_rate(self._scale, self.shape)
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
         """The shape, with 1 for every axis along which a decision is shared."""
-        strides = self._numbers[8]
+        shape, strides = self._state.shape, self._state.strides
         if strides is None:
-            return self.shape
-        return tuple(length if stride else 1 for length, stride in zip(self.shape, strides, strict=True))
-
-    @property
-    def generator(self) -> str:
-        """Name of the counter-based generator, or "stored" for a mask of stored bits."""
-        return _core.rules[self._numbers[0]]
-
-    @property
-    def key(self) -> tuple[int, int, int, int]:
-        """The generator's key: four 32-bit words; of a stored mask zeros."""
-        return unpack_key(*self._numbers[1:3])
-
-    @property
-    def stream(self) -> int:
-        """Number of the mask among those of its key."""
-        return self._numbers[3]
+            return shape
+        return tuple(length if stride else 1 for length, stride in zip(shape, strides, strict=True))
 
     def apply(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Scale what is kept, and put zero where an element is dropped.
@@ -247,11 +213,13 @@ class Mask:
         TypeError, ValueError
             If an array does not fit; `out` is then untouched.
         """
-        return run_operation("dropout", self, x, out, "x")
+        return apply_mask(self, x, out, "x")
 
     def to_numpy(self) -> NDArray[np.bool_]:
         """The mask as an array of bool: True where an element is kept."""
-        return _core.keep_mask(self._numbers)
+        keep = _core.run("keep_mask", self._state, None)
+        assert keep is not None  # no array was given that could need attention
+        return keep
 
     def to_bits(self) -> NDArray[np.uint8]:
         """The mask as ``np.packbits(mask.to_numpy(), bitorder="little")``, which `from_bits` takes."""
@@ -270,45 +238,55 @@ class Mask:
 
     def __getitem__(self, index: Index) -> "Mask":
         """A window: basic indexing with integers, slices (steps too) and ``...``, as on an array."""
-        rule, key_low, key_high, stream, p, scale, start, shape, strides, bits = self._numbers
-        selected = parse_index(index, shape)
-        lengths = tuple(len(axis) for axis in selected if isinstance(axis, range))
-        start, steps = slice_window(start, c_strides(shape) if strides is None else strides, selected)
-        rates = slice_rate(p, selected), slice_rate(scale, selected)
-        window = start, lengths, None if 0 in lengths else none_if_c_order(steps, lengths)
-        return _from_numbers((rule, key_low, key_high, stream, *rates, *window, bits))
+        state, axes = self._slice(index)
+        return new_mask(state, slice_rate(self._scale, axes))
 
     def __eq__(self, other: object) -> bool:
-        return self._numbers == other._numbers if isinstance(other, Mask) else NotImplemented
+        if not isinstance(other, Mask):
+            return NotImplemented
+        return self._state == other._state and self._scale == other._scale
 
     def __hash__(self) -> int:
-        return hash(self._numbers)
+        return hash((self._state, self._scale))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickled, (self.generator, *self._numbers[1:])
+        return new_mask, (self._state, self._scale)
 
     def __repr__(self) -> str:
-        start, _, strides = self._numbers[6:9]
+        start, strides, bits = self._state.start, self._state.strides, self._state.bits
         window = f", start={start}" if start or strides else ""
         window += f", strides={strides}" if strides else ""
-        p, scale = ("array" if isinstance(rate, np.ndarray) else rate for rate in (self.p, self.scale))
-        usual = scale == (scale_from_p(p, True) if isinstance(p, float) else "array")
-        bits = self._numbers[9]
+        p = "array" if isinstance(self.p, np.ndarray) else self.p
+        scale = "" if self._scale == scale_for(self._state.p, True) else f", scale={self.scale}"
         origin = f"key={format_key(self.key)}, stream={self.stream}" if bits is None else f"{len(bits)} bytes"
         return (
-            f"<fastdrop.Mask shape={self.shape}, p={p}{'' if usual else f', scale={scale}'}, {origin}, "
+            f"<fastdrop.Mask shape={self.shape}, p={p}{scale}, {origin}, "
             f"generator={self.generator!r}{window}>"
         )
 
 
-def _from_numbers(numbers: "_Numbers") -> Mask:
+def new_mask(state: MaskState, scale: Rate) -> Mask:
+    """The mask that keeps whom the state says, and scales them by that."""
     mask = object.__new__(Mask)
-    mask._numbers = numbers
+    mask._state, mask._scale = state, scale
     return mask
 
 
-def _unpickled(generator: str, *rest: Any) -> Mask:
-    return _from_numbers((_core.rules.index(generator), *rest))
+def keep_all(shape: tuple[int, ...], noise_shape: NoiseShape, scale: Rate) -> Mask:
+    """The mask of evaluation: p is 0, so that it needs no key."""
+    return new_mask(new_state(0, (0, 0), 0, whole_window(shape, noise_shape, 0.0)), scale)
+
+
+def with_scale(mask: Mask, scale: Rate) -> Mask:
+    """A mask that keeps the same elements and scales them otherwise."""
+    return new_mask(mask._state, scale)
+
+
+def apply_mask(mask: Mask, x: ArrayLike, out: NDArray[Any] | None, name: str) -> NDArray[Any]:
+    """`Mask.apply` for an array that its user knows by that name."""
+    # Without `run_operation` between, which costs a tenth of a call on 64 elements.
+    result = _core.run("dropout", mask._state, x, out, mask._scale)
+    return run_checked("dropout", mask, {name: x}, out, mask._scale) if result is None else result
 
 
 def _stored_mask(bits: NDArray[np.uint8], shape: tuple[int, ...], p: Any) -> Mask:
@@ -320,56 +298,6 @@ def _stored_mask(bits: NDArray[np.uint8], shape: tuple[int, ...], p: Any) -> Mas
     padded[: bits.size] = bits
     if size % 8:
         padded[size // 8] &= 2 ** (size % 8) - 1  # equal masks are equal to the last bit
-    window = whole_window(shape, None, checked, scale_from_p(checked, True))
-    return _from_numbers((_core.rules.index("stored"), 0, 0, 0, *window, padded.tobytes()))
-
-
-# --- For the other modules: they neither know nor touch what a mask consists of -------------------
-
-
-def generator_id(name: Any, argument: str = "generator") -> int:
-    """What the core calls the generator of that name."""
-    return _core.generators.index(_checks.choice(name, argument, _core.generators))
-
-
-def whole_window(
-    shape: tuple[int, ...], noise_shape: NoiseShape, p: ScalarOrArray, scale: ScalarOrArray
-) -> "_Window":
-    """What of a mask depends on its shape: for `new_mask`, which takes no stream for what is refused here."""
-    noise = _checks.noise_shape(noise_shape, shape)
-    return broadcast_rate(p, noise), broadcast_rate(scale, noise), 0, shape, noise_strides(shape, noise)
-
-
-def new_mask(generator: int, key: tuple[int, int], stream: int, window: "_Window") -> Mask:
-    """The mask of that stream."""
-    return _from_numbers((generator, *key, stream, *window, None))
-
-
-def keep_all(shape: tuple[int, ...], noise_shape: NoiseShape, scale: ScalarOrArray) -> Mask:
-    """The mask of evaluation: p is 0, so it has no need of a key."""
-    return new_mask(0, (0, 0), 0, whole_window(shape, noise_shape, 0.0, scale))
-
-
-def with_scale(mask: Mask, scale: float) -> Mask:
-    """A mask that keeps the same elements and scales them otherwise."""
-    return _from_numbers((*mask._numbers[:5], scale, *mask._numbers[6:]))
-
-
-def run_operation(
-    operation: str, mask: Mask, x: ArrayLike, out: NDArray[Any] | None, name: str, *constants: float
-) -> NDArray[Any]:
-    """Do an operation of the core to `x`, which the caller's caller knows by that name."""
-    walk, walk_any_layout = _OPERATIONS[operation]
-    # The core takes arrays that it can walk as they lie; nothing is left to check about them.
-    result = walk(x, out, mask._numbers, *constants)
-    if result is not None:
-        return result
-    array = _checks.float_array(x, name)
-    _checks.check_shape(array, mask.shape, name)
-    if out is None:
-        out = np.empty(array.shape, array.dtype.newbyteorder("="))
-    else:
-        _checks.check_out(out, array, name)
-    # As a base array, since a subclass may show less of itself, as a MaskedArray with a hard mask does.
-    walk_any_layout(array, np.asarray(out), mask._numbers, *constants)
-    return out
+    window = whole_window(shape, None, checked)
+    state = new_state(_core.rules.index("stored"), (0, 0), 0, window, padded.tobytes())
+    return new_mask(state, scale_for(window.p, True))

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Generators that hand out masks, one stream after another, and can be saved and spawned."""
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -10,12 +12,13 @@ from numpy.typing import NDArray
 
 from . import _checks, _core
 from ._keys import WORD_LIMIT, Seed, format_key, key_from, pack_key, unpack_key
-from ._rates import p_and_scale
+from ._rates import scale_for
+from ._states import DEFAULT_GENERATOR, WholeWindow, generator_id, new_state, whole_window
 from ._windows import NoiseShape
-from .mask import DEFAULT_GENERATOR, Mask, generator_id, new_mask, whole_window
+from .mask import Mask, new_mask
 
 if TYPE_CHECKING:
-    from ._core import _Source, _Window
+    from ._core import MaskState
 
 _DEFAULT_ID = generator_id(DEFAULT_GENERATOR)
 
@@ -50,24 +53,24 @@ class MaskGenerator:
 
     __slots__ = ("_children", "_lock", "_source")
     # Replaced as a whole: no mask is half of the old state and half of the new. The lock guards the children.
-    _source: "_Source"
+    _source: _core.MaskSource
 
     def __init__(self, seed: Seed = None, *, generator: str = DEFAULT_GENERATOR) -> None:
         self._start(generator_id(generator), key_from(seed, "seed"))
 
     def _start(self, generator: int, key: tuple[int, int]) -> None:
-        self._source, self._children = (generator, *key, _core.new_streams(0)), 0
+        self._source, self._children = _core.MaskSource(generator, key, 0), 0
         self._lock = threading.Lock()
 
     @property
     def key(self) -> tuple[int, int, int, int]:
         """The key of every mask handed out: four 32-bit words."""
-        return unpack_key(*self._source[1:3])
+        return unpack_key(*self._source.key)
 
     @property
     def generator(self) -> str:
         """Name of the counter-based generator."""
-        return _core.generators[self._source[0]]
+        return _core.generators[self._source.generator]
 
     def mask(
         self,
@@ -100,7 +103,8 @@ class MaskGenerator:
             If an argument is of the wrong kind or out of range; no stream is used up then.
         """
         lengths = _checks.shape(shape)
-        return draw_mask(self, whole_window(lengths, noise_shape, *p_and_scale(p, keep_prob, inverted)))
+        window = whole_window(lengths, noise_shape, _checks.drop_probability(p, keep_prob))
+        return new_mask(draw_state(self, window), scale_for(window.p, inverted))
 
     def spawn(self, n_children: int) -> "list[MaskGenerator]":
         """New generators with keys of their own, for workers or layers.
@@ -136,7 +140,7 @@ class MaskGenerator:
             return {
                 "generator": self.generator,
                 "key": list(self.key),
-                "stream": _core.streams_handed_out(self._source[3]),
+                "stream": self._source.handed_out,
                 "children": self._children,
             }
 
@@ -144,7 +148,7 @@ class MaskGenerator:
     def state(self, state: dict[str, Any]) -> None:
         generator, key, stream, children = _checked_state(state)
         with self._lock:
-            self._source, self._children = (generator, *key, _core.new_streams(stream)), children
+            self._source, self._children = _core.MaskSource(generator, key, stream), children
 
     def __getstate__(self) -> dict[str, Any]:
         return self.state
@@ -155,7 +159,7 @@ class MaskGenerator:
 
     def __repr__(self) -> str:
         key = format_key(self.key)
-        stream = _core.streams_handed_out(self._source[3])
+        stream = self._source.handed_out
         return f"<fastdrop.MaskGenerator key={key}, stream={stream}, generator={self.generator!r}>"
 
 
@@ -185,7 +189,7 @@ def new_generator(generator: int, key: tuple[int, int]) -> MaskGenerator:
 def child_generator(parent: MaskGenerator, child: int) -> MaskGenerator:
     """The child of that number, whether `spawn` has made it or not."""
     seed = np.random.SeedSequence(parent.key, spawn_key=(child,))
-    return new_generator(parent._source[0], key_from(seed, "seed"))
+    return new_generator(parent._source.generator, key_from(seed, "seed"))
 
 
 def as_generator(rng: Rng) -> MaskGenerator:
@@ -193,9 +197,9 @@ def as_generator(rng: Rng) -> MaskGenerator:
     return rng if isinstance(rng, MaskGenerator) else new_generator(_DEFAULT_ID, key_from(rng, "rng"))
 
 
-def draw_mask(rng: Rng, window: "_Window") -> Mask:
-    """The next mask of a `MaskGenerator`; of anything else that is a source of keys the mask of stream 0."""
+def draw_state(rng: Rng, window: WholeWindow) -> MaskState:
+    """The next stream of a `MaskGenerator`; of anything else that is a source of keys stream 0."""
     if isinstance(rng, MaskGenerator):
-        generator, key_low, key_high, streams = rng._source
-        return new_mask(generator, (key_low, key_high), _core.take_stream(streams), window)
-    return new_mask(_DEFAULT_ID, key_from(rng, "rng"), 0, window)
+        source = rng._source
+        return new_state(source.generator, source.key, source.take(), window)
+    return new_state(_DEFAULT_ID, key_from(rng, "rng"), 0, window)

@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _checks
 from ..functional import dropout
 from ..layers import Dropout
-from ..mask import Mask, run_operation, whole_window, with_scale
-from ..mask_generator import Rng, draw_mask
+from .._states import run_operation, whole_window
+from ..mask import Mask, apply_mask, new_mask, with_scale
+from ..mask_generator import Rng, draw_state
 
 # -scale * alpha of SELU: what SELU(x) goes to for large negative x.
 _ALPHA_PRIME = -1.7580993408473766
@@ -39,8 +40,8 @@ def _alpha(
         return dropout(x, rng=rng, training=False, out=out)
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
     a, b, dropped = _affine(p)
-    mask = draw_mask(rng, whole_window(array.shape, noise_shape, p, a))
-    return run_operation("alpha_dropout", mask, array, out, "x", b, dropped), mask
+    mask = new_mask(draw_state(rng, whole_window(array.shape, noise_shape, p)), a)
+    return run_operation("alpha_dropout", mask, {"x": array}, out, a, b, dropped), mask
 
 
 def alpha_dropout(
@@ -123,7 +124,7 @@ def alpha_dropout_backward(dy: ArrayLike, mask: Mask, *, out: NDArray[Any] | Non
         wanted = "the fastdrop.Mask that alpha_dropout returned"
         raise TypeError(f"mask must be {wanted}, not {_checks.describe(mask)}")
     a, _, _ = _affine(_checks.scalar_probability(mask.p))
-    return run_operation("dropout", with_scale(mask, a), dy, out, "dy")
+    return apply_mask(with_scale(mask, a), dy, out, "dy")
 
 
 def feature_alpha_dropout(

@@ -1,19 +1,24 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Gaussian dropout: every element is multiplied by a normal number of mean 1."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _checks
-from .._keys import Seed, format_key
+from .._keys import Seed, format_key, key_from
 from .._windows import Index
+from .._states import DEFAULT_GENERATOR, Drawn, generator_id, new_state, run_operation, whole_window
 from ..layers import Dropout
-from ..mask import DEFAULT_GENERATOR, Mask, keep_all, run_operation, whole_window, with_scale
-from ..mask_generator import Rng, draw_mask
+from ..mask_generator import Rng, draw_state
+
+if TYPE_CHECKING:
+    from .._core import MaskState
 
 
 def _probability(p: Any) -> float:
@@ -23,7 +28,7 @@ def _probability(p: Any) -> float:
     return rate
 
 
-class GaussianNoise:
+class GaussianNoise(Drawn):
     """The factors of Gaussian dropout, or a window of them: a few numbers, and no array.
 
     The factor of an element is ``1 + s z`` with ``s = sqrt(p / (1 - p))`` and a standard normal number z that
@@ -56,9 +61,7 @@ class GaussianNoise:
     (2, 8)
     """
 
-    __slots__ = ("_mask",)
-    # The same numbers as a mask, whose windows are these; its scale is the standard deviation.
-    _mask: Mask
+    __slots__ = ()
 
     def __init__(
         self,
@@ -70,48 +73,19 @@ class GaussianNoise:
         generator: str = DEFAULT_GENERATOR,
     ) -> None:
         p = _probability(p)
-        mask = Mask(shape, p, seed=seed, stream=stream, generator=generator)
-        self._mask = with_scale(mask, _deviation(p))
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Lengths of the axes."""
-        return self._mask.shape
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return self._mask.ndim
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return self._mask.size
+        window = whole_window(_checks.shape(shape), None, p)
+        stream = _checks.integer(stream, "stream", 0, _checks.INDEX_LIMIT)
+        self._state = new_state(generator_id(generator), key_from(seed, "seed"), stream, window)
 
     @property
     def p(self) -> float:
         """The rate."""
-        return _checks.scalar_probability(self._mask.p)
+        return _checks.scalar_probability(self._state.p)
 
     @property
     def standard_deviation(self) -> float:
         """``sqrt(p / (1 - p))``."""
         return _deviation(self.p)
-
-    @property
-    def generator(self) -> str:
-        """Name of the counter-based generator."""
-        return self._mask.generator
-
-    @property
-    def key(self) -> tuple[int, int, int, int]:
-        """The generator's key: four 32-bit words."""
-        return self._mask.key
-
-    @property
-    def stream(self) -> int:
-        """Number of the noise among those of its key."""
-        return self._mask.stream
 
     def apply(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Multiply every element by its factor: the forward pass and, on the gradient, the backward pass.
@@ -136,7 +110,7 @@ class GaussianNoise:
         return self._apply(x, out, "x")
 
     def _apply(self, x: ArrayLike, out: NDArray[Any] | None, name: str) -> NDArray[Any]:
-        return run_operation("gaussian_dropout", self._mask, x, out, name)
+        return run_operation("gaussian_dropout", self, {name: x}, out, self.standard_deviation)
 
     def to_numpy(self) -> NDArray[np.float32]:
         """The factors for float32 data, as an array."""
@@ -144,13 +118,16 @@ class GaussianNoise:
 
     def __getitem__(self, index: Index) -> "GaussianNoise":
         """A window: basic indexing with integers, slices (steps too) and ``...``, as on an array."""
-        return _noise_from(self._mask[index])
+        return _new_noise(self._slice(index)[0])
 
     def __eq__(self, other: object) -> bool:
-        return self._mask == other._mask if isinstance(other, GaussianNoise) else NotImplemented
+        return self._state == other._state if isinstance(other, GaussianNoise) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash((GaussianNoise, self._mask))
+        return hash((GaussianNoise, self._state))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _new_noise, (self._state,)
 
     def __repr__(self) -> str:
         return (
@@ -159,9 +136,9 @@ class GaussianNoise:
         )
 
 
-def _noise_from(mask: Mask) -> GaussianNoise:
+def _new_noise(state: MaskState) -> GaussianNoise:
     noise = object.__new__(GaussianNoise)
-    noise._mask = mask
+    noise._state = state
     return noise
 
 
@@ -224,9 +201,9 @@ def gaussian_dropout(
     p = _probability(p)
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
     if training:
-        noise = _noise_from(draw_mask(rng, whole_window(array.shape, None, p, _deviation(p))))
+        noise = _new_noise(draw_state(rng, whole_window(array.shape, None, p)))
         return noise._apply(array, out, "x"), noise
-    noise = _noise_from(keep_all(array.shape, None, 0.0))
+    noise = _new_noise(new_state(0, (0, 0), 0, whole_window(array.shape, None, 0.0)))
     if out is not None:
         return noise.apply(array, out=out), noise
     _checks.float_array(array, "x")
@@ -293,14 +270,14 @@ class GaussianDropout(Dropout):
     @property
     def noise(self) -> GaussianNoise | None:
         """The noise of the last forward pass."""
-        return None if self.mask is None else _noise_from(self.mask)
+        return self.mask
 
     def forward(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """The next `gaussian_dropout` of `x`; in evaluation, `x` itself, or `out` holding a copy."""
         y, noise = gaussian_dropout(x, float(self._p), rng=self._rng, training=self.training, out=out)
-        self.mask = noise._mask
+        self.mask = noise
         return y
 
     def backward(self, dy: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """The gradient with respect to the last forward pass's input."""
-        return gaussian_dropout_backward(dy, _noise_from(self._last_mask()), out=out)
+        return gaussian_dropout_backward(dy, self._last_mask(), out=out)
