@@ -35,14 +35,14 @@ def scale_for(p: Rate, inverted: bool) -> Rate:
         return 1.0 / (1.0 - p) if p < 1 else 0.0
     values = np.frombuffer(p.values)
     scale = np.divide(1.0, 1.0 - values, out=np.zeros_like(values), where=values < 1)
-    return p._replace(values=scale.tobytes())
+    return Broadcast(scale.tobytes(), p.start, p.strides)
 
 
 def keep_probability(p: Rate) -> Rate:
     """``1 - p``."""
     if isinstance(p, float):
         return 1.0 - p
-    return p._replace(values=(1.0 - np.frombuffer(p.values)).tobytes())
+    return Broadcast((1.0 - np.frombuffer(p.values)).tobytes(), p.start, p.strides)
 
 
 def broadcast_rate(value: ScalarOrArray, noise_shape: tuple[int, ...]) -> Rate:
