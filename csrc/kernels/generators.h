@@ -29,7 +29,7 @@ class TileCounters {
 // ARS: AES rounds whose keys walk in a Weyl sequence; the last round has no MixColumns.
 struct Ars4x32 {
   static constexpr int rounds = 7;
-  static constexpr int in_flight = kAesInFlight;
+  static constexpr int in_flight = kAesRegisters;
   using Blocks = AesBlocks;
 
   Blocks key[rounds + 1];
@@ -46,20 +46,20 @@ struct Ars4x32 {
   // From now on these bits of both halves of every block come out flipped: the last key does it.
   void flip(uint64_t bits) { key[rounds] = key[rounds] ^ Blocks::broadcast(bits, bits); }
 
-  // From counters to random numbers, in place.
+  // From counters to random words, in place.
   template <int vectors>
   void generate(Blocks* block) const {
 #pragma GCC unroll kUnroll
-    for (int v = 0; v < vectors; ++v) block[v] = block[v] ^ key[0];
-    generate_after<0, vectors>(block);
+    for (int v = 0; v < vectors; ++v) block[v] = first_two_rounds(block[v]);
+    finish<vectors>(block);
   }
 
-  // The same from what the first `done` rounds have made of the counters. Rounds are the outer loop, so that
+  // The same from what the first two rounds have made of the counters. Rounds are the outer loop, so that
   // independent vectors hide each other's latency.
-  template <int done, int vectors>
-  void generate_after(Blocks* block) const {
-#pragma GCC unroll 8
-    for (int round = done + 1; round < rounds; ++round)
+  template <int vectors>
+  void finish(Blocks* block) const {
+#pragma GCC unroll kUnroll
+    for (int round = 3; round < rounds; ++round)
 #pragma GCC unroll kUnroll
       for (int v = 0; v < vectors; ++v) block[v] = aes_round(block[v], key[round]);
 #pragma GCC unroll kUnroll
@@ -70,55 +70,75 @@ struct Ars4x32 {
     return aes_round(aes_round(counters ^ key[0], key[1]), key[2]);
   }
 
-  class Sequence;
-  static constexpr bool has_sequence = true;
+  class Tiles;
 };
 
-// Consecutive tiles share the first two rounds (counter-mode caching: Bernstein and Schwabe, "New AES
-// software speed records", INDOCRYPT 2008). In a group of 256 counters only byte 0 differs. The first round
-// moves it to column 0, together with bytes 5, 10 and 15, so that this column depends on bytes 0 and 5 of the
-// counter's lower half, and the other columns on the rest. The second round takes one byte of each column
-// into every column, and MixColumns is linear: its result is f(bytes 0 and 5) ^ g(the others). While byte 5
-// stays the same, the state after two rounds is therefore that of the group's first counter, and a difference
-// that depends on byte 0 only and comes from a table.
-class Ars4x32::Sequence {
+// The blocks of consecutive tiles after two rounds. Long sequences share those rounds (counter-mode caching:
+// Bernstein and Schwabe, "New AES software speed records", INDOCRYPT 2008). In a group of 256 counters only
+// byte 0 differs. The first round moves it to column 0, together with bytes 5, 10 and 15, so that this column
+// depends on bytes 0 and 5 of the counter's lower half, and the other columns on the rest. The second round
+// takes one byte of each column into every column, and MixColumns is linear: its result is
+// f(bytes 0 and 5) ^ g(the others). While byte 5 stays the same, the state after two rounds is therefore that
+// of the group's first counter, and a difference that depends on byte 0 only and comes from a table.
+class Ars4x32::Tiles {
  public:
-  static constexpr uint64_t max_tiles = (1ull << 40) / kTileBlocks;  // byte 5 changes at their multiples
+  explicit Tiles(uint64_t upper) : upper_(upper), counters_(upper) {}
+
   // The table costs as much as it saves on about half as many (docs/performance.md).
   static constexpr uint64_t worthwhile_tiles = 16384 / kTileElements;
 
-  Sequence(const Ars4x32& generator, const TileCounters<Blocks>& counters, uint64_t upper,
-           uint64_t first_tile)
-      : generator_(generator), upper_(upper) {
-    const uint64_t first_group = first_tile - first_tile % group_tiles;
-    begin_group(first_group);
-    for (uint64_t place = 0; place < group_tiles; ++place) {
-      for (int v = 0; v < kTileVectors; ++v)
-        differences_[place * kTileVectors + v] =
-            generator.first_two_rounds(counters.vector(first_group + place, v)) ^ group_;
-    }
+  // Prepares for tiles that follow each other.
+  void begin(const Ars4x32& generator, uint64_t first_tile, uint64_t tile_count) {
+    shared_ = tile_count >= worthwhile_tiles;
+    if (shared_) share(generator, first_tile);
   }
 
-  // The numbers of some vectors of consecutive tiles of one group, in order.
+  // The blocks of some vectors, of those tiles in order.
   template <int vectors>
-  void draw(uint64_t tile, int first_vector, Blocks* block) {
+  void next(const Ars4x32& generator, uint64_t tile, int first_vector, Blocks* block) {
+    if (!shared_) return any<vectors>(generator, tile, first_vector, block);
     const uint64_t place = tile % group_tiles;
-    if (place == 0 && first_vector == 0) begin_group(tile);
+    if (place == 0 && first_vector == 0) {
+      if (tile % table_tiles == 0)
+        share(generator, tile);
+      else
+        begin_group(generator, tile);
+    }
 #pragma GCC unroll kUnroll
     for (int v = 0; v < vectors; ++v)
       block[v] = differences_[place * kTileVectors + first_vector + v] ^ group_;
-    generator_.generate_after<2, vectors>(block);
+  }
+
+  // The same of any tile.
+  template <int vectors>
+  void any(const Ars4x32& generator, uint64_t tile, int first_vector, Blocks* block) const {
+#pragma GCC unroll kUnroll
+    for (int v = 0; v < vectors; ++v)
+      block[v] = generator.first_two_rounds(counters_.vector(tile, first_vector + v));
   }
 
  private:
   static constexpr int group_tiles = 256 / kTileBlocks;
+  static constexpr uint64_t table_tiles = (1ull << 40) / kTileBlocks;  // byte 5 changes at their multiples
 
-  void begin_group(uint64_t tile) {
-    group_ = generator_.first_two_rounds(Blocks::broadcast(tile * kTileBlocks, upper_));
+  // The table and the group of a tile.
+  __attribute__((noinline)) void share(const Ars4x32& generator, uint64_t tile) {
+    const uint64_t first_group = tile - tile % group_tiles;
+    begin_group(generator, first_group);
+    for (uint64_t place = 0; place < group_tiles; ++place) {
+      any<kTileVectors>(generator, first_group + place, 0, differences_ + place * kTileVectors);
+      for (int v = 0; v < kTileVectors; ++v)
+        differences_[place * kTileVectors + v] = differences_[place * kTileVectors + v] ^ group_;
+    }
   }
 
-  const Ars4x32& generator_;
+  void begin_group(const Ars4x32& generator, uint64_t tile) {
+    group_ = generator.first_two_rounds(Blocks::broadcast(tile * kTileBlocks, upper_));
+  }
+
   uint64_t upper_;
+  TileCounters<Blocks> counters_;
+  bool shared_ = false;
   Blocks group_;
   Blocks differences_[group_tiles * kTileVectors];
 };
@@ -126,7 +146,7 @@ class Ars4x32::Sequence {
 // Philox: a block is (c0, c1, c2, c3); one round multiplies c0 and c2 and exchanges the halves.
 struct Philox4x32 {
   static constexpr int rounds = 10;
-  static constexpr int in_flight = kProductsInFlight;
+  static constexpr int in_flight = kMultiplyRegisters;
   using Blocks = FASTDROP_ISA::Blocks;
 
   Blocks key[rounds];
@@ -145,7 +165,7 @@ struct Philox4x32 {
   template <int vectors>
   void generate(Blocks* block) const {
     const Blocks multipliers = Blocks::broadcast(0xD2511F53, 0xCD9E8D57);
-#pragma GCC unroll 16
+#pragma GCC unroll kUnroll
     for (int round = 0; round < rounds; ++round)
 #pragma GCC unroll kUnroll
       for (int v = 0; v < vectors; ++v) {
@@ -154,9 +174,50 @@ struct Philox4x32 {
         block[v] = reverse_words(products) ^ (odd_words(block[v]) ^ key[round]);
       }
   }
+  template <int vectors>
+  void finish(Blocks* block) const {
+    generate<vectors>(block);
+  }
 
-  static constexpr bool has_sequence = false;  // nothing is shared between counters
+  // The blocks of consecutive tiles: counters, which share nothing.
+  class Tiles {
+   public:
+    explicit Tiles(uint64_t upper) : counters_(upper) {}
+
+    static constexpr uint64_t worthwhile_tiles = ~0ull;
+    void begin(const Philox4x32&, uint64_t, uint64_t) {}
+
+    template <int vectors>
+    void next(const Philox4x32&, uint64_t tile, int first_vector, Blocks* block) const {
+#pragma GCC unroll kUnroll
+      for (int v = 0; v < vectors; ++v) block[v] = counters_.vector(tile, first_vector + v);
+    }
+    template <int vectors>
+    void any(const Philox4x32& generator, uint64_t tile, int first_vector, Blocks* block) const {
+      next<vectors>(generator, tile, first_vector, block);
+    }
+
+   private:
+    TileCounters<Blocks> counters_;
+  };
 };
+
+// Words of consecutive blocks as they come, for known-answer tests: a GenerateKernel.
+template <class Generator>
+void generate_words(const uint64_t key[2], uint64_t first, uint64_t upper, uint64_t block_count,
+                    uint32_t* words) {
+  using State = typename Generator::Blocks;
+  const Generator generator(key);
+  for (uint64_t done = 0; done < block_count; done += Blocks::count) {
+    State state = State::counters(first + done, upper);
+    generator.template generate<1>(&state);
+    uint32_t buffer[4 * Blocks::count];
+    as_blocks(state).store(buffer);
+    const uint64_t left = block_count - done;
+    const uint64_t count = left < Blocks::count ? left : Blocks::count;
+    __builtin_memcpy(words + 4 * done, buffer, 4 * count * sizeof(*words));
+  }
+}
 
 }  // namespace
 }  // namespace fastdrop::FASTDROP_ISA

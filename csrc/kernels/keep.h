@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Keep rules: where the keep bits of a tile come from.
+// Keep rules: where the decisions about a tile's elements come from. A rule has two steps. `draw` makes
+// random words, ahead of the data. `convert` makes of them what an operation takes, the tile's variates:
+// decisions here, normal numbers in normals.h.
 #pragma once
 #include "../shared/kernel_table.h"
 #include "../shared/tile.h"
@@ -8,86 +10,76 @@
 namespace fastdrop::FASTDROP_ISA {
 namespace {
 
-// The 16-bit random numbers of a tile. Their top bits are flipped, so that they compare as signed integers.
-struct TileNumbers {
+// The 16-bit random words of a tile. Their top bits are flipped, so that they compare as signed integers.
+struct TileWords {
   Blocks vectors[kTileVectors];
 };
 
-// A number that a lambda can take as a constant.
-template <int number>
-struct Count {
-  constexpr operator int() const { return number; }
+// An integer that a lambda can take as a constant.
+template <int value>
+struct Constant {
+  constexpr operator int() const { return value; }
 };
 
 // The mask stream (stream document, section 3): 16 bits decide, and one element in 65,536 looks again.
 template <class Generator>
 class StreamKeep {
   using State = typename Generator::Blocks;
-  static_assert(State::count == Blocks::count, "widened() changes the type only");
+  static_assert(State::count == Blocks::count, "as_blocks() changes the type only");
 
  public:
-  explicit StreamKeep(const KeepArgs& args) : generator_(args.key), args_(args), counters_(args.stream) {
+  explicit StreamKeep(const KeepArgs& args) : generator_(args.key), tiles_(args.stream), args_(args) {
     generator_.flip(top_bits * 0x0001000100010001ull);
     const uint64_t four_bounds = (args.threshold_high ^ top_bits) * 0x0001000100010001ull;
     bounds_ = Blocks::broadcast(four_bounds, four_bounds);
   }
+  StreamKeep(const StreamKeep&) = delete;
 
-  static constexpr bool has_sequence = Generator::has_sequence;
-
-  // Tiles whose numbers are drawn together, to hide the generator's latency.
+  // Tiles whose words are drawn together, to hide the generator's latency.
   static constexpr int tiles_together =
       Generator::in_flight > kTileVectors ? Generator::in_flight / kTileVectors : 1;
 
-  static constexpr bool decides_ahead = kDecideAhead;
-  using Numbers = TileNumbers;
-  using Decided = TileKeep;
+  static constexpr bool converts_ahead = kCompareAhead;
+  using Words = TileWords;
+  using Variates = TileKeep;
 
   template <int count>
   struct Draw {
-    Numbers tiles[count];
+    Words tiles[count];
   };
 
-  // The random numbers of consecutive tiles, the first of which is a multiple of count: what can be done
-  // ahead of the data.
+  // How many of the tiles of a run are worked on next. Where many share their first rounds, a draw must begin
+  // at a multiple of tiles_together.
+  static uint64_t tiles_at_once(uint64_t first_tile, uint64_t tile_count) {
+    return tile_count >= Generator::Tiles::worthwhile_tiles && first_tile % tiles_together != 0 ? 1
+                                                                                                : tile_count;
+  }
+
+  // The words of any consecutive tiles.
   template <int count>
-  Draw<count> draw(uint64_t first_tile) const {
+  Draw<count> draw_any(uint64_t first_tile) const {
     return draw_by_steps<count>([&](auto vectors, int first, State* state) {
-#pragma GCC unroll kUnroll
-      for (int v = 0; v < vectors; ++v) state[v] = counters_.vector(first_tile, first + v);
-      generator_.template generate<vectors>(state);
+      tiles_.template any<vectors>(generator_, first_tile, first, state);
+      generator_.template finish<vectors>(state);
     });
   }
 
-  // Draws the same, of tiles in order, for less work each.
-  class Sequence {
-    using Drawing = typename Generator::Sequence;
+  // From now on draw_next() draws these tiles in order.
+  void begin(uint64_t first_tile, uint64_t tile_count) { tiles_.begin(generator_, first_tile, tile_count); }
+  template <int count>
+  Draw<count> draw_next(uint64_t first_tile) {
+    return draw_by_steps<count>([&](auto vectors, int first, State* state) {
+      tiles_.template next<vectors>(generator_, first_tile, first, state);
+      generator_.template finish<vectors>(state);
+    });
+  }
 
-   public:
-    static constexpr uint64_t max_tiles = Drawing::max_tiles;
-    static constexpr uint64_t worthwhile_tiles = Drawing::worthwhile_tiles;
-
-    // The tiles whose numbers are used must not pass a multiple of max_tiles.
-    Sequence(const StreamKeep& keep, uint64_t first_tile)
-        : drawing_(keep.generator_, keep.counters_, keep.args_.stream, first_tile) {}
-
-    template <int count>
-    Draw<count> draw(uint64_t first_tile) {
-      return draw_by_steps<count>([&](auto vectors, int first, State* state) {
-        drawing_.template draw<vectors>(first_tile, first, state);
-      });
-    }
-
-   private:
-    Drawing drawing_;
-  };
-
-  // The keep bits of one of those tiles.
-  void decide(const TileNumbers& numbers, uint64_t tile, TileKeep& keep) const {
+  void convert(const TileWords& words, uint64_t tile, TileKeep& keep) const {
     Ties ties;
 #pragma GCC unroll kUnroll
     for (int v = 0; v < kTileVectors; ++v) {
-      keep.set(v * Blocks::count * kBlockElements, numbers.vectors[v], bounds_);
-      ties.look(numbers.vectors[v], bounds_);
+      keep.set(v * Blocks::count * kBlockElements, words.vectors[v], bounds_);
+      ties.look(words.vectors[v], bounds_);
     }
     // With no lower bits in the threshold, "at least" is already the whole decision.
     if (__builtin_expect(args_.threshold_low != 0 && ties.found(), 0)) keep = resolve(tile, keep);
@@ -98,11 +90,11 @@ class StreamKeep {
   static constexpr uint32_t top_bits = 0x8000;
 
   // A tied element looks at the lower 48 bits, which come from its own counter, marked by bit 127. This
-  // happens in one tile of 512 or fewer, so the numbers are made again rather than carried along.
+  // happens in one tile of 512 or fewer, so the words are made again rather than carried along.
   __attribute__((noinline)) TileKeep resolve(uint64_t tile, TileKeep keep) const {
-    const TileNumbers again = draw<1>(tile).tiles[0];
+    const TileWords again = draw_any<1>(tile).tiles[0];
     for (int v = 0; v < kTileVectors; ++v) {
-      for (uint32_t tied = equal_numbers(again.vectors[v], bounds_); tied != 0; tied &= tied - 1) {
+      for (uint32_t tied = equal_words(again.vectors[v], bounds_); tied != 0; tied &= tied - 1) {
         const int element = v * Blocks::count * kBlockElements + __builtin_ctz(tied);
         if (lower_bits(tile * kTileElements + element) < args_.threshold_low) keep.drop(element);
       }
@@ -114,7 +106,7 @@ class StreamKeep {
     State state = State::counters(index, args_.stream | 1ull << 63);
     generator_.template generate<1>(&state);
     uint32_t v[4 * Blocks::count];
-    widened(state).store(v);
+    as_blocks(state).store(v);
     return (v[0] | (uint64_t)(v[1] & 0xFFFF) << 32) ^ top_bits * 0x000100010001ull;
   }
 
@@ -126,53 +118,59 @@ class StreamKeep {
 #pragma GCC unroll kUnroll
     for (int first = 0; first < vectors; first += step) {
       State state[step];
-      draw_step(Count<step>{}, first, state);
+      draw_step(Constant<step>{}, first, state);
 #pragma GCC unroll kUnroll
       for (int v = 0; v < step; ++v)
-        result.tiles[(first + v) / kTileVectors].vectors[(first + v) % kTileVectors] = widened(state[v]);
+        result.tiles[(first + v) / kTileVectors].vectors[(first + v) % kTileVectors] = as_blocks(state[v]);
     }
     return result;
   }
 
   Generator generator_;
+  typename Generator::Tiles tiles_;
   KeepArgs args_;
-  TileCounters<State> counters_;
   Blocks bounds_;
 };
 
-// Decisions that have been made before, as bits or as bytes: nothing is drawn, and nothing past the last tile
-// is read.
-template <bool as_bits>
-class StoredKeep {
- public:
-  explicit StoredKeep(const KeepArgs& args) : stored_(args.decisions) {}
-
+// The first step of rules that have no words ready ahead of the data.
+struct DrawsNothing {
   static constexpr int tiles_together = 1;
-  static constexpr bool decides_ahead = false;
-  struct Numbers {};
-  using Decided = TileKeep;
-
+  static constexpr bool converts_ahead = false;
+  struct Words {};
   template <int count>
   struct Draw {
-    Numbers tiles[count];
+    Words tiles[count];
   };
 
-  static constexpr bool has_sequence = false;
-
+  static uint64_t tiles_at_once(uint64_t, uint64_t tile_count) { return tile_count; }
   template <int count>
-  Draw<count> draw(uint64_t) const {
+  Draw<count> draw_any(uint64_t) const {
     return {};
   }
+  void begin(uint64_t, uint64_t) {}
+  template <int count>
+  Draw<count> draw_next(uint64_t) const {
+    return {};
+  }
+};
 
-  void decide(Numbers, uint64_t tile, TileKeep& keep) const {
+// Decisions that have been made before, as bits or as bytes. Nothing past the last tile is read.
+template <bool as_bits>
+class StoredKeep : public DrawsNothing {
+ public:
+  explicit StoredKeep(const KeepArgs& args) : decisions_(args.decisions) {}
+
+  using Variates = TileKeep;
+
+  void convert(Words, uint64_t tile, TileKeep& keep) const {
     if constexpr (as_bits)
-      keep.load_bits(stored_ + tile * (kTileElements / 8));
+      keep.load_bits(decisions_ + tile * (kTileElements / 8));
     else
-      keep.load_bytes(stored_ + tile * kTileElements);
+      keep.load_bytes(decisions_ + tile * kTileElements);
   }
 
  private:
-  const uint8_t* stored_;
+  const uint8_t* decisions_;
 };
 
 }  // namespace

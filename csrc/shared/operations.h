@@ -21,8 +21,8 @@ enum OperandType : uint8_t { kElementType, kComputeType };
 
 struct OperandInfo {
   const char* name;
-  Access access;
-  OperandType type;
+  Access access = kFull;
+  OperandType type = kElementType;
 };
 
 // Where everything is kept and every constant is neutral, an operation of one input copies bits.

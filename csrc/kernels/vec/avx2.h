@@ -10,12 +10,14 @@
 namespace fastdrop::FASTDROP_ISA {
 namespace {
 
-// Two: with VAES one is 10 % slower (Philox 30 %); with three float32 is 4 % faster and float64 up to 10 %
+// Figures without a source of their own: docs/performance.md, What helped.
+
+// Two. One is 10 % slower with VAES (Philox 30 %). With three, float32 is 4 % faster and float64 up to 10 %
 // slower.
-constexpr int kAheadDraws = 2;
-// Decisions go through memory on their way to a value's width, so let them wait there.
-constexpr bool kDecideAhead = true;
-// Prefetches share the loads' units: with them 4 Mi took 1.3 times as long, and nothing less.
+constexpr int kDrawsAhead = 2;
+// Decisions go through memory on their way to a value's width, so they wait there.
+constexpr bool kCompareAhead = true;
+// Prefetches share the loads' units: with them 4 Mi floats take 1.3 times as long, and no size is faster.
 constexpr uintptr_t kPrefetchBytes = 0;
 constexpr int kLoadsTogether = 1;  // more gain nothing and cost registers
 constexpr int kUnroll = 32;        // registers must not be indexed by a variable
@@ -33,8 +35,8 @@ struct Blocks {
   void store(uint32_t* words) const { _mm256_storeu_si256((__m256i*)words, lanes); }
 };
 
-constexpr int kAesInFlight = 4;       // with the round keys, what fits the registers: 8 take 7 to 11 % longer
-constexpr int kProductsInFlight = 8;  // 4 take 30 % longer
+constexpr int kAesRegisters = 4;  // with the round keys, what fits the registers: 8 take 7 to 11 % longer
+constexpr int kMultiplyRegisters = 8;  // 4 take 30 % longer
 constexpr int kTileBlocks = kTileVectors * Blocks::count;
 constexpr int kTileElements = kTileBlocks * kBlockElements;
 
@@ -53,11 +55,11 @@ inline AesBlocks aes_round(AesBlocks state, AesBlocks key) {
 inline AesBlocks aes_last_round(AesBlocks state, AesBlocks key) {
   return {_mm256_aesenclast_epi128(state.lanes, key.lanes)};
 }
-inline Blocks widened(AesBlocks a) { return a; }
+inline Blocks as_blocks(AesBlocks a) { return a; }
 
 #else
 
-// AES-NI works on 128 bits, so its blocks stay in 128-bit registers until they are random numbers.
+// AES-NI works on 128 bits, so its blocks stay in 128-bit registers until they are random words.
 struct AesBlocks {
   __m128i low, high;
   static constexpr int count = 2;
@@ -80,22 +82,22 @@ inline AesBlocks aes_round(AesBlocks state, AesBlocks key) {
 inline AesBlocks aes_last_round(AesBlocks state, AesBlocks key) {
   return {_mm_aesenclast_si128(state.low, key.low), _mm_aesenclast_si128(state.high, key.low)};
 }
-inline Blocks widened(Blocks a) { return a; }
-inline Blocks widened(AesBlocks a) { return {_mm256_set_m128i(a.high, a.low)}; }
+inline Blocks as_blocks(Blocks a) { return a; }
+inline Blocks as_blocks(AesBlocks a) { return {_mm256_set_m128i(a.high, a.low)}; }
 
 #endif
 
-inline uint32_t equal_numbers(Blocks a, Blocks b) {
+inline uint32_t equal_words(Blocks a, Blocks b) {
   const __m256i equal = _mm256_cmpeq_epi16(a.lanes, b.lanes);
   const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(equal), _mm256_extracti128_si256(equal, 1));
   return (uint32_t)_mm_movemask_epi8(bytes);
 }
 
-// Whether any number seen equals its bound.
+// Whether any word seen equals its bound.
 class Ties {
  public:
-  void look(Blocks numbers, Blocks bounds) {
-    tied_ = _mm256_or_si256(tied_, _mm256_cmpeq_epi16(numbers.lanes, bounds.lanes));
+  void look(Blocks words, Blocks bounds) {
+    tied_ = _mm256_or_si256(tied_, _mm256_cmpeq_epi16(words.lanes, bounds.lanes));
   }
   bool found() const { return !_mm256_testz_si256(tied_, tied_); }
 
@@ -107,8 +109,8 @@ class Ties {
 struct TileKeep {
   alignas(32) int16_t lanes[kTileElements];
 
-  void set(int first, Blocks numbers, Blocks bounds) {
-    const __m256i dropped = _mm256_cmpgt_epi16(bounds.lanes, numbers.lanes);
+  void set(int first, Blocks words, Blocks bounds) {
+    const __m256i dropped = _mm256_cmpgt_epi16(bounds.lanes, words.lanes);
     _mm256_store_si256((__m256i*)(lanes + first), dropped);
   }
   void drop(int element) { lanes[element] = -1; }
@@ -141,14 +143,13 @@ struct TileKeep {
   }
 };
 
-// NumPy aligns large arrays to 16 bytes, so a 32-byte streaming store would often not be allowed; small
-// ones to the same cache line are combined by the processor before they leave it.
-inline void stream_halves(void* to, __m256i lanes) {
-  auto halves = static_cast<__m128i*>(to);
-  _mm_stream_si128(halves, _mm256_castsi256_si128(lanes));
-  _mm_stream_si128(halves + 1, _mm256_extracti128_si256(lanes, 1));
+// NumPy aligns large arrays to 16 bytes, so a non-temporal store of 32 bytes would often not be allowed. The
+// processor combines small ones to the same cache line before they leave it.
+inline void copy_non_temporal(void* to, const void* from, int bytes) {
+  for (int i = 0; i < bytes / 16; ++i)
+    _mm_stream_si128(static_cast<__m128i*>(to) + i, _mm_load_si128(static_cast<const __m128i*>(from) + i));
 }
-inline void finish_stores_around_cache() { _mm_sfence(); }
+inline void finish_non_temporal_stores() { _mm_sfence(); }
 
 struct Float32Lanes {
   using Value = float;
@@ -159,10 +160,9 @@ struct Float32Lanes {
   static Float32Lanes broadcast(double value) { return {_mm256_set1_ps((float)value)}; }
   static Float32Lanes load_float32(const float* from) { return load(from); }
   void store(float* to) const { _mm256_storeu_ps(to, lanes); }
-  void store_around_cache(float* to) const { stream_halves(to, _mm256_castps_si256(lanes)); }
 };
 inline Float32Lanes operator*(Float32Lanes a, Float32Lanes b) { return {_mm256_mul_ps(a.lanes, b.lanes)}; }
-inline Float32Lanes rounded(Float32Lanes a) { return a; }
+inline Float32Lanes to_storage(Float32Lanes a) { return a; }
 inline Float32Lanes operator+(Float32Lanes a, Float32Lanes b) { return {_mm256_add_ps(a.lanes, b.lanes)}; }
 inline __m256 dropped_float32(const TileKeep& keep, int first) {
   const __m128i lanes = _mm_load_si128((const __m128i*)(keep.lanes + first));
@@ -184,10 +184,9 @@ struct Float64Lanes {
   static Float64Lanes broadcast(double value) { return {_mm256_set1_pd(value)}; }
   static Float64Lanes load_float32(const float* from) { return {_mm256_cvtps_pd(_mm_loadu_ps(from))}; }
   void store(double* to) const { _mm256_storeu_pd(to, lanes); }
-  void store_around_cache(double* to) const { stream_halves(to, _mm256_castpd_si256(lanes)); }
 };
 inline Float64Lanes operator*(Float64Lanes a, Float64Lanes b) { return {_mm256_mul_pd(a.lanes, b.lanes)}; }
-inline Float64Lanes rounded(Float64Lanes a) { return a; }
+inline Float64Lanes to_storage(Float64Lanes a) { return a; }
 inline Float64Lanes operator+(Float64Lanes a, Float64Lanes b) { return {_mm256_add_pd(a.lanes, b.lanes)}; }
 inline __m256d dropped_float64(const TileKeep& keep, int first) {
   const __m128i lanes = _mm_loadl_epi64((const __m128i*)(keep.lanes + first));
@@ -205,7 +204,6 @@ struct StoredHalves {
   __m256i lanes;
 
   void store(uint16_t* to) const { _mm256_storeu_si256((__m256i*)to, lanes); }
-  void store_around_cache(uint16_t* to) const { stream_halves(to, lanes); }
 };
 inline StoredHalves zero_unless(const TileKeep& keep, int first, StoredHalves a) {
   return {_mm256_andnot_si256(_mm256_load_si256((const __m256i*)(keep.lanes + first)), a.lanes)};
@@ -220,26 +218,26 @@ struct Float32Pair {
 };
 
 // The lower and the upper half of a register.
-inline Float32Pair widened_float16(const uint16_t* from) {
+inline Float32Pair float16_to_float32(const uint16_t* from) {
   const auto halves = (const __m128i*)from;
   return {{_mm256_cvtph_ps(_mm_loadu_si128(halves))}, {_mm256_cvtph_ps(_mm_loadu_si128(halves + 1))}};
 }
-inline Float32Pair in_float16_order(const float* from) {
+inline Float32Pair float32_in_float16_order(const float* from) {
   return {Float32Lanes::load(from), Float32Lanes::load(from + Float32Lanes::width)};
 }
-inline StoredHalves rounded_to_float16(Float32Pair a) {
+inline StoredHalves float32_to_float16(Float32Pair a) {
   constexpr int nearest_even = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
   const __m128i low = _mm256_cvtps_ph(a.first.lanes, nearest_even);
   return {_mm256_set_m128i(_mm256_cvtps_ph(a.second.lanes, nearest_even), low)};
 }
 
 // The even and the odd places: a bfloat16 is the upper half of a float32.
-inline Float32Pair widened_bfloat16(const uint16_t* from) {
+inline Float32Pair bfloat16_to_float32(const uint16_t* from) {
   const __m256i halves = _mm256_loadu_si256((const __m256i*)from);
   return {{_mm256_castsi256_ps(_mm256_slli_epi32(halves, 16))},
           {_mm256_castsi256_ps(_mm256_and_si256(halves, _mm256_set1_epi32((int)0xFFFF0000)))}};
 }
-inline Float32Pair in_bfloat16_order(const float* from) {
+inline Float32Pair float32_in_bfloat16_order(const float* from) {
   const __m256 low = _mm256_loadu_ps(from), high = _mm256_loadu_ps(from + 8);
   const auto sorted = [](__m256 quarters) {
     const __m256d pairs = _mm256_castps_pd(quarters);
@@ -248,10 +246,10 @@ inline Float32Pair in_bfloat16_order(const float* from) {
   return {{sorted(_mm256_shuffle_ps(low, high, _MM_SHUFFLE(2, 0, 2, 0)))},
           {sorted(_mm256_shuffle_ps(low, high, _MM_SHUFFLE(3, 1, 3, 1)))}};
 }
-// Upper halves, plus one where the lower ones, with 0x7FFF and the upper's last bit, carry: to nearest even.
-// An average is (a + b + 1) >> 1, so that its top bit is this carry. The lower half of a NaN is 0, of one
-// that was widened and of the one that arithmetic makes, and does not carry.
-inline StoredHalves rounded_to_bfloat16(Float32Pair a) {
+// Rounds to nearest even: adds 1 to the upper half if lower + 0x7FFF + (upper & 1) overflows 16 bits. An
+// average is (a + b + 1) >> 1, so its top bit is that overflow. A NaN never rounds: its lower half is 0,
+// whether it was widened from 16 bits or made by arithmetic.
+inline StoredHalves float32_to_bfloat16(Float32Pair a) {
   constexpr int odd_places = 0xAA;
   const __m256i even = _mm256_castps_si256(a.first.lanes), odd = _mm256_castps_si256(a.second.lanes);
   const __m256i upper = _mm256_blend_epi16(_mm256_srli_epi32(even, 16), odd, odd_places);

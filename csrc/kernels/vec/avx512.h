@@ -9,16 +9,17 @@
 namespace fastdrop::FASTDROP_ISA {
 namespace {
 
-// One draw, which is two tiles: before rounds were shared a forward pass in cache took 1.18 times a memcpy
-// with it, 1.52 without drawing ahead, 1.41 with one tile, and 1.26 with three, which do not fit the
-// registers.
-constexpr int kAheadDraws = 1;
-constexpr bool kDecideAhead = false;  // two tiles' decisions do not fit the predicate registers: 1.70
-// Out of cache the processor's own prefetcher loses the input behind the generator's work: without this, 4 Mi
-// floats took 2.0 times as long and 16 Mi 2.8 times.
+// The figures below are times as multiples of a memcpy's (docs/performance.md, What helped).
+
+// A draw is two tiles: 1.18 in cache before rounds were shared. Without drawing ahead 1.52, one tile ahead
+// 1.41. Three tiles do not fit the registers: 1.26.
+constexpr int kDrawsAhead = 1;
+constexpr bool kCompareAhead = false;  // the decisions of two tiles do not fit the predicate registers: 1.70
+// Out of cache the processor's own prefetcher does not look past the generator's work. Without this, 4 Mi
+// floats take twice as long and 16 Mi 2.8 times.
 constexpr uintptr_t kPrefetchBytes = 768;
-// In cache, where the addresses of x and out are alike in their lower 12 bits but for a line: 1.27 to 1.08
-// times a memcpy, 1.15 to 1.01. With eight 1 Mi floats take 7 % longer.
+// Avoids 4K aliasing (input and output congruent modulo 4096): 1.27 to 1.08 and 1.15 to 1.01 in cache. Eight
+// loads cost 7 % at 1 Mi floats.
 constexpr int kLoadsTogether = 4;
 constexpr int kUnroll = 32;  // registers must not be indexed by a variable
 
@@ -37,8 +38,8 @@ struct Blocks {
   void store(uint32_t* words) const { _mm512_storeu_si512(words, lanes); }
 };
 
-constexpr int kAesInFlight = 8;
-constexpr int kProductsInFlight = 8;
+constexpr int kAesRegisters = 8;
+constexpr int kMultiplyRegisters = 8;
 constexpr int kTileBlocks = kTileVectors * Blocks::count;
 constexpr int kTileElements = kTileBlocks * kBlockElements;
 
@@ -48,13 +49,13 @@ inline Blocks even_products(Blocks a, Blocks b) { return {_mm512_mul_epu32(a.lan
 inline Blocks reverse_words(Blocks a) { return {_mm512_shuffle_epi32(a.lanes, _MM_PERM_ABCD)}; }
 inline Blocks odd_words(Blocks a) { return {_mm512_srli_epi64(a.lanes, 32)}; }
 
-inline uint32_t equal_numbers(Blocks a, Blocks b) { return _mm512_cmpeq_epu16_mask(a.lanes, b.lanes); }
+inline uint32_t equal_words(Blocks a, Blocks b) { return _mm512_cmpeq_epu16_mask(a.lanes, b.lanes); }
 
-// Whether any number seen equals its bound. Masked comparisons narrow one register down.
+// Whether any word seen equals its bound. Masked comparisons narrow one register down.
 class Ties {
  public:
-  void look(Blocks numbers, Blocks bounds) {
-    untied_ = _mm512_mask_cmpneq_epu16_mask(untied_, numbers.lanes, bounds.lanes);
+  void look(Blocks words, Blocks bounds) {
+    untied_ = _mm512_mask_cmpneq_epu16_mask(untied_, words.lanes, bounds.lanes);
   }
   bool found() const { return untied_ != 0xFFFFFFFF; }
 
@@ -62,12 +63,12 @@ class Ties {
   __mmask32 untied_ = 0xFFFFFFFF;
 };
 
-// Keep decisions as one comparison of 32 numbers yields them: they can stay in predicate registers.
+// Keep decisions as one comparison of 32 words yields them: they can stay in predicate registers.
 struct TileKeep {
   __mmask32 bits[kTileElements / 32];
 
-  void set(int first, Blocks numbers, Blocks bounds) {
-    bits[first / 32] = _mm512_cmpge_epi16_mask(numbers.lanes, bounds.lanes);
+  void set(int first, Blocks words, Blocks bounds) {
+    bits[first / 32] = _mm512_cmpge_epi16_mask(words.lanes, bounds.lanes);
   }
   void drop(int element) { bits[element / 32] &= ~(1u << (element % 32)); }
   void load_bits(const uint8_t* from) { __builtin_memcpy(bits, from, sizeof bits); }
@@ -92,18 +93,15 @@ inline AesBlocks aes_round(AesBlocks state, AesBlocks key) {
 inline AesBlocks aes_last_round(AesBlocks state, AesBlocks key) {
   return {_mm512_aesenclast_epi128(state.lanes, key.lanes)};
 }
-inline Blocks widened(AesBlocks a) { return a; }
+inline Blocks as_blocks(AesBlocks a) { return a; }
 
-// NumPy aligns large arrays to 16 bytes, so a 64-byte streaming store would seldom be allowed; four
-// small ones to the same cache line are combined by the processor before they leave it.
-inline void stream_quarters(void* to, __m512i lanes) {
-  auto quarters = static_cast<__m128i*>(to);
-  _mm_stream_si128(quarters, _mm512_extracti32x4_epi32(lanes, 0));
-  _mm_stream_si128(quarters + 1, _mm512_extracti32x4_epi32(lanes, 1));
-  _mm_stream_si128(quarters + 2, _mm512_extracti32x4_epi32(lanes, 2));
-  _mm_stream_si128(quarters + 3, _mm512_extracti32x4_epi32(lanes, 3));
+// NumPy aligns large arrays to 16 bytes, so a non-temporal store of 64 bytes would often not be allowed. The
+// processor combines small ones to the same cache line before they leave it.
+inline void copy_non_temporal(void* to, const void* from, int bytes) {
+  for (int i = 0; i < bytes / 16; ++i)
+    _mm_stream_si128(static_cast<__m128i*>(to) + i, _mm_load_si128(static_cast<const __m128i*>(from) + i));
 }
-inline void finish_stores_around_cache() { _mm_sfence(); }
+inline void finish_non_temporal_stores() { _mm_sfence(); }
 
 struct Float32Lanes {
   using Value = float;
@@ -114,10 +112,9 @@ struct Float32Lanes {
   static Float32Lanes broadcast(double value) { return {_mm512_set1_ps((float)value)}; }
   static Float32Lanes load_float32(const float* from) { return load(from); }
   void store(float* to) const { _mm512_storeu_ps(to, lanes); }
-  void store_around_cache(float* to) const { stream_quarters(to, _mm512_castps_si512(lanes)); }
 };
 inline Float32Lanes operator*(Float32Lanes a, Float32Lanes b) { return {_mm512_mul_ps(a.lanes, b.lanes)}; }
-inline Float32Lanes rounded(Float32Lanes a) { return a; }
+inline Float32Lanes to_storage(Float32Lanes a) { return a; }
 inline Float32Lanes operator+(Float32Lanes a, Float32Lanes b) { return {_mm512_add_ps(a.lanes, b.lanes)}; }
 inline Float32Lanes zero_unless(const TileKeep& keep, int first, Float32Lanes a) {
   return {_mm512_maskz_mov_ps((__mmask16)(keep.bits[first / 32] >> (first % 32)), a.lanes)};
@@ -135,10 +132,9 @@ struct Float64Lanes {
   static Float64Lanes broadcast(double value) { return {_mm512_set1_pd(value)}; }
   static Float64Lanes load_float32(const float* from) { return {_mm512_cvtps_pd(_mm256_loadu_ps(from))}; }
   void store(double* to) const { _mm512_storeu_pd(to, lanes); }
-  void store_around_cache(double* to) const { stream_quarters(to, _mm512_castpd_si512(lanes)); }
 };
 inline Float64Lanes operator*(Float64Lanes a, Float64Lanes b) { return {_mm512_mul_pd(a.lanes, b.lanes)}; }
-inline Float64Lanes rounded(Float64Lanes a) { return a; }
+inline Float64Lanes to_storage(Float64Lanes a) { return a; }
 inline Float64Lanes operator+(Float64Lanes a, Float64Lanes b) { return {_mm512_add_pd(a.lanes, b.lanes)}; }
 inline Float64Lanes zero_unless(const TileKeep& keep, int first, Float64Lanes a) {
   return {_mm512_maskz_mov_pd((__mmask8)(keep.bits[first / 32] >> (first % 32)), a.lanes)};
@@ -159,9 +155,6 @@ struct StoredFloat16 {
     _mm256_storeu_si256((__m256i*)to, low);
     _mm256_storeu_si256((__m256i*)to + 1, high);
   }
-  void store_around_cache(uint16_t* to) const {
-    stream_quarters(to, _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1));
-  }
 };
 inline StoredFloat16 zero_unless(const TileKeep& keep, int first, StoredFloat16 a) {
   const __mmask32 bits = keep.bits[first / 32];
@@ -173,14 +166,14 @@ inline StoredFloat16 selected(const TileKeep& keep, int first, StoredFloat16 a, 
   return {_mm256_mask_mov_epi16(otherwise.low, (__mmask16)bits, a.low),
           _mm256_mask_mov_epi16(otherwise.high, (__mmask16)(bits >> 16), a.high)};
 }
-inline Float32Pair widened_float16(const uint16_t* from) {
+inline Float32Pair float16_to_float32(const uint16_t* from) {
   const auto halves = (const __m256i*)from;
   return {{_mm512_cvtph_ps(_mm256_loadu_si256(halves))}, {_mm512_cvtph_ps(_mm256_loadu_si256(halves + 1))}};
 }
-inline Float32Pair in_float16_order(const float* from) {
+inline Float32Pair float32_in_float16_order(const float* from) {
   return {Float32Lanes::load(from), Float32Lanes::load(from + Float32Lanes::width)};
 }
-inline StoredFloat16 rounded_to_float16(Float32Pair a) {
+inline StoredFloat16 float32_to_float16(Float32Pair a) {
   constexpr int nearest_even = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
   return {_mm512_cvtps_ph(a.first.lanes, nearest_even), _mm512_cvtps_ph(a.second.lanes, nearest_even)};
 }
@@ -190,7 +183,6 @@ struct StoredBFloat16 {
   __m512i lanes;
 
   void store(uint16_t* to) const { _mm512_storeu_si512(to, lanes); }
-  void store_around_cache(uint16_t* to) const { stream_quarters(to, lanes); }
 };
 inline StoredBFloat16 zero_unless(const TileKeep& keep, int first, StoredBFloat16 a) {
   return {_mm512_maskz_mov_epi16(keep.bits[first / 32], a.lanes)};
@@ -198,21 +190,21 @@ inline StoredBFloat16 zero_unless(const TileKeep& keep, int first, StoredBFloat1
 inline StoredBFloat16 selected(const TileKeep& keep, int first, StoredBFloat16 a, StoredBFloat16 otherwise) {
   return {_mm512_mask_mov_epi16(otherwise.lanes, keep.bits[first / 32], a.lanes)};
 }
-inline Float32Pair widened_bfloat16(const uint16_t* from) {
+inline Float32Pair bfloat16_to_float32(const uint16_t* from) {
   const __m512i values = _mm512_loadu_si512(from);
   return {{_mm512_castsi512_ps(_mm512_slli_epi32(values, 16))},
           {_mm512_castsi512_ps(_mm512_and_si512(values, _mm512_set1_epi32((int)0xFFFF0000)))}};
 }
-inline Float32Pair in_bfloat16_order(const float* from) {
+inline Float32Pair float32_in_bfloat16_order(const float* from) {
   const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
   const __m512i odd = _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
   const __m512 low = _mm512_loadu_ps(from), high = _mm512_loadu_ps(from + 16);
   return {{_mm512_permutex2var_ps(low, even, high)}, {_mm512_permutex2var_ps(low, odd, high)}};
 }
-// Upper halves, plus one where the lower ones, with 0x7FFF and the upper's last bit, carry: to nearest even.
-// An average is (a + b + 1) >> 1, so that its top bit is this carry. The lower half of a NaN is 0, of one
-// that was widened and of the one that arithmetic makes, and does not carry.
-inline StoredBFloat16 rounded_to_bfloat16(Float32Pair a) {
+// Rounds to nearest even: adds 1 to the upper half if lower + 0x7FFF + (upper & 1) overflows 16 bits. An
+// average is (a + b + 1) >> 1, so its top bit is that overflow. A NaN never rounds: its lower half is 0,
+// whether it was widened from 16 bits or made by arithmetic.
+inline StoredBFloat16 float32_to_bfloat16(Float32Pair a) {
   constexpr __mmask64 even_places = 0x3333333333333333, odd_places = ~even_places;  // in bytes
   const __m512i exchange_halves = _mm512_set4_epi32(0x0D0C0F0E, 0x09080B0A, 0x05040706, 0x01000302);
   const __m512i even = _mm512_castps_si512(a.first.lanes), odd = _mm512_castps_si512(a.second.lanes);

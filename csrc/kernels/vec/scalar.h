@@ -5,12 +5,13 @@
 #include <stdint.h>
 
 #include "../../shared/tile.h"
+#include "../math.h"
 
 namespace fastdrop::FASTDROP_ISA {
 namespace {
 
-constexpr int kAheadDraws = 1;  // nothing overlaps here; the loop wants a number
-constexpr bool kDecideAhead = false;
+constexpr int kDrawsAhead = 1;  // nothing overlaps here, but the loop asks for one
+constexpr bool kCompareAhead = false;
 constexpr uintptr_t kPrefetchBytes = 0;
 constexpr int kLoadsTogether = 1;
 constexpr int kUnroll = 1;  // sixteen copies of the software AES would not fit the instruction cache
@@ -28,8 +29,8 @@ struct Blocks {
   }
 };
 
-constexpr int kAesInFlight = 1;
-constexpr int kProductsInFlight = 1;
+constexpr int kAesRegisters = 1;
+constexpr int kMultiplyRegisters = 1;
 constexpr int kTileBlocks = kTileVectors * Blocks::count;
 constexpr int kTileElements = kTileBlocks * kBlockElements;
 
@@ -43,13 +44,13 @@ inline Blocks even_products(Blocks a, Blocks b) {
 inline Blocks reverse_words(Blocks a) { return {{a.word[3], a.word[2], a.word[1], a.word[0]}}; }
 inline Blocks odd_words(Blocks a) { return {{a.word[1], 0, a.word[3], 0}}; }
 
-inline int16_t number_of(Blocks numbers, int i) { return (int16_t)(numbers.word[i / 2] >> (16 * (i % 2))); }
+inline int16_t word_at(Blocks words, int i) { return (int16_t)(words.word[i / 2] >> (16 * (i % 2))); }
 // Keep decisions as bytes, 0 or 1.
 struct TileKeep {
   uint8_t keep[kTileElements];
 
-  void set(int first, Blocks numbers, Blocks bounds) {
-    for (int i = 0; i < 8; ++i) keep[first + i] = number_of(numbers, i) >= number_of(bounds, i);
+  void set(int first, Blocks words, Blocks bounds) {
+    for (int i = 0; i < 8; ++i) keep[first + i] = word_at(words, i) >= word_at(bounds, i);
   }
   void drop(int element) { keep[element] = 0; }
   void load_bits(const uint8_t* bits) {
@@ -63,17 +64,17 @@ struct TileKeep {
   }
 };
 
-inline uint32_t equal_numbers(Blocks a, Blocks b) {
+inline uint32_t equal_words(Blocks a, Blocks b) {
   uint32_t equal = 0;
-  for (int i = 0; i < kBlockElements; ++i) equal |= (uint32_t)(number_of(a, i) == number_of(b, i)) << i;
+  for (int i = 0; i < kBlockElements; ++i) equal |= (uint32_t)(word_at(a, i) == word_at(b, i)) << i;
   return equal;
 }
 
-// Whether any number seen equals its bound.
+// Whether any word seen equals its bound.
 class Ties {
  public:
-  void look(Blocks numbers, Blocks bounds) {
-    for (int i = 0; i < 8; ++i) tied_ |= number_of(numbers, i) == number_of(bounds, i);
+  void look(Blocks words, Blocks bounds) {
+    for (int i = 0; i < 8; ++i) tied_ |= word_at(words, i) == word_at(bounds, i);
   }
   bool found() const { return tied_; }
 
@@ -137,9 +138,10 @@ inline AesBlocks aes_last_round(AesBlocks state, AesBlocks key) {
     for (int r = 0; r < 4; ++r) next.word[c] ^= (uint32_t)kAes.sbox[shifted_byte(state, c, r)] << (8 * r);
   return next;
 }
-inline Blocks widened(AesBlocks a) { return a; }
+inline Blocks as_blocks(AesBlocks a) { return a; }
 
-inline void finish_stores_around_cache() {}
+inline void copy_non_temporal(void* to, const void* from, int bytes) { __builtin_memcpy(to, from, bytes); }
+inline void finish_non_temporal_stores() {}
 
 template <class T>
 struct ScalarLane {
@@ -151,14 +153,13 @@ struct ScalarLane {
   static ScalarLane load_float32(const float* from) { return {*from}; }
   static ScalarLane broadcast(double value) { return {(T)value}; }
   void store(T* to) const { *to = value; }
-  void store_around_cache(T* to) const { store(to); }
 };
 template <class T>
 inline ScalarLane<T> operator*(ScalarLane<T> a, ScalarLane<T> b) {
   return {a.value * b.value};
 }
 template <class T>
-inline ScalarLane<T> rounded(ScalarLane<T> a) {
+inline ScalarLane<T> to_storage(ScalarLane<T> a) {
   return a;
 }
 template <class T>
@@ -180,7 +181,6 @@ struct StoredHalves {
   uint16_t values[2];
 
   void store(uint16_t* to) const { to[0] = values[0], to[1] = values[1]; }
-  void store_around_cache(uint16_t* to) const { store(to); }
 };
 inline StoredHalves zero_unless(const TileKeep& keep, int first, StoredHalves a) {
   const uint8_t* kept = keep.keep + first;
@@ -195,57 +195,47 @@ struct Float32Pair {
   Float32Lanes first, second;
 };
 
-inline uint32_t bits_of(float value) {
-  uint32_t bits;
-  __builtin_memcpy(&bits, &value, sizeof bits);
-  return bits;
-}
-inline float float_of(uint32_t bits) {
-  float value;
-  __builtin_memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
 // With the fraction in its place the exponent's bias is short of 127 - 15; a factor of 2^112 makes up for it,
 // in subnormal numbers too.
-inline float float_of_float16(uint16_t half) {
+inline float widen_float16(uint16_t half) {
   const uint32_t sign = (uint32_t)(half & 0x8000) << 16, magnitude = half & 0x7FFF;
   const uint32_t not_finite = magnitude >= 0x7C00 ? 0x7F800000 : 0;
-  return float_of(bits_of(float_of(magnitude << 13) * 0x1p112f) | not_finite | sign);
+  return as_float(as_bits(as_float(magnitude << 13) * 0x1p112f) | not_finite | sign);
 }
 inline uint32_t float16_magnitude(uint32_t magnitude) {
   if (magnitude > 0x7F800000) return 0x7E00 | (magnitude >> 13 & 0x3FF);  // a NaN: what fits of it
   if (magnitude >= 0x47800000) return 0x7C00;                             // 2^16 and more
   // Below 2^-14 results are multiples of 2^-24, as floats from 0.5 to 1 are.
-  if (magnitude < 0x38800000) return bits_of(float_of(magnitude) + 0.5f) - bits_of(0.5f);
+  if (magnitude < 0x38800000) return as_bits(as_float(magnitude) + 0.5f) - as_bits(0.5f);
   return (magnitude - (112u << 23) + 0xFFF + (magnitude >> 13 & 1)) >> 13;
 }
-inline uint16_t float16_of(float value) {
-  const uint32_t bits = bits_of(value);
+inline uint16_t round_to_float16(float value) {
+  const uint32_t bits = as_bits(value);
   return (uint16_t)((bits >> 16 & 0x8000) | float16_magnitude(bits & 0x7FFFFFFF));
 }
 
-// A bfloat16 is the upper half of a float32. The lower half of a NaN is 0, of one that was widened and of the
-// one that arithmetic makes, and does not carry.
-inline float float_of_bfloat16(uint16_t half) { return float_of((uint32_t)half << 16); }
-inline uint16_t bfloat16_of(float value) {
-  const uint32_t bits = bits_of(value);
+// A bfloat16 is the upper half of a float32. Rounds to nearest even: adds 1 to the upper half if
+// lower + 0x7FFF + (upper & 1) overflows 16 bits. A NaN never rounds: its lower half is 0, whether it was
+// widened from 16 bits or made by arithmetic.
+inline float widen_bfloat16(uint16_t half) { return as_float((uint32_t)half << 16); }
+inline uint16_t round_to_bfloat16(float value) {
+  const uint32_t bits = as_bits(value);
   return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
 }
 
-inline Float32Pair widened_float16(const uint16_t* from) {
-  return {{float_of_float16(from[0])}, {float_of_float16(from[1])}};
+inline Float32Pair float16_to_float32(const uint16_t* from) {
+  return {{widen_float16(from[0])}, {widen_float16(from[1])}};
 }
-inline Float32Pair in_float16_order(const float* from) { return {{from[0]}, {from[1]}}; }
-inline StoredHalves rounded_to_float16(Float32Pair a) {
-  return {{float16_of(a.first.value), float16_of(a.second.value)}};
+inline Float32Pair float32_in_float16_order(const float* from) { return {{from[0]}, {from[1]}}; }
+inline StoredHalves float32_to_float16(Float32Pair a) {
+  return {{round_to_float16(a.first.value), round_to_float16(a.second.value)}};
 }
-inline Float32Pair widened_bfloat16(const uint16_t* from) {
-  return {{float_of_bfloat16(from[0])}, {float_of_bfloat16(from[1])}};
+inline Float32Pair bfloat16_to_float32(const uint16_t* from) {
+  return {{widen_bfloat16(from[0])}, {widen_bfloat16(from[1])}};
 }
-inline Float32Pair in_bfloat16_order(const float* from) { return {{from[0]}, {from[1]}}; }
-inline StoredHalves rounded_to_bfloat16(Float32Pair a) {
-  return {{bfloat16_of(a.first.value), bfloat16_of(a.second.value)}};
+inline Float32Pair float32_in_bfloat16_order(const float* from) { return {{from[0]}, {from[1]}}; }
+inline StoredHalves float32_to_bfloat16(Float32Pair a) {
+  return {{round_to_bfloat16(a.first.value), round_to_bfloat16(a.second.value)}};
 }
 
 }  // namespace

@@ -1,41 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Standard normal numbers from the generators' words (stream document, section 8): a rule like those of
-// keep.h, whose tiles hold numbers instead of decisions. Plain loops, which the compiler turns into each
-// ISA's vectors: every operation in them is rounded by itself, so that this changes no result.
+// keep.h, whose variates are normal numbers instead of decisions. Plain loops, which the compiler turns into
+// each ISA's vectors. This changes no result, because every step in them is rounded by itself.
 #pragma once
 #include "../shared/kernel_table.h"
 #include "../shared/tile.h"
 #include "generators.h"
+#include "keep.h"
+#include "math.h"
 
 namespace fastdrop::FASTDROP_ISA {
 namespace {
 
 struct TileNormals {
-  alignas(64) float value[kTileElements];
+  alignas(64) float values[kTileElements];
 };
 
 // Box and Muller's method makes two normal numbers of two words: those of elements this far apart, so that
 // whole vectors of partners lie side by side.
 constexpr int kPartnerDistance = 16;
 static_assert(kTileElements % (2 * kPartnerDistance) == 0, "partners are in one tile");
-
-inline float as_float(uint32_t bits) {
-  float value;
-  __builtin_memcpy(&value, &bits, sizeof value);
-  return value;
-}
-inline uint32_t as_bits(float value) {
-  uint32_t bits;
-  __builtin_memcpy(&bits, &value, sizeof bits);
-  return bits;
-}
-
-// c0 + x * (c1 + x * (c2 + ...)): Horner's rule. Not a loop, which the vectoriser would have to unroll first.
-inline float polynomial(float, float coefficient) { return coefficient; }
-template <class... Coefficients>
-inline float polynomial(float x, float first, Coefficients... others) {
-  return first + x * polynomial(x, others...);
-}
 
 // sqrt(-2 ln u), where u = f / 2^31 and f is the float nearest to the upper 31 bits of the word, made odd.
 inline float radius(uint32_t word) {
@@ -60,7 +44,7 @@ inline float cosine(float y) {
 }
 
 template <class Generator>
-class StreamNormals {
+class StreamNormals : public DrawsNothing {
   using State = typename Generator::Blocks;
   static constexpr int kVectors = 2 * kTileVectors;  // 32 bits an element, where a keep decision has 16
   // Bit 63 of a counter's lower half sets these blocks apart from those of keep decisions.
@@ -69,48 +53,27 @@ class StreamNormals {
  public:
   explicit StreamNormals(const KeepArgs& args) : generator_(args.key), counters_(args.stream) {}
 
-  static constexpr int tiles_together = 1;
-  static constexpr bool decides_ahead = kDecideAhead;
-  struct Numbers {
-    Blocks vectors[kVectors];
-  };
-  using Decided = TileNormals;
+  using Variates = TileNormals;
 
-  template <int count>
-  struct Draw {
-    Numbers tiles[count];
-  };
-
-  static constexpr bool has_sequence = false;  // the arithmetic takes many times as long as the words
-
-  template <int count>
-  Draw<count> draw(uint64_t tile) const {
-    static_assert(count == 1);
+  // Not inlined: the arithmetic takes many times as long as a call, and all element types share it.
+  __attribute__((noinline)) void convert(Words, uint64_t tile, TileNormals& normals) const {
     constexpr int step = kVectors < Generator::in_flight ? kVectors : Generator::in_flight;
-    Draw<count> result;
-#pragma GCC unroll kUnroll
+    uint32_t words[kTileElements];
     for (int first = 0; first < kVectors; first += step) {
       State state[step];
 #pragma GCC unroll kUnroll
       for (int v = 0; v < step; ++v) state[v] = counters_.vector(kFirstBlocks + 2 * tile, first + v);
       generator_.template generate<step>(state);
 #pragma GCC unroll kUnroll
-      for (int v = 0; v < step; ++v) result.tiles[0].vectors[first + v] = widened(state[v]);
+      for (int v = 0; v < step; ++v) as_blocks(state[v]).store(words + 4 * Blocks::count * (first + v));
     }
-    return result;
-  }
-
-  void decide(const Numbers& numbers, uint64_t, TileNormals& normals) const {
-    uint32_t words[kTileElements];
-#pragma GCC unroll kUnroll
-    for (int v = 0; v < kVectors; ++v) numbers.vectors[v].store(words + 4 * Blocks::count * v);
     for (int group = 0; group < kTileElements; group += 2 * kPartnerDistance) {
       for (int first = group; first < group + kPartnerDistance; ++first) {
         const int second = first + kPartnerDistance;
         const float r = radius(words[first]), y = quarter_turns(words[second]);
         const uint32_t half_turn = words[second] & 0x80000000;
-        normals.value[first] = r * as_float(as_bits(cosine(y)) ^ half_turn);
-        normals.value[second] = r * sine(y);
+        normals.values[first] = r * as_float(as_bits(cosine(y)) ^ half_turn);
+        normals.values[second] = r * sine(y);
       }
     }
   }

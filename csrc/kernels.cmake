@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# One kernel source, compiled once per ISA with that ISA's flags and nothing else's. The feature list of
+# dispatch/isa_registry.cpp must name everything that these flags let the compiler use.
+set(isas scalar)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+  list(APPEND isas avx2 avx2vaes avx512)
+  set(flags_avx2 -mavx2 -mfma -mf16c -maes)
+  set(flags_avx2vaes ${flags_avx2} -mvaes)
+  set(vec_avx2vaes avx2)  # the same header: it looks whether it may use VAES
+  set(flags_avx512 ${flags_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mvaes)
+endif()
+foreach(isa IN LISTS isas)
+  add_library(kernels_${isa} OBJECT kernels/table.cpp)
+  if(NOT DEFINED vec_${isa})
+    set(vec_${isa} ${isa})
+  endif()
+  target_compile_definitions(kernels_${isa} PRIVATE FASTDROP_ISA=${isa} FASTDROP_VEC="vec/${vec_${isa}}.h")
+  # -ffp-contract=off: a * b + c must not become a fused multiply-add on one ISA only.
+  # -fno-math-errno: the root of a negative number need not set errno, so that a root is an instruction.
+  # -fno-exceptions: nothing here throws, and without it GCC may refer to the C++ run-time library in case.
+  target_compile_options(kernels_${isa} PRIVATE ${flags_${isa}} -ffp-contract=off -fno-math-errno -fno-exceptions
+    -fno-lto)
+  # No link-time optimisation, not even a distribution's: it would forget whose flags a function was compiled with.
+  set_target_properties(kernels_${isa} PROPERTIES INTERPROCEDURAL_OPTIMIZATION OFF)
+  list(APPEND kernel_objects $<TARGET_OBJECTS:kernels_${isa}>)
+endforeach()
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND TARGET kernels_avx512)
+  # GCC's own AVX-512 header starts from registers that it leaves undefined on purpose (GCC bug 105593).
+  target_compile_options(kernels_avx512 PRIVATE -Wno-uninitialized -Wno-maybe-uninitialized)
+endif()

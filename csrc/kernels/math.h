@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Arithmetic of single values that several files need.
+#pragma once
+#include <stdint.h>
+
+namespace fastdrop::FASTDROP_ISA {
+namespace {
+
+inline uint32_t as_bits(float value) {
+  uint32_t bits;
+  __builtin_memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+inline float as_float(uint32_t bits) {
+  float value;
+  __builtin_memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+// c0 + x * (c1 + x * (c2 + ...)): Horner's rule. Not a loop, which the vectoriser would have to unroll first.
+inline float polynomial(float, float coefficient) { return coefficient; }
+template <class... Coefficients>
+inline float polynomial(float x, float first, Coefficients... others) {
+  return first + x * polynomial(x, others...);
+}
+
+}  // namespace
+}  // namespace fastdrop::FASTDROP_ISA
