@@ -56,7 +56,8 @@ inline bool is_plain_array(PyObject* object) {
 
 // A kernel can walk the array as it is: C-contiguous, aligned, in native byte order.
 inline bool is_contiguous_native(const py::array& array, bool writeable) {
-  const int flags = npy::NPY_ARRAY_C_CONTIGUOUS_ | npy::NPY_ARRAY_ALIGNED_ | (writeable ? npy::NPY_ARRAY_WRITEABLE_ : 0);
+  const int flags =
+      npy::NPY_ARRAY_C_CONTIGUOUS_ | npy::NPY_ARRAY_ALIGNED_ | (writeable ? npy::NPY_ARRAY_WRITEABLE_ : 0);
   const char order = array.dtype().byteorder();
   return (array.flags() & flags) == flags && (order == '=' || order == '|');
 }

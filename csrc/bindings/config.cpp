@@ -5,40 +5,82 @@
 
 #include "../dispatch/isa_registry.h"
 #include "../runtime/thread_limit.h"
-
-namespace py = pybind11;
+#include "python_types.h"
 
 namespace fastdrop {
 namespace {
 
-// The generators come first.
-py::tuple rule_names(int count) {
-  py::tuple names(static_cast<py::ssize_t>(count));
-  for (int rule = 0; rule < count; ++rule) names[static_cast<std::size_t>(rule)] = kKeepRuleNames[rule];
+// The names of the first rules; the generators come first.
+PyObject* rule_names(int count) {
+  PyObject* names = PyTuple_New(count);
+  for (int rule = 0; names != nullptr && rule < count; ++rule) {
+    PyObject* name = PyUnicode_FromString(kKeepRuleNames[rule]);
+    if (name == nullptr)
+      Py_CLEAR(names);
+    else
+      PyTuple_SET_ITEM(names, rule, name);
+  }
   return names;
 }
 
-py::list isas() {
-  py::list rows;
-  for (const Isa& isa : built_isas()) rows.append(py::make_tuple(isa.name, isa.description, usable(isa)));
+PyObject* isas(PyObject*, PyObject*) {
+  PyObject* rows = PyList_New(0);
+  for (const Isa& isa : built_isas()) {
+    PyObject* row = Py_BuildValue("(ssO)", isa.name, isa.description, usable(isa) ? Py_True : Py_False);
+    if (rows == nullptr || row == nullptr || PyList_Append(rows, row) != 0) Py_CLEAR(rows);
+    Py_XDECREF(row);
+    if (rows == nullptr) break;
+  }
   return rows;
+}
+
+PyObject* isa(PyObject*, PyObject*) {
+  return or_value_error([] { return PyUnicode_FromString(current_isa().name); });
+}
+
+PyObject* use(PyObject*, PyObject* name) {
+  const char* text = PyUnicode_AsUTF8(name);
+  if (text == nullptr) return nullptr;
+  return or_value_error([text] { return PyUnicode_FromString(use_isa(text).name); });
+}
+
+PyObject* count_threads(PyObject*, PyObject*) {
+  return or_value_error([] { return PyLong_FromLong(thread_count()); });
+}
+
+PyObject* limit_threads(PyObject*, PyObject* limit) {
+  const long value = PyLong_AsLong(limit);
+  if (value == -1 && PyErr_Occurred()) return nullptr;
+  return or_value_error([value] { return PyLong_FromLong(set_thread_limit(static_cast<int>(value))); });
+}
+
+PyMethodDef methods[] = {
+    {"isas", isas, METH_NOARGS,
+     "isas($module, /)\n--\n\n(name, description, usable) of every ISA that was built, best first."},
+    {"isa", isa, METH_NOARGS, "isa($module, /)\n--\n\nThe ISA in use."},
+    {"use_isa", use, METH_O,
+     "use_isa($module, name, /)\n--\n\nSwitch the ISA; returns the name of the one before."},
+    {"thread_count", count_threads, METH_NOARGS,
+     "thread_count($module, /)\n--\n\nThreads that a large call made here would use."},
+    {"set_thread_limit", limit_threads, METH_O,
+     "set_thread_limit($module, limit, /)\n--\n\nSet fastdrop's own limit; returns the one before."},
+    {nullptr, nullptr, 0, nullptr}};
+
+// Takes a new reference, or null.
+bool add(PyObject* module, const char* name, PyObject* value) {
+  const bool added = value != nullptr && PyModule_AddObjectRef(module, name, value) == 0;
+  Py_XDECREF(value);
+  return added;
 }
 
 }  // namespace
 
-void add_config(py::module_& module) {
-  module.attr("__version__") = FASTDROP_VERSION;
-  module.attr("compiler") = FASTDROP_COMPILER;
-  module.attr("has_openmp") = has_openmp();
-  module.attr("generators") = rule_names(kGeneratorCount);
-  module.attr("rules") = rule_names(kMaskRuleCount);
-  module.def("isas", &isas, "(name, description, usable) of every ISA that was built, best first.");
-  module.def("isa", [] { return current_isa().name; }, "The ISA in use.");
-  module.def(
-      "use_isa", [](const std::string& name) { return use_isa(name).name; },
-      "Switch the ISA; returns the name of the one before.");
-  module.def("thread_count", &thread_count, "Threads that a large call made here would use.");
-  module.def("set_thread_limit", &set_thread_limit, "Set fastdrop's own limit; returns the one before.");
+bool add_config(PyObject* module) {
+  return add(module, "__version__", PyUnicode_FromString(FASTDROP_VERSION)) &&
+         add(module, "compiler", PyUnicode_FromString(FASTDROP_COMPILER)) &&
+         add(module, "has_openmp", PyBool_FromLong(has_openmp())) &&
+         add(module, "generators", rule_names(kGeneratorCount)) &&
+         add(module, "rules", rule_names(kMaskRuleCount)) && PyModule_AddFunctions(module, methods) == 0;
 }
 
 }  // namespace fastdrop

@@ -14,8 +14,8 @@ PyObject* create(PyTypeObject* subtype, PyObject* arguments, PyObject* keywords)
   static const char* names[] = {"generator", "key", "handed_out", nullptr};
   long rule;
   std::uint64_t key[2], handed_out;
-  if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "l(O&O&)O&", const_cast<char**>(names), &rule, to_uint64,
-                                   &key[0], to_uint64, &key[1], to_uint64, &handed_out))
+  if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "l(O&O&)O&", const_cast<char**>(names), &rule,
+                                   to_uint64, &key[0], to_uint64, &key[1], to_uint64, &handed_out))
     return nullptr;
   if (rule < 0 || rule >= kGeneratorCount) return raise_value_error("no such generator");
   PyObject* self = subtype->tp_alloc(subtype, 0);
@@ -36,17 +36,14 @@ PyObject* get_handed_out(PyObject* object, void*) {
 }
 
 PyObject* take(PyObject* object, PyObject*) {
-  try {
-    return PyLong_FromUnsignedLongLong(self(object).streams.take());
-  } catch (const std::invalid_argument& error) {
-    return raise_value_error(error.what());
-  }
+  return or_value_error([object] { return PyLong_FromUnsignedLongLong(self(object).streams.take()); });
 }
 
-PyGetSetDef fields[] = {{"generator", get_generator, nullptr, "Place of the generator in _core.generators.", nullptr},
-                        {"key", get_key, nullptr, "The key's two 64-bit halves, the lower one first.", nullptr},
-                        {"handed_out", get_handed_out, nullptr, "How many streams: the number of the next.", nullptr},
-                        {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyGetSetDef fields[] = {
+    {"generator", get_generator, nullptr, "Place of the generator in _core.generators.", nullptr},
+    {"key", get_key, nullptr, "The key's two 64-bit halves, the lower one first.", nullptr},
+    {"handed_out", get_handed_out, nullptr, "How many streams: the number of the next.", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr}};
 PyMethodDef methods[] = {{"take", take, METH_NOARGS, "take($self, /)\n--\n\nThe next stream."},
                          {nullptr, nullptr, 0, nullptr}};
 PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(create)},
@@ -61,7 +58,7 @@ PyType_Spec spec = {"fastdrop._core.MaskSource", sizeof(MaskSource), 0,
 
 }  // namespace
 
-PyObject* add_mask_source(PyObject* module) { return add_type(module, spec, type); }
+bool add_mask_source(PyObject* module) { return add_type(module, spec, type); }
 
 MaskSource& mask_source(PyObject* object) {
   if (!PyObject_TypeCheck(object, type)) throw std::invalid_argument("a source must be a MaskSource");

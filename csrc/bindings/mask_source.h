@@ -37,14 +37,13 @@ class StreamCounter {
 };
 
 struct MaskSource {
-  PyObject_HEAD
-  KeepRule rule;
+  PyObject_HEAD KeepRule rule;
   std::uint64_t key[2];
   StreamCounter streams;
 };
 
-// The type _core.MaskSource, made once. Null with a Python exception set if that fails.
-PyObject* add_mask_source(PyObject* module);
+// The type _core.MaskSource, made once. False, with a Python exception set, if that fails.
+bool add_mask_source(PyObject* module);
 
 // Throws std::invalid_argument if that is no MaskSource.
 MaskSource& mask_source(PyObject* object);

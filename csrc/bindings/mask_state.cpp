@@ -81,8 +81,7 @@ void fill(MaskStateObject& mask, PyObject* p, PyObject* shape, PyObject* strides
   // All that the window reaches must be there, up to the end of the last tile.
   const std::uint64_t tiles = items_reached(mask.window()) / kMaxTileElements;
   const bool last_is_whole = items_reached(mask.window()) % kMaxTileElements == 0;
-  if (!PyBytes_Check(bits) ||
-      tiles + (last_is_whole ? 0 : 1) > bytes_in(bits) / (kMaxTileElements / 8))
+  if (!PyBytes_Check(bits) || tiles + (last_is_whole ? 0 : 1) > bytes_in(bits) / (kMaxTileElements / 8))
     throw std::invalid_argument("bits must be bytes that hold whole tiles, as far as the window reaches");
   mask.bits = Py_NewRef(bits);
   mask.state.bits = reinterpret_cast<const std::uint8_t*>(PyBytes_AS_STRING(bits));
@@ -125,15 +124,19 @@ PyObject* integers(const std::int64_t* from, int count) {
   PyObject* tuple = PyTuple_New(count);
   for (int i = 0; tuple != nullptr && i < count; ++i) {
     PyObject* item = PyLong_FromLongLong(from[i]);
-    if (item == nullptr) Py_CLEAR(tuple);
-    else PyTuple_SET_ITEM(tuple, i, item);
+    if (item == nullptr)
+      Py_CLEAR(tuple);
+    else
+      PyTuple_SET_ITEM(tuple, i, item);
   }
   return tuple;
 }
 
 PyObject* get_generator(PyObject* object, void*) { return PyLong_FromLong(self(object).state.rule); }
 PyObject* get_key(PyObject* object, void*) { return key_tuple(self(object).state.key); }
-PyObject* get_stream(PyObject* object, void*) { return PyLong_FromUnsignedLongLong(self(object).state.stream); }
+PyObject* get_stream(PyObject* object, void*) {
+  return PyLong_FromUnsignedLongLong(self(object).state.stream);
+}
 PyObject* get_p(PyObject* object, void*) {
   const MaskStateObject& mask = self(object);
   return mask.p != nullptr ? Py_NewRef(mask.p) : PyFloat_FromDouble(mask.state.p.constant);
@@ -149,7 +152,8 @@ PyObject* get_bits(PyObject* object, void*) {
 }
 
 PyGetSetDef fields[] = {
-    {"generator", get_generator, nullptr, "Place of the generator, or of \"stored\", in _core.rules.", nullptr},
+    {"generator", get_generator, nullptr, "Place of the generator, or of \"stored\", in _core.rules.",
+     nullptr},
     {"key", get_key, nullptr, "The key's two 64-bit halves, the lower one first.", nullptr},
     {"stream", get_stream, nullptr, "Which mask of that key.", nullptr},
     {"p", get_p, nullptr, "Probability of dropping: a float, or a Broadcast where it varies.", nullptr},
@@ -164,8 +168,10 @@ PyObject* as_tuple(PyObject* object) {
   PyObject* tuple = PyTuple_New(8);
   for (int i = 0; tuple != nullptr && fields[i].name != nullptr; ++i) {
     PyObject* field = fields[i].get(object, nullptr);
-    if (field == nullptr) Py_CLEAR(tuple);
-    else PyTuple_SET_ITEM(tuple, i, field);
+    if (field == nullptr)
+      Py_CLEAR(tuple);
+    else
+      PyTuple_SET_ITEM(tuple, i, field);
   }
   return tuple;
 }
@@ -240,7 +246,7 @@ Value ValueArgument::parse(PyObject* object, const Window& window) {
   return {0, &varying_};
 }
 
-PyObject* add_mask_state(PyObject* module) { return add_type(module, spec, type); }
+bool add_mask_state(PyObject* module) { return add_type(module, spec, type); }
 
 const MaskStateObject& mask_state(PyObject* object) {
   if (!PyObject_TypeCheck(object, type)) throw std::invalid_argument("a mask must be a MaskState");

@@ -13,12 +13,12 @@ namespace fastdrop {
 using Lengths = std::array<std::int64_t, kMaxRank>;
 
 struct MaskStateObject {
-  PyObject_VAR_HEAD  // ob_size: how many axes
-  MaskState state;   // p.varying stays null: see `p`
+  PyObject_VAR_HEAD     // ob_size: how many axes
+      MaskState state;  // p.varying stays null: see `p`
   std::uint64_t start;
   bool c_order;
-  PyObject* p;     // null, or where p varies its Broadcast
-  PyObject* bits;  // null, or bytes
+  PyObject* p;           // null, or where p varies its Broadcast
+  PyObject* bits;        // null, or bytes
   std::int64_t axes[1];  // lengths, then strides in index space
 
   int rank() const { return static_cast<int>(ob_base.ob_size); }
@@ -40,8 +40,8 @@ class ValueArgument {
   Lengths strides_;
 };
 
-// The type _core.MaskState, made once. Null with a Python exception set if that fails.
-PyObject* add_mask_state(PyObject* module);
+// The type _core.MaskState, made once. False, with a Python exception set, if that fails.
+bool add_mask_state(PyObject* module);
 
 // Throws std::invalid_argument if that is no MaskState.
 const MaskStateObject& mask_state(PyObject* object);

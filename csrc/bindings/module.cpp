@@ -10,8 +10,7 @@
 PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   using namespace fastdrop;
   m.doc() = "The compiled core of fastdrop. Private: use the functions of the fastdrop package.";
-  add_config(m);
-  if (add_mask_state(m.ptr()) == nullptr || add_mask_source(m.ptr()) == nullptr)
+  if (!add_config(m.ptr()) || !add_mask_state(m.ptr()) || !add_mask_source(m.ptr()))
     throw pybind11::error_already_set();
   add_operations(m);
 }

@@ -21,7 +21,9 @@ namespace {
 class Arrays {
  public:
   explicit Arrays(Operation operation)
-      : info_(kOperations[operation]), inputs_(operand_count(info_.inputs)), outputs_(operand_count(info_.outputs)) {}
+      : info_(kOperations[operation]),
+        inputs_(operand_count(info_.inputs)),
+        outputs_(operand_count(info_.outputs)) {}
 
   int count() const { return inputs_ + outputs_; }
 
@@ -32,9 +34,11 @@ class Arrays {
       const bool is_output = i >= inputs_;
       arrays_[i] = given[i];
       if (is_output && given[i] == Py_None) continue;
-      if (!is_plain_array(given[i]) || !is_contiguous_native(array(i), is_output) || !fits(i, window)) return false;
+      if (!is_plain_array(given[i]) || !is_contiguous_native(array(i), is_output) || !fits(i, window))
+        return false;
       for (int other = 0; is_output && other < i; ++other)
-        if (arrays_[other] != Py_None && overlap(array(i), array(other)) && !is_in_place(i, other)) return false;
+        if (arrays_[other] != Py_None && overlap(array(i), array(other)) && !is_in_place(i, other))
+          return false;
     }
     for (int i = inputs_; i < count(); ++i)
       if (arrays_[i] == Py_None) make_output(i, window);
@@ -46,7 +50,8 @@ class Arrays {
     for (int i = 0; i < count(); ++i) {
       arrays_[i] = given[i];
       if (!npy::get().PyArray_Check_(given[i]) || !fits(i, window))
-        throw std::invalid_argument(std::string(info(i).name) + " must be an array of the operation's dtype and shape");
+        throw std::invalid_argument(std::string(info(i).name) +
+                                    " must be an array of the operation's dtype and shape");
     }
   }
 
@@ -99,7 +104,7 @@ class Arrays {
       if (has_axis(info(operand), axis, window.rank))
         shape[static_cast<std::size_t>(rank++)] = window.shape[axis];
     const Element wanted = operand_element(info(operand), element());
-    const py::dtype dtype = wanted == kBool        ? py::dtype::of<bool>()
+    const py::dtype dtype = wanted == kBool       ? py::dtype::of<bool>()
                             : wanted == element() ? array(0).dtype()
                                                   : py::dtype::of<float>();
     made_[operand - inputs_] = new_array(dtype, rank, shape.data());
@@ -190,7 +195,8 @@ py::object dropout(PyObject* const* arguments, Py_ssize_t count, PyObject* keywo
   if (count != 5 || keywords != nullptr) throw py::type_error("wrong number of arguments");
   PyObject *x = arguments[0], *p = arguments[3];
   const auto mask_class = reinterpret_cast<PyTypeObject*>(arguments[4]);
-  if (!PyType_Check(arguments[4]) || !PyType_HasFeature(mask_class, Py_TPFLAGS_HEAPTYPE)) throw py::type_error("a class is needed");
+  if (!PyType_Check(arguments[4]) || !PyType_HasFeature(mask_class, Py_TPFLAGS_HEAPTYPE))
+    throw py::type_error("a class is needed");
   static PyObject* const source_name = PyUnicode_InternFromString("_source");
   const auto owner = py::reinterpret_steal<py::object>(PyObject_GetAttr(arguments[2], source_name));
   if (!owner) throw py::error_already_set();
@@ -207,7 +213,8 @@ py::object dropout(PyObject* const* arguments, Py_ssize_t count, PyObject* keywo
       new_mask_state(source.rule, source.key, source.streams.take(), rate, window.rank, window.shape));
   if (!state) throw py::error_already_set();
   const double scale = rate < 1 ? 1 / (1 - rate) : 0;  // _rates.py's scale_for
-  Request request{kDropout, arrays.element(), mask_state(state.ptr()).state, window, {}, {}, {{scale, nullptr}}};
+  Request request{kDropout, arrays.element(),  mask_state(state.ptr()).state, window, {},
+                  {},       {{scale, nullptr}}};
   arrays.put_into(request, nullptr);
   without_gil(static_cast<std::uint64_t>(array.size()), [&request] { run(request); });
   return py::make_tuple(arrays.result(), new_mask(mask_class, state.ptr(), py::float_(scale).ptr()));
@@ -229,7 +236,8 @@ py::array generate(const std::string& generator, std::uint64_t first, std::uint6
 
 // A named tuple of the extension module.
 py::object named_tuple(const char* name, const py::tuple& fields) {
-  return py::module_::import("collections").attr("namedtuple")(name, fields, py::arg("module") = "fastdrop._core");
+  return py::module_::import("collections")
+      .attr("namedtuple")(name, fields, py::arg("module") = "fastdrop._core");
 }
 
 py::tuple operand_rows(const py::object& row_type, const OperandInfo* operands, int count) {
@@ -246,8 +254,8 @@ py::tuple operand_rows(const py::object& row_type, const OperandInfo* operands, 
 void add_operation_rows(py::module_& module) {
   constexpr const char* kDrawNames[] = {"from bytes", "inline", "normals"};
   const py::object operand_row = named_tuple("OperandRow", py::make_tuple("name", "access", "type"));
-  const py::object operation_row = named_tuple(
-      "OperationRow", py::make_tuple("inputs", "outputs", "constants", "whole_rows", "draw"));
+  const py::object operation_row =
+      named_tuple("OperationRow", py::make_tuple("inputs", "outputs", "constants", "whole_rows", "draw"));
   py::dict rows;
   for (const OperationInfo& info : kOperations) {
     py::tuple constants(static_cast<py::ssize_t>(constant_count(info)));
@@ -272,11 +280,11 @@ void add_operations(py::module_& module) {
           "Run an operation: its inputs, outputs and constants in the order of its row. An output that is\n"
           "None is made. Returns the outputs, or None if an array needs Python's attention, after which\n"
           "checked=True takes arrays of any layout."),
-      fastcall_method<dropout>(
-          "dropout",
-          "dropout($module, x, out, masks, p, mask_class, /)\n--\n\n"
-          "The result of \"dropout\" with the next mask of a MaskGenerator, and that mask. None, and no mask\n"
-          "is taken, if an array or p needs Python's attention."),
+      fastcall_method<dropout>("dropout",
+                               "dropout($module, x, out, masks, p, mask_class, /)\n--\n\n"
+                               "The result of \"dropout\" with the next mask of a MaskGenerator, and that "
+                               "mask. None, and no mask\n"
+                               "is taken, if an array or p needs Python's attention."),
       {nullptr, nullptr, 0, nullptr}};
   if (PyModule_AddFunctions(module.ptr(), methods) != 0) throw py::error_already_set();
   add_operation_rows(module);

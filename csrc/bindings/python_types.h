@@ -5,12 +5,23 @@
 #include <Python.h>
 
 #include <cstdint>
+#include <stdexcept>
 
 namespace fastdrop {
 
 inline PyObject* raise_value_error(const char* message) {
   PyErr_SetString(PyExc_ValueError, message);
   return nullptr;
+}
+
+// What `function` returns, or a ValueError where it refuses.
+template <class Function>
+PyObject* or_value_error(const Function& function) {
+  try {
+    return function();
+  } catch (const std::invalid_argument& error) {
+    return raise_value_error(error.what());
+  }
 }
 
 inline PyObject* key_tuple(const std::uint64_t key[2]) {
@@ -33,12 +44,11 @@ inline void free_object(PyObject* object) {
   Py_DECREF(type);
 }
 
-// Makes a type and adds it to the module by its own name.
-inline PyObject* add_type(PyObject* module, PyType_Spec& spec, PyTypeObject*& type) {
+// Makes a type and adds it to the module by its own name. False, with a Python exception set, if that fails.
+inline bool add_type(PyObject* module, PyType_Spec& spec, PyTypeObject*& type) {
   PyObject* made = PyType_FromModuleAndSpec(module, &spec, nullptr);
-  if (made == nullptr) return nullptr;
   type = reinterpret_cast<PyTypeObject*>(made);
-  return PyModule_AddType(module, type) == 0 ? made : nullptr;
+  return made != nullptr && PyModule_AddType(module, type) == 0;
 }
 
 }  // namespace fastdrop

@@ -25,7 +25,8 @@ class KeepCache {
       if (stride == 1)
         std::memcpy(bytes + done, lowest, part);
       else
-        for (std::uint64_t i = 0; i < part; ++i) bytes[done + i] = lowest[down ? extent - i * step : i * step];
+        for (std::uint64_t i = 0; i < part; ++i)
+          bytes[done + i] = lowest[down ? extent - i * step : i * step];
       done += part;
     }
   }

@@ -166,7 +166,8 @@ class Job {
       for (const std::uint64_t next_element = std::min(next * repeat, last); first < next_element;) {
         const std::uint64_t until = std::min(first + kBlockDecisions, next_element);
         if (repeat != 1)
-          repeat_each(distinct + (first / repeat - position), repeat, first % repeat, until - first, repeated);
+          repeat_each(distinct + (first / repeat - position), repeat, first % repeat, until - first,
+                      repeated);
         run_decided(repeat == 1 ? distinct : repeated, args, first, until);
         first = until;
       }
@@ -231,7 +232,7 @@ class Job {
 void run(const Request& request) {
   const Job job(request);
   run_chunks(job.element_count() / kElementsPerThread,
-            [&job](int chunk, int chunk_count) { job.run_chunk(chunk, chunk_count); });
+             [&job](int chunk, int chunk_count) { job.run_chunk(chunk, chunk_count); });
 }
 
 }  // namespace fastdrop

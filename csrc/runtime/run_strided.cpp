@@ -18,7 +18,13 @@ namespace {
 
 // What goes along when a block is walked through: the places of its elements in the mask, in the values that
 // vary, and in the operands. Each has a stride for every axis; those of the operands are in bytes.
-enum Walk : int { kIndex, kP, kConstants, kOperands = kConstants + kMaxConstants, kWalkCount = kOperands + kMaxOperands };
+enum Walk : int {
+  kIndex,
+  kP,
+  kConstants,
+  kOperands = kConstants + kMaxConstants,
+  kWalkCount = kOperands + kMaxOperands
+};
 
 struct Axis {
   std::int64_t length;
@@ -42,7 +48,9 @@ std::vector<Axis> merged_axes(const Request& request, const Operand* const* oper
   std::vector<Axis> axes;  // the last one first
   std::int64_t c_stride = 1;
   for (int number = window.rank - 1; number >= 0; --number) {
-    const auto stride = [&](const Window& of) { return of.strides != nullptr ? of.strides[number] : c_stride; };
+    const auto stride = [&](const Window& of) {
+      return of.strides != nullptr ? of.strides[number] : c_stride;
+    };
     const auto varying_stride = [&](const Value& value) {
       return value.varying != nullptr ? stride(value.varying->window) : 0;
     };
@@ -119,8 +127,8 @@ class StridedJob {
   // Aligned and in native byte order: a kernel may read what is contiguous.
   bool is_aligned_native(int operand) const {
     const std::int64_t bytes = bytes_per_item(operand);
-    bool aligned = reinterpret_cast<std::uintptr_t>(operands_[operand]->data) %
-                       static_cast<std::uintptr_t>(bytes) == 0;
+    bool aligned =
+        reinterpret_cast<std::uintptr_t>(operands_[operand]->data) % static_cast<std::uintptr_t>(bytes) == 0;
     for (int axis = 0; axis < rank_; ++axis) aligned &= strides(kOperands + operand)[axis] % bytes == 0;
     return aligned && !operands_[operand]->swapped;
   }
@@ -210,7 +218,8 @@ class StridedJob {
   void run_block(const Block& block, char* buffer) const {
     Request request = request_;
     const auto part = [&](const Window& whole, int walk) -> Window {
-      return {whole.start + static_cast<std::uint64_t>(block.offsets[walk]), rank_, block.shape, strides(walk)};
+      return {whole.start + static_cast<std::uint64_t>(block.offsets[walk]), rank_, block.shape,
+              strides(walk)};
     };
     request.window = part(request.window, kIndex);
     Varying varying[1 + kMaxConstants];

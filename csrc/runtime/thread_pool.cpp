@@ -146,7 +146,7 @@ class Pool {
   std::mutex turn_;   // held by whoever has given the pool a job
   std::mutex mutex_;  // guards what follows, but for what is atomic
   std::condition_variable wake_, done_;
-  int workers_ = 0;  // guarded by turn_
+  int workers_ = 0;     // guarded by turn_
   int open_slots_ = 0;  // workers that may still join the job
   int working_ = 0;
   const std::function<void(int)>* chunk_ = nullptr;

@@ -48,12 +48,7 @@ struct OperationInfo {
 
 constexpr OperationInfo kOperations[] = {
     {"dropout", {{"x"}}, {{"y"}}, {{"scale", 1}}, false, kInline},
-    {"alpha_dropout",
-     {{"x"}},
-     {{"y"}},
-     {{"scale", 1}, {"shift", 0}, {"dropped", kAnyValue}},
-     false,
-     kInline},
+    {"alpha_dropout", {{"x"}}, {{"y"}}, {{"scale", 1}, {"shift", 0}, {"dropped", kAnyValue}}, false, kInline},
     {"gaussian_dropout", {{"x"}}, {{"y"}}, {{"deviation", 0}}, false, kNormals},
     {"keep_mask", {}, {{"keep"}}, {}, false, kInline},
 };
