@@ -27,7 +27,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from regularized import BATCH_SIZE, Setting, Task, accuracy_on_test, train
+from lib.regularized import BATCH_SIZE, Setting, Task, accuracy_on_test, train
 
 TASKS = {
     "digits": Task("digits", train_count=200, validation_count=200, hidden_size=128, epochs=150),

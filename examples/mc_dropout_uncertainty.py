@@ -20,8 +20,8 @@ from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
 import fastdrop
-from images import load_images
-from mlp import MLP, Adam, softmax, softmax_cross_entropy
+from lib.images import load_images
+from lib.mlp import MLP, Adam, softmax, softmax_cross_entropy
 
 BATCH_SIZE = 50
 KNOWN_COUNT = 5  # the digits 0 to 4 are trained on

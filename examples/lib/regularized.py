@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 import fastdrop
-from images import load_images
-from mlp import MLP, Adam, softmax_cross_entropy
+from lib.images import load_images
+from lib.mlp import MLP, Adam, softmax_cross_entropy
 
 BATCH_SIZE = 50
 CLASS_COUNT = 10
