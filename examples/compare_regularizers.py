@@ -9,9 +9,9 @@ with batch norm} x {last epoch, best epoch} x {without, with dropout}. How the c
 
 - A seed means one split into training, validation and test images, one set of first weights and one order
   of batches, the same for every combination: differences are taken within a seed.
-- The strengths are chosen for each combination and seed by accuracy on the validation images (between equals
-  by loss), from the grid printed below, every combination of strengths. Early stopping takes the epoch that
-  is best on them. The test images of a data set are read when all these choices are made.
+- The strengths are chosen for each combination and seed by accuracy on the validation images (by loss
+  where accuracies are equal). The grid below has every combination of strengths. Early stopping takes the
+  epoch that is best on the validation images. The test images are read after all these choices.
 - Learning rate, network and number of epochs are the same for all.
 """
 
@@ -27,7 +27,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from regularized import BATCH_SIZE, Setting, Task, accuracy_on_test, train
+from lib.regularized import BATCH_SIZE, Setting, Task, accuracy_on_test, train
 
 TASKS = {
     "digits": Task("digits", train_count=200, validation_count=200, hidden_size=128, epochs=150),
@@ -67,22 +67,22 @@ class Combination(NamedTuple):
 COMBINATIONS = [Combination(*one) for one in itertools.product(PENALTIES, *[(False, True)] * 3)]
 
 
-# What has to be trained: most combinations share their runs with others.
+# Every setting is trained once, although most settings belong to several combinations.
 SETTINGS = list(dict.fromkeys(setting for combination in COMBINATIONS for setting in combination.settings()))
 
 
 class Result(NamedTuple):
-    """What a combination came to with one seed."""
+    """The outcome of a combination with one seed."""
 
     accuracy: float  # on the test images, per cent
-    setting: Setting  # the one that was chosen
+    setting: Setting  # the chosen one
 
 
 def choose(combination, runs):
     """Return the setting and the checkpoint that did best on the validation images."""
     which = "best" if combination.early_stopping else "last"
     candidates = [(setting, runs[setting][which]) for setting in combination.settings()]
-    return max(candidates, key=lambda candidate: candidate[1].score)  # the first of equals
+    return max(candidates, key=lambda candidate: candidate[1].score)  # the first one where scores are equal
 
 
 def measure(task, seeds, pool, progress):
@@ -106,12 +106,12 @@ def measure(task, seeds, pool, progress):
 
 
 def accuracies(results, combination):
-    """The test accuracies of a combination, one a seed."""
+    """The test accuracies of a combination, one for each seed."""
     return np.array([result.accuracy for result in results[combination]])
 
 
 def standard_error(differences):
-    """Of the mean over the seeds."""
+    """The standard error of the mean over the seeds."""
     return differences.std(ddof=1) / np.sqrt(len(differences))
 
 
@@ -127,7 +127,7 @@ def print_header(task, seeds):
 
 
 def print_table(results):
-    """Print test accuracy without and with dropout beside every combination of the others."""
+    """Print test accuracy without and with dropout for every combination of the other methods."""
     print(f"{'test accuracy in per cent,':42}  without      with          change by")
     print(f"{'mean and deviation over seeds':42}  dropout      dropout       dropout       better  p chosen")
     for plain in COMBINATIONS:
@@ -186,7 +186,7 @@ def draw(measured, path):
         axes.set_title(f"{task.name}, {task.train_count:,} training images{note}")
         axes.set_xlabel("test accuracy (per cent)")
         axes.grid(alpha=0.3)
-    all_axes[0].invert_yaxis()  # of all: they share it
+    all_axes[0].invert_yaxis()  # the axes share it
     figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     figure.savefig(path, dpi=120)
 
@@ -226,8 +226,8 @@ def main():
     for name, grid in list(PENALTIES.items())[1:]:
         print(f"  {name}: {', '.join(f'{strength:g}' for one in grid for strength in one.values())}")
 
-    # Read by the NumPy of every new process: results do not depend on the number of cores then, and
-    # OpenBLAS's threads, which wait spinning, do not get into each other's way.
+    # The NumPy of every new process reads this variable. With one thread, results do not depend on the number
+    # of cores, and OpenBLAS's threads, which spin while they wait, do not slow each other down.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     context = multiprocessing.get_context("spawn")
     bar = tqdm(total=len(SETTINGS) * len(seeds) * len(tasks), unit="run", disable=None)  # only on a terminal

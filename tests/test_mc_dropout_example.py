@@ -15,7 +15,7 @@ from example_runs import EXAMPLES, run_example
 sys.path.insert(0, str(EXAMPLES))
 try:
     import mc_dropout_uncertainty as example
-    from mlp import MLP
+    from lib.mlp import MLP
 finally:
     sys.path.remove(str(EXAMPLES))
 

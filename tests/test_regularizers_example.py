@@ -14,9 +14,9 @@ from example_runs import EXAMPLES, run_example
 sys.path.insert(0, str(EXAMPLES))
 try:
     import compare_regularizers as compare
-    import regularized
-    from mlp import BatchNorm
-    from regularized import Setting, Task
+    from lib import regularized
+    from lib.mlp import BatchNorm
+    from lib.regularized import Setting, Task
 finally:
     sys.path.remove(str(EXAMPLES))
 

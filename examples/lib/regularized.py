@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """One training run with any of the regularizers: dropout, L2 or weight decay, batch norm, early stopping.
 
-Early stopping costs no run of its own: every run keeps the parameters of its best epoch on the validation
-set beside those of its last one.
+Early stopping needs no run of its own: every run keeps two sets of parameters, those of the last epoch and
+those of the epoch that is best on the validation set.
 """
 
 from dataclasses import dataclass, field
@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 import fastdrop
-from images import load_images
-from mlp import MLP, Adam, softmax_cross_entropy
+from lib.images import load_images
+from lib.mlp import MLP, Adam, softmax_cross_entropy
 
 BATCH_SIZE = 50
 CLASS_COUNT = 10
@@ -49,9 +49,9 @@ class Part(NamedTuple):
 
 @dataclass
 class Checkpoint:
-    """A network after some epoch, and how it did on the validation set: what a choice is made by."""
+    """A network after some epoch, and its score on the validation set, by which choices are made."""
 
-    score: tuple = (-1.0, 0.0)  # validation accuracy, and to decide between equals the loss, negative
+    score: tuple = (-1.0, 0.0)  # validation accuracy, then minus the loss
     parameters: np.ndarray = field(default=None, repr=False)
     statistics: np.ndarray = field(default=None, repr=False)
 
@@ -72,7 +72,7 @@ def make_parts(task, seed):
 
 
 def make_model(task, setting, weight_seed, mask_seed, dtype=np.float32):
-    """Build the network; what the setting does not touch is equal for all settings."""
+    """Build the network; settings differ only where `setting` says so."""
     rates = setting.input_p, setting.hidden_p, setting.hidden_p
     generators = fastdrop.MaskGenerator(mask_seed).spawn(len(rates))
     dropouts = [fastdrop.Dropout(p, rng=rng) for p, rng in zip(rates, generators, strict=True)]

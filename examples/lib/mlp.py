@@ -39,8 +39,8 @@ class Linear:
 class BatchNorm:
     """Ioffe and Szegedy, "Batch normalization" (2015): features of mean 0 and variance 1, then an affine.
 
-    In training mean and variance are those of the batch, biased, and the running statistics follow them;
-    in evaluation they are the running ones, whose variance is unbiased.
+    In training mean and (biased) variance are those of the batch, and the running statistics follow them.
+    In evaluation they are the running ones, whose variance is unbiased.
     """
 
     def __init__(self, parameters, gradients, statistics, momentum=0.9, epsilon=1e-5):
@@ -80,11 +80,11 @@ class BatchNorm:
 class MLP:
     """Dropout on the input, then hidden layers, then a linear layer to logits.
 
-    A hidden layer is linear, batch norm if `batch_norm`, ReLU and dropout. What the hidden layers hand on
-    belongs to the model, so ReLU and dropout work in place, forward and backward. That is safe: the
-    backward pass of dropout needs its mask only, and that of ReLU needs the signs of its output only. Where
-    dropout has overwritten that output with zeros, ReLU lets nothing through, and there the gradient is
-    zero already: dropout's backward pass has just made it so.
+    A hidden layer is linear, batch norm if `batch_norm`, ReLU and dropout. The outputs of hidden layers
+    belong to the model, so ReLU and dropout work in place, forward and backward. This is safe: the backward
+    pass of dropout needs only its mask, and the backward pass of ReLU needs only the signs of its output.
+    Where dropout has overwritten this output with zeros, the backward pass of dropout has already set the
+    gradient to zero.
     """
 
     def __init__(self, sizes, dropouts, rng, *, batch_norm=False, dtype=np.float32):
@@ -113,7 +113,7 @@ class MLP:
                 layer.train(mode)
 
     def forward(self, x):
-        """Return the logits. `x` is the caller's and stays as it is."""
+        """Return the logits; `x` does not change."""
         x = self.dropouts[0].forward(x)  # the one dropout that is not in place
         for linear, norm, dropout in zip(self.linears[:-1], self.norms, self.dropouts[1:], strict=True):
             y = linear.forward(x)
@@ -149,7 +149,7 @@ def split_flat(flat, shapes):
 
 def softmax(logits):
     """Return the probabilities of the classes, a new array."""
-    probability = np.exp(logits - logits.max(axis=1, keepdims=True))  # the greatest is 1: no overflow
+    probability = np.exp(logits - logits.max(axis=1, keepdims=True))  # the largest is 1: no overflow
     probability /= probability.sum(axis=1, keepdims=True)
     return probability
 
@@ -157,7 +157,7 @@ def softmax(logits):
 def softmax_cross_entropy(logits, labels):
     """Return the mean loss, and its gradient with respect to the logits."""
     rows = np.arange(len(labels))
-    shifted = logits - logits.max(axis=1, keepdims=True)  # the greatest is 0: exp cannot overflow
+    shifted = logits - logits.max(axis=1, keepdims=True)  # the largest is 0: exp cannot overflow
     probability = np.exp(shifted)
     total = probability.sum(axis=1, keepdims=True)
     loss = np.mean(np.log(total[:, 0]) - shifted[rows, labels])
@@ -234,7 +234,7 @@ class TextbookDropout:
 
 
 class NoDropout:
-    """Hands everything on: the network without dropout."""
+    """Returns its input: the network without dropout."""
 
     def train(self, mode=True):
         """Do nothing: there is nothing to switch."""
