@@ -12,26 +12,28 @@ import fastdrop
 PACKAGE = Path(__file__).parents[1] / "python" / "fastdrop"
 
 # Which module may import which of the package's others. A folder stands for all of its files.
-BASE = {"_checks", "_core", "_keys", "_rates", "_windows"}
-DRAWN = {"_checks", "functional", "layers", "mask", "mask_generator"}
+BASE = {"_checks", "_core", "_keys", "_rates", "_states", "_windows"}
+DRAWN = {"_checks", "_options", "functional", "layers", "mask", "mask_generator"}
 PYTHON_ARROWS = {
     "_checks": set(),
     "_windows": {"_checks"},
     "_keys": {"_checks"},
     "_rates": {"_checks", "_windows"},
+    "_states": {"_checks", "_core", "_keys", "_rates", "_windows"},
     "mask": BASE,
     "mask_generator": BASE | {"mask"},
     "functional": BASE | {"mask", "mask_generator"},
-    "layers": BASE | {"functional", "mask", "mask_generator"},
+    "_options": set(),
+    "layers": BASE | {"_options", "functional", "mask", "mask_generator"},
     "kinds/_noise_shapes": {"_checks"},
-    "kinds/_feature_maps": {"_checks"},
-    "kinds/alpha": DRAWN,
+    "kinds/_feature_maps": {"_checks", "_options", "layers"},
+    "kinds/alpha": DRAWN | {"_states"},
     "kinds/channel": DRAWN | {"kinds/_feature_maps", "kinds/_noise_shapes"},
     "kinds/drop_block": DRAWN | {"kinds/_feature_maps", "kinds/_noise_shapes"},
     "kinds/drop_connect": DRAWN | {"kinds/_noise_shapes"},
     "kinds/drop_path": DRAWN | {"kinds/_noise_shapes"},
     "kinds/embedding": DRAWN | {"kinds/_noise_shapes"},
-    "kinds/gaussian": DRAWN | {"_keys", "_windows"},
+    "kinds/gaussian": DRAWN | {"_core", "_keys", "_states", "_windows"},
     "kinds/locked": DRAWN | {"kinds/_noise_shapes"},
     "kinds/__init__": {"kinds"},
     "training/monte_carlo": {"_checks", "layers", "mask_generator"},
@@ -72,10 +74,6 @@ def test_python_arrows(module):
     allowed = PYTHON_ARROWS[module]
     for name in imported(MODULES[module]):
         assert {name, name.split("/")[0]} & allowed, f"{module} must not import {name}"
-
-
-# What is left of the old core: its one-step `dropout` takes what a MaskGenerator consists of.
-PRIVATE_NAMES_OF_OTHERS = {("functional", "_source")}
 
 
 def is_private(name):

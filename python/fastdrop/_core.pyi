@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Any, Final, Literal, NamedTuple, TypeVar, final, overload
+from typing import Any, Final, NamedTuple, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray

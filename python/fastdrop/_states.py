@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The joint to the core: what is drawn, its windows, and operations on arrays.
 
-A `MaskState` of the core says who is kept: generator, key, stream, window and p. What is done with the decisions
-are an operation and its constants.
+A `MaskState` of the core says who is kept: generator, key, stream, window and p. An operation and its constants
+say what is done with that.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from . import _checks, _core
-from ._keys import unpack_key
+from ._checks import Array
+from ._keys import format_key, unpack_key
 from ._rates import Rate, ScalarOrArray, broadcast_rate, slice_rate
 from ._windows import (
     AxisIndex,
@@ -115,13 +116,28 @@ class Drawn:
         return part, axes
 
 
+def format_generator(name: str) -> str:
+    """How a repr ends that has another generator than the usual one."""
+    return "" if name == DEFAULT_GENERATOR else f", generator={name!r}"
+
+
+def format_origin(drawn: Drawn) -> str:
+    """Where the decisions come from, for a repr: the key, the stream, and the window."""
+    start, strides, bits = drawn._state.start, drawn._state.strides, drawn._state.bits
+    window = f", start={start}" if start else ""
+    window += f", strides={strides}" if strides else ""
+    if bits is not None:
+        return f"stored as {len(bits)} bytes{window}"
+    return f"{format_key(drawn.key)}, stream={drawn.stream}{format_generator(drawn.generator)}{window}"
+
+
 def run_operation(
     operation: str,
     drawn: Drawn,
     inputs: dict[str, ArrayLike],
-    out: NDArray[Any] | None,
+    out: Array | None,
     *constants: Rate,
-) -> NDArray[Any]:
+) -> Array:
     """Do an operation of the core; `inputs` are in the order of its row, by the names that the caller has."""
     # The core takes arrays that it can walk as they lie; nothing is left to check about them.
     result = _core.run(operation, drawn._state, *inputs.values(), out, *constants)
@@ -132,9 +148,9 @@ def run_checked(
     operation: str,
     drawn: Drawn,
     inputs: dict[str, ArrayLike],
-    out: NDArray[Any] | None,
+    out: Array | None,
     *constants: Rate,
-) -> NDArray[Any]:
+) -> Array:
     """`run_operation` for arrays of any layout, or that are refused here."""
     shape = drawn.shape
     access_shapes = {"full": shape, "per column": shape[-1:], "per row": shape[:-1]}

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Dropout as functions of arrays."""
 
-from typing import Any, TypedDict
+from __future__ import annotations
+
+from typing import TypedDict
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from . import _checks, _core
+from ._checks import Array, Probability
 from ._rates import keep_probability, scale_for
 from ._states import whole_window
 from ._windows import NoiseShape
@@ -19,22 +22,22 @@ class DropoutOptions(TypedDict, total=False):
 
     rng: Rng
     inverted: bool
-    keep_prob: float | NDArray[Any] | None
+    keep_prob: Probability | None
     training: bool
-    out: NDArray[Any] | None
+    out: Array | None
 
 
 def dropout(
     x: ArrayLike,
-    p: float | NDArray[Any] = _checks.DEFAULT_P,
+    p: Probability = _checks.DEFAULT_P,
     *,
     rng: Rng = None,
     noise_shape: NoiseShape = None,
     inverted: bool = True,
-    keep_prob: float | NDArray[Any] | None = None,
+    keep_prob: Probability | None = None,
     training: bool = True,
-    out: NDArray[Any] | None = None,
-) -> tuple[NDArray[Any], Mask]:
+    out: Array | None = None,
+) -> tuple[Array, Mask]:
     """Drop elements at random and scale the others, in one pass.
 
     ``y = round(x * s)`` with probability ``1 - p`` and ``+0.0`` otherwise, where ``s = 1 / (1 - p)`` rounded
@@ -114,7 +117,7 @@ def dropout(
     return array, mask
 
 
-def dropout_backward(dy: ArrayLike, mask: Mask, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+def dropout_backward(dy: ArrayLike, mask: Mask, *, out: Array | None = None) -> Array:
     """The gradient of `dropout` with respect to its input, in one pass.
 
     `dropout` is linear in each element, so ``dx = round(dy * s)`` where the mask keeps and ``+0.0`` where it

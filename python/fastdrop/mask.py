@@ -11,9 +11,18 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _checks, _core
-from ._keys import Seed, format_key, key_from
+from ._checks import Array, Probability
+from ._keys import Seed, key_from
 from ._rates import Rate, ScalarOrArray, scale_for, slice_rate, view_rate
-from ._states import DEFAULT_GENERATOR, Drawn, generator_id, new_state, run_checked, whole_window
+from ._states import (
+    DEFAULT_GENERATOR,
+    Drawn,
+    format_origin,
+    generator_id,
+    new_state,
+    run_checked,
+    whole_window,
+)
 from ._windows import Index, NoiseShape
 
 if TYPE_CHECKING:
@@ -85,11 +94,11 @@ class Mask(Drawn):
     def __init__(
         self,
         shape: int | Sequence[int],
-        p: float | NDArray[Any] = _checks.DEFAULT_P,
+        p: Probability = _checks.DEFAULT_P,
         *,
         noise_shape: NoiseShape = None,
         inverted: bool = True,
-        keep_prob: float | NDArray[Any] | None = None,
+        keep_prob: Probability | None = None,
         seed: Seed = None,
         stream: int = 0,
         generator: str = DEFAULT_GENERATOR,
@@ -101,7 +110,7 @@ class Mask(Drawn):
         self._scale = scale_for(window.p, inverted)
 
     @staticmethod
-    def from_array(keep: ArrayLike, p: float | NDArray[Any] = 0.0) -> "Mask":
+    def from_array(keep: ArrayLike, p: Probability = 0.0) -> Mask:
         """A mask of your own, from an array: stored, as one bit an element.
 
         Parameters
@@ -137,8 +146,8 @@ class Mask(Drawn):
     def from_bits(
         bits: NDArray[np.uint8] | bytes | bytearray | memoryview,
         shape: int | Sequence[int],
-        p: float | NDArray[Any] = 0.0,
-    ) -> "Mask":
+        p: Probability = 0.0,
+    ) -> Mask:
         """A mask of your own, from bits as ``np.packbits(keep, bitorder="little")`` returns them.
 
         Parameters
@@ -185,7 +194,7 @@ class Mask(Drawn):
             return shape
         return tuple(length if stride else 1 for length, stride in zip(shape, strides, strict=True))
 
-    def apply(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    def apply(self, x: ArrayLike, *, out: Array | None = None) -> Array:
         """Scale what is kept, and put zero where an element is dropped.
 
         ``y = round(x * s)`` where kept and ``+0.0`` where dropped, with the mask's `scale` s rounded once to
@@ -225,7 +234,7 @@ class Mask(Drawn):
         """The mask as ``np.packbits(mask.to_numpy(), bitorder="little")``, which `from_bits` takes."""
         return np.packbits(self.to_numpy(), bitorder="little")
 
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
         if copy is False:
             raise ValueError("a Mask has no array to share; a copy is needed")
         array = self.to_numpy()
@@ -236,7 +245,7 @@ class Mask(Drawn):
             raise TypeError("a mask without axes has no len()")
         return self.shape[0]
 
-    def __getitem__(self, index: Index) -> "Mask":
+    def __getitem__(self, index: Index) -> Mask:
         """A window: basic indexing with integers, slices (steps too) and ``...``, as on an array."""
         state, axes = self._slice(index)
         return new_mask(state, slice_rate(self._scale, axes))
@@ -253,16 +262,11 @@ class Mask(Drawn):
         return new_mask, (self._state, self._scale)
 
     def __repr__(self) -> str:
-        start, strides, bits = self._state.start, self._state.strides, self._state.bits
-        window = f", start={start}" if start or strides else ""
-        window += f", strides={strides}" if strides else ""
-        p = "array" if isinstance(self.p, np.ndarray) else self.p
-        scale = "" if self._scale == scale_for(self._state.p, True) else f", scale={self.scale}"
-        origin = f"key={format_key(self.key)}, stream={self.stream}" if bits is None else f"{len(bits)} bytes"
-        return (
-            f"<fastdrop.Mask shape={self.shape}, p={p}{scale}, {origin}, "
-            f"generator={self.generator!r}{window}>"
-        )
+        p, scale = self.p, self.scale
+        own = f"p={'array' if isinstance(p, np.ndarray) else p}"
+        if not isinstance(scale, np.ndarray) and self._scale != scale_for(self._state.p, True):
+            own += f", scale={scale!r}"
+        return f"<Mask shape={self.shape}, {own}, {format_origin(self)}>"
 
 
 def new_mask(state: MaskState, scale: Rate) -> Mask:

@@ -8,12 +8,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import _checks, _core
-from ._keys import WORD_LIMIT, Seed, format_key, key_from, pack_key, unpack_key
+from ._checks import Probability
+from ._keys import WORD_LIMIT, Seed, format_key, key_from, pack_key, plain_seed, unpack_key
 from ._rates import scale_for
-from ._states import DEFAULT_GENERATOR, WholeWindow, generator_id, new_state, whole_window
+from ._states import (
+    DEFAULT_GENERATOR,
+    WholeWindow,
+    format_generator,
+    generator_id,
+    new_state,
+    whole_window,
+)
 from ._windows import NoiseShape
 from .mask import Mask, new_mask
 
@@ -51,15 +58,16 @@ class MaskGenerator:
     (0, 1)
     """
 
-    __slots__ = ("_children", "_lock", "_source")
+    __slots__ = ("_children", "_lock", "_seed", "_source")
     # Replaced as a whole: no mask is half of the old state and half of the new. The lock guards the children.
     _source: _core.MaskSource
+    _seed: int | tuple[int, ...] | None  # what the repr shows instead of the key
 
     def __init__(self, seed: Seed = None, *, generator: str = DEFAULT_GENERATOR) -> None:
-        self._start(generator_id(generator), key_from(seed, "seed"))
+        self._start(generator_id(generator), key_from(seed, "seed"), plain_seed(seed))
 
-    def _start(self, generator: int, key: tuple[int, int]) -> None:
-        self._source, self._children = _core.MaskSource(generator, key, 0), 0
+    def _start(self, generator: int, key: tuple[int, int], seed: int | tuple[int, ...] | None = None) -> None:
+        self._source, self._children, self._seed = _core.MaskSource(generator, key, 0), 0, seed
         self._lock = threading.Lock()
 
     @property
@@ -75,11 +83,11 @@ class MaskGenerator:
     def mask(
         self,
         shape: int | Sequence[int],
-        p: float | NDArray[Any] = _checks.DEFAULT_P,
+        p: Probability = _checks.DEFAULT_P,
         *,
         noise_shape: NoiseShape = None,
         inverted: bool = True,
-        keep_prob: float | NDArray[Any] | None = None,
+        keep_prob: Probability | None = None,
     ) -> Mask:
         """The next mask.
 
@@ -106,7 +114,7 @@ class MaskGenerator:
         window = whole_window(lengths, noise_shape, _checks.drop_probability(p, keep_prob))
         return new_mask(draw_state(self, window), scale_for(window.p, inverted))
 
-    def spawn(self, n_children: int) -> "list[MaskGenerator]":
+    def spawn(self, n_children: int) -> list[MaskGenerator]:
         """New generators with keys of their own, for workers or layers.
 
         The key of child number `c` is that of
@@ -148,19 +156,25 @@ class MaskGenerator:
     def state(self, state: dict[str, Any]) -> None:
         generator, key, stream, children = _checked_state(state)
         with self._lock:
+            if key != self._source.key:
+                self._seed = None
             self._source, self._children = _core.MaskSource(generator, key, stream), children
 
-    def __getstate__(self) -> dict[str, Any]:
-        return self.state
+    def __getstate__(self) -> tuple[dict[str, Any], int | tuple[int, ...] | None]:
+        return self.state, self._seed
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self._lock = threading.Lock()
-        self.state = state
+    def __setstate__(self, saved: tuple[dict[str, Any], int | tuple[int, ...] | None]) -> None:
+        state, seed = saved
+        generator, key, stream, children = _checked_state(state)
+        self._start(generator, key, seed)
+        self._source, self._children = _core.MaskSource(generator, key, stream), children
 
     def __repr__(self) -> str:
-        key = format_key(self.key)
-        stream = self._source.handed_out
-        return f"<fastdrop.MaskGenerator key={key}, stream={stream}, generator={self.generator!r}>"
+        with self._lock:  # no seed of the old state beside a stream of the new
+            source, seed = self._source, self._seed
+        key = format_key(unpack_key(*source.key), seed)
+        name = format_generator(_core.generators[source.generator])
+        return f"<MaskGenerator {key}, stream={source.handed_out}{name}>"
 
 
 def _checked_state(state: Any) -> tuple[int, tuple[int, int], int, int]:
@@ -179,10 +193,10 @@ def _checked_state(state: Any) -> tuple[int, tuple[int, int], int, int]:
 Rng: TypeAlias = Seed | MaskGenerator
 
 
-def new_generator(generator: int, key: tuple[int, int]) -> MaskGenerator:
-    """A generator at the start of that key."""
+def new_generator(generator: int, key: tuple[int, int], seed: Any = None) -> MaskGenerator:
+    """A generator at the start of that key, which is that of the seed, if one is given."""
     masks = object.__new__(MaskGenerator)
-    masks._start(generator, key)
+    masks._start(generator, key, plain_seed(seed))
     return masks
 
 
@@ -194,7 +208,9 @@ def child_generator(parent: MaskGenerator, child: int) -> MaskGenerator:
 
 def as_generator(rng: Rng) -> MaskGenerator:
     """A `MaskGenerator` as it is; of anything else that is a source of keys a new one."""
-    return rng if isinstance(rng, MaskGenerator) else new_generator(_DEFAULT_ID, key_from(rng, "rng"))
+    if isinstance(rng, MaskGenerator):
+        return rng
+    return new_generator(_DEFAULT_ID, key_from(rng, "rng"), rng)
 
 
 def draw_state(rng: Rng, window: WholeWindow) -> MaskState:

@@ -11,21 +11,31 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _checks
-from .._keys import Seed, format_key, key_from
+from .._checks import Array
+from .._keys import Seed, key_from
+from .._options import Option
+from .._states import (
+    DEFAULT_GENERATOR,
+    Drawn,
+    format_origin,
+    generator_id,
+    new_state,
+    run_operation,
+    whole_window,
+)
 from .._windows import Index
-from .._states import DEFAULT_GENERATOR, Drawn, generator_id, new_state, run_operation, whole_window
-from ..layers import Dropout
+from ..layers import Layer
 from ..mask_generator import Rng, draw_state
 
 if TYPE_CHECKING:
     from .._core import MaskState
 
 
-def _probability(p: Any) -> float:
-    rate = _checks.scalar_probability(p)
-    if rate == 1:
+def _checked_p(value: Any, name: str = "p") -> float:
+    p = _checks.scalar_probability(value, name)
+    if p == 1:
         raise ValueError("p must be less than 1 in Gaussian dropout, whose variance is p / (1 - p), not 1.0")
-    return rate
+    return p
 
 
 class GaussianNoise(Drawn):
@@ -72,7 +82,7 @@ class GaussianNoise(Drawn):
         stream: int = 0,
         generator: str = DEFAULT_GENERATOR,
     ) -> None:
-        p = _probability(p)
+        p = _checked_p(p)
         window = whole_window(_checks.shape(shape), None, p)
         stream = _checks.integer(stream, "stream", 0, _checks.INDEX_LIMIT)
         self._state = new_state(generator_id(generator), key_from(seed, "seed"), stream, window)
@@ -87,7 +97,7 @@ class GaussianNoise(Drawn):
         """``sqrt(p / (1 - p))``."""
         return _deviation(self.p)
 
-    def apply(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    def apply(self, x: ArrayLike, *, out: Array | None = None) -> Array:
         """Multiply every element by its factor: the forward pass and, on the gradient, the backward pass.
 
         Parameters
@@ -109,14 +119,14 @@ class GaussianNoise(Drawn):
         """
         return self._apply(x, out, "x")
 
-    def _apply(self, x: ArrayLike, out: NDArray[Any] | None, name: str) -> NDArray[Any]:
+    def _apply(self, x: ArrayLike, out: Array | None, name: str) -> Array:
         return run_operation("gaussian_dropout", self, {name: x}, out, self.standard_deviation)
 
     def to_numpy(self) -> NDArray[np.float32]:
         """The factors for float32 data, as an array."""
         return self.apply(np.ones(self.shape, np.float32))
 
-    def __getitem__(self, index: Index) -> "GaussianNoise":
+    def __getitem__(self, index: Index) -> GaussianNoise:
         """A window: basic indexing with integers, slices (steps too) and ``...``, as on an array."""
         return _new_noise(self._slice(index)[0])
 
@@ -130,10 +140,7 @@ class GaussianNoise(Drawn):
         return _new_noise, (self._state,)
 
     def __repr__(self) -> str:
-        return (
-            f"<fastdrop.GaussianNoise shape={self.shape}, p={self.p!r}, key={format_key(self.key)}, "
-            f"stream={self.stream}, generator={self.generator!r}>"
-        )
+        return f"<GaussianNoise shape={self.shape}, p={self.p!r}, {format_origin(self)}>"
 
 
 def _new_noise(state: MaskState) -> GaussianNoise:
@@ -152,8 +159,8 @@ def gaussian_dropout(
     *,
     rng: Rng = None,
     training: bool = True,
-    out: NDArray[Any] | None = None,
-) -> tuple[NDArray[Any], GaussianNoise]:
+    out: Array | None = None,
+) -> tuple[Array, GaussianNoise]:
     """Multiply every element by a normal number of mean 1 and variance ``p / (1 - p)``, in one pass.
 
     ``y = x (1 + s z)`` with ``s = sqrt(p / (1 - p))`` and z standard normal: mean and variance of the factor
@@ -198,7 +205,7 @@ def gaussian_dropout(
     >>> bool((y == 2 * dx).all())
     True
     """
-    p = _probability(p)
+    p = _checked_p(p)
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
     if training:
         noise = _new_noise(draw_state(rng, whole_window(array.shape, None, p)))
@@ -210,9 +217,7 @@ def gaussian_dropout(
     return array, noise
 
 
-def gaussian_dropout_backward(
-    dy: ArrayLike, noise: GaussianNoise, *, out: NDArray[Any] | None = None
-) -> NDArray[Any]:
+def gaussian_dropout_backward(dy: ArrayLike, noise: GaussianNoise, *, out: Array | None = None) -> Array:
     """The gradient of `gaussian_dropout` with respect to its input: ``dx = dy (1 + s z)``, the same factors.
 
     Parameters
@@ -240,8 +245,8 @@ def gaussian_dropout_backward(
     return noise._apply(dy, out, "dy")
 
 
-class GaussianDropout(Dropout):
-    """`gaussian_dropout` as a layer, with the methods of `Dropout`.
+class GaussianDropout(Layer):
+    """`gaussian_dropout` as a layer, with the methods of `Layer`.
 
     Parameters
     ----------
@@ -259,25 +264,38 @@ class GaussianDropout(Dropout):
     ----------
     noise : GaussianNoise or None
         The noise of the last forward pass.
+
+    Examples
+    --------
+    >>> import numpy as np, fastdrop
+    >>> drop = fastdrop.GaussianDropout(0.1, rng=0)
+    >>> y = drop(np.ones((2, 3), np.float32))
+    >>> bool((y == drop.noise.to_numpy()).all())
+    True
     """
+
+    __slots__ = ()
+
+    p = Option(_checked_p, "The rate: the variance is p / (1 - p).")
 
     def __init__(self, p: float = 0.5, *, rng: Rng = None) -> None:
         super().__init__(p, rng=rng)
 
-    def _checked(self, p: Any) -> float:
-        return _probability(p)
-
     @property
     def noise(self) -> GaussianNoise | None:
         """The noise of the last forward pass."""
-        return self.mask
+        noise: GaussianNoise | None = self._drawn
+        return noise
 
-    def forward(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The next `gaussian_dropout` of `x`; in evaluation, `x` itself, or `out` holding a copy."""
-        y, noise = gaussian_dropout(x, float(self._p), rng=self._rng, training=self.training, out=out)
-        self.mask = noise
+    @noise.setter
+    def noise(self, noise: GaussianNoise | None) -> None:
+        if noise is not None and not isinstance(noise, GaussianNoise):
+            raise TypeError(f"noise must be a fastdrop.GaussianNoise or None, not {_checks.describe(noise)}")
+        self._drawn = noise
+
+    def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
+        y, self._drawn = gaussian_dropout(x, self.p, rng=self.rng, training=self.training, out=out)
         return y
 
-    def backward(self, dy: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The gradient with respect to the last forward pass's input."""
-        return gaussian_dropout_backward(dy, self._last_mask(), out=out)
+    def backward(self, dy: ArrayLike, *, out: Array | None = None) -> Array:
+        return gaussian_dropout_backward(dy, self._last_drawn(), out=out)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Monte Carlo dropout: how sure a network is, from its answers under many masks."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _checks
-from ..layers import Dropout, check_layers
+from ..layers import Layer, check_layers, dropping_by
 from ..mask_generator import MaskGenerator, Rng, as_generator, child_generator
 
 
@@ -69,7 +70,7 @@ def mc_dropout(
     *,
     rng: Rng = None,
     class_axis: int | None = None,
-    layers: Iterable[Dropout] = (),
+    layers: Iterable[Layer] = (),
 ) -> MonteCarlo:
     r"""Call a network many times with dropout on, and say what its answers have in common.
 
@@ -97,7 +98,7 @@ def mc_dropout(
         An int gives the same samples at every call.
     class_axis : int, optional
         The axis of the answer along which class probabilities add up to 1. Given: entropies are computed.
-    layers : iterable of Dropout
+    layers : iterable of Layer
         Layers that `fn` uses: each takes its masks from the sample's `rng`, and drops. Afterwards they are as
         they were. While they are in use, no other thread may use them.
 
@@ -163,11 +164,11 @@ def _answers(
     x: Any,
     root: MaskGenerator,
     count: int,
-    layers: list[Dropout],
+    layers: list[Layer],
 ) -> Iterator[NDArray[np.float64]]:
     for sample in range(count):
         rng = child_generator(root, sample)
-        with _dropping(layers, rng):
+        with dropping_by(rng, layers):
             answer = fn(x, rng)
         yield _answer(answer)
 
@@ -178,19 +179,6 @@ def _answer(value: Any) -> NDArray[np.float64]:
     if array is None or not (array.dtype.kind in "fiub" or _checks.is_float_dtype(array.dtype)):
         raise TypeError(f"fn must return an array of real numbers, not {_checks.describe(value)}")
     return np.array(array, np.float64)
-
-
-@contextmanager
-def _dropping(layers: list[Dropout], rng: MaskGenerator) -> Iterator[None]:
-    """The layers drop by masks of `rng`, and afterwards are as they were."""
-    before = [(layer.training, layer.rng, layer.mask) for layer in layers]
-    try:
-        for layer in layers:
-            layer.train().rng = rng
-        yield
-    finally:
-        for layer, (training, own, mask) in zip(layers, before, strict=True):
-            layer.training, layer.rng, layer.mask = training, own, mask
 
 
 def _checked(probability: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
