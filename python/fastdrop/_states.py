@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The joint to the core: what is drawn, its windows, and operations on arrays.
 
-A `MaskState` of the core says who is kept: generator, key, stream, window and p. An operation and its constants
-say what is done with that.
+A `MaskState` of the core says who is kept: generator, key, stream, window and p. An operation and its
+constants say what is done with that.
 """
 
 from __future__ import annotations
