@@ -156,6 +156,9 @@ class GaussianNoise:
     def __hash__(self) -> int:
         return hash((GaussianNoise, self._mask))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _noise_from, (self._mask,)
+
     def __repr__(self) -> str:
         return f"<GaussianNoise shape={self.shape}, p={self.p!r}, {format_origin(self._mask)}>"
 
@@ -255,6 +258,13 @@ def gaussian_dropout_backward(dy: ArrayLike, noise: GaussianNoise, *, out: Array
     ------
     TypeError, ValueError
         If an argument is of the wrong kind or shape; `out` is then untouched.
+
+    Examples
+    --------
+    >>> import numpy as np, fastdrop
+    >>> y, noise = fastdrop.gaussian_dropout(np.ones(3, np.float32), 0.1, rng=1)
+    >>> bool((fastdrop.gaussian_dropout_backward(np.ones(3, np.float32), noise) == y).all())
+    True
     """
     if not isinstance(noise, GaussianNoise):
         wanted = "the fastdrop.GaussianNoise that gaussian_dropout returned"
