@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-MODULES = ["functional", "layers", "mask", "mask_generator", "training.monte_carlo", "training.schedules"]
+MODULES = [
+    "config",
+    "functional",
+    "layers",
+    "mask",
+    "mask_generator",
+    "training.monte_carlo",
+    "training.schedules",
+]
 KINDS = ["alpha", "channel", "drop_block", "drop_connect", "drop_path", "embedding", "gaussian", "locked"]
 
 

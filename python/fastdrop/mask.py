@@ -204,13 +204,12 @@ class Mask(Drawn):
         Parameters
         ----------
         x : array_like of float16, bfloat16, float32 or float64
-            Values, of the mask's shape, in any layout and byte order; nothing is copied but sequences. What
-            has the buffer protocol or ``__dlpack__`` counts as an array, and subclasses as base arrays.
+            Values, of the mask's shape, in any layout and byte order. Arrays, buffers and DLPack objects are
+            used in place; lists are converted. A subclass is treated as `numpy.ndarray`.
         out : ndarray, optional
             Where to write: of x's shape and dtype, in any layout whose elements have memory of their own,
-            and either `x` itself or not overlapping it. From 32 MiB on a new array takes twice as
-            long as a used one or more, because its pages come from the system at every call; in place takes
-            least.
+            and either `x` itself or not overlapping it. A new array of 32 MiB or more takes at least twice as
+            long as a reused one, because the system maps its pages at every call. In place is fastest.
 
         Returns
         -------

@@ -44,11 +44,11 @@ def drop_block(
     `Mask` with ``p = gamma`` over the places, in the order of x's axes, so every sample and channel has its
     own. An element is dropped if a block covers it.
 
-    What is kept is scaled by (elements of `x`) / (elements kept), so that the mean magnitude is the same for
-    every mask: `mask.p` is the share of dropped elements, ``dropped / x.size`` rounded to double, and
-    the scale is ``1 / (1 - mask.p)``, as for every mask. (If nothing is kept, p is 0: there is nothing to
-    scale.) Gamma counts blocks as if none overlapped, so on
-    average the share is somewhat less than `p`.
+    Kept elements are scaled by ``x.size / kept``, where ``kept`` is their number, so the mean magnitude does
+    not depend on the mask. The mask therefore has a p of its own: `mask.p` is the share of dropped elements,
+    ``dropped / x.size`` rounded to double, and the scale is ``1 / (1 - mask.p)``, as for every mask. If
+    nothing is kept, `mask.p` is 0, because there is nothing to scale. On average the share is somewhat less
+    than `p`, because gamma counts overlapping blocks as if they did not overlap.
 
     Parameters
     ----------

@@ -238,6 +238,13 @@ def gaussian_dropout_backward(dy: ArrayLike, noise: GaussianNoise, *, out: Array
     ------
     TypeError, ValueError
         If an argument is of the wrong kind or shape; `out` is then untouched.
+
+    Examples
+    --------
+    >>> import numpy as np, fastdrop
+    >>> y, noise = fastdrop.gaussian_dropout(np.ones(3, np.float32), 0.1, rng=1)
+    >>> bool((fastdrop.gaussian_dropout_backward(np.ones(3, np.float32), noise) == y).all())
+    True
     """
     if not isinstance(noise, GaussianNoise):
         wanted = "the fastdrop.GaussianNoise that gaussian_dropout returned"

@@ -35,6 +35,17 @@ class MonteCarlo:
         How many there were.
     root : MaskGenerator
         Where the masks come from; see `generator`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastdrop
+    >>> def network(x, rng):
+    ...     return fastdrop.dropout(x, 0.5, rng=rng)[0].mean()
+    >>> result = fastdrop.mc_dropout(network, np.ones(1000), samples=20, rng=0)
+    >>> abs(float(result.mean) - 1) < 0.1, float(result.std) < 0.1
+    (True, True)
+    >>> result.entropy is None  # no class_axis was given
+    True
     """
 
     mean: NDArray[np.float64]
