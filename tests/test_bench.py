@@ -13,7 +13,7 @@ import fastdrop
 from fastdrop.__main__ import main
 from fastdrop.bench import add_arguments, runner
 from fastdrop.bench.cases import KI, MI
-from fastdrop.bench.contenders import Contender, passes
+from fastdrop.bench.contenders.fastdrop import Contender, passes
 from fastdrop.bench.screen import Screen
 
 FEW = ["bench", "--quick", "--op", "forward", "--sizes", "1Ki", "--p", "0.5", "--dtype", "float32"]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 
 from fastdrop.bench import measure
-from fastdrop.bench.jobs import Job
+from fastdrop.bench.job import Job
 
 EFFORT = measure.Effort(rounds=8, turn_ns=10_000_000)
 

@@ -8,10 +8,10 @@ import pytest
 import fastdrop
 from fastdrop.bench import goals, report
 from fastdrop.bench.cases import FULL, MI, QUICK, Case, Choice, plan
-from fastdrop.bench.contenders import Contender
+from fastdrop.bench.contenders.fastdrop import Contender
+from fastdrop.bench.contenders.rivals import rivals
 from fastdrop.bench.goals import GOALS, marks
 from fastdrop.bench.measure import Effort
-from fastdrop.bench.rivals import rivals
 from fastdrop.bench.runner import contenders_of
 
 

@@ -9,11 +9,12 @@ import pytest
 import scipy.stats
 
 import fastdrop
-from fastdrop.bench import train_step, validity
+from fastdrop.bench import validity
 from fastdrop.bench.cases import DTYPES, KI, Case, Choice, Data, plan
-from fastdrop.bench.contenders import Contender, fastdrops
-from fastdrop.bench.jobs import Answer, Job
-from fastdrop.bench.rivals import MODULES, rivals
+from fastdrop.bench.contenders import train_step
+from fastdrop.bench.contenders.fastdrop import Contender, fastdrops
+from fastdrop.bench.contenders.rivals import MODULES, rivals
+from fastdrop.bench.job import Answer, Job
 from fastdrop.bench.runner import BenchError, contenders_of, valid_jobs
 
 AVAILABLE, _MISSING = rivals(tuple(MODULES), threads=1)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .cases import DTYPES, KI, MI, OPERATIONS
-from .rivals import MODULES
+from .contenders.rivals import MODULES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import fastdrop
 
-from .contenders import Contender
+from .contenders.fastdrop import Contender
 
 
 def processors() -> int:

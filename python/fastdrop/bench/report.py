@@ -8,7 +8,7 @@ from typing import Any
 
 from . import facts
 from .cases import OPERATIONS, Case
-from .contenders import Contender
+from .contenders.fastdrop import Contender
 from .goals import Mark, marks
 from .measure import Effort, Ratio, ratio
 

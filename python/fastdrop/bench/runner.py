@@ -14,18 +14,18 @@ from typing import Any
 import fastdrop
 
 from . import facts, report
-from .calls import calls, windows
 from .cases import Case, Choice, Data, plan
-from .contenders import Contender, fastdrops, floors
-from .jobs import Job
-from .layouts import transposed
+from .contenders.alpha_gaussian import alphas, gaussians
+from .contenders.fastdrop import Contender, fastdrops, floors
+from .contenders.rivals import MODULES, rivals
+from .contenders.sharing import shared
+from .contenders.small_calls import calls, windows
+from .contenders.stored_masks import stored
+from .contenders.train_step import train_steps
+from .contenders.transposed import transposed
+from .job import Job
 from .measure import FULL, QUICK, Effort, measure
-from .noise import alphas, gaussians
-from .rivals import MODULES, rivals
 from .screen import Screen
-from .shared import shared
-from .stored import stored
-from .train_step import train_steps
 from .validity import InvalidAnswerError
 
 _DTYPES_OF = {"bfloat16": "ml_dtypes"}  # the packages that bring dtypes which NumPy does not have

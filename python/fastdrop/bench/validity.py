@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .cases import Case, Data
-from .jobs import Answer, Job
+from .job import Answer, Job
 
 # A right answer is refused once in 10**12 looks; the sound sizes still see a rate that is off by a percent.
 _LOG = math.log(2 / 1e-12)

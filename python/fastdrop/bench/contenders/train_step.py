@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 import fastdrop
 
-from . import validity
-from .cases import Case, Data
-from .contenders import Check, Contender
-from .goals import NO_DROPOUT
-from .jobs import Answer, Job
-from .validity import InvalidAnswerError
+from .. import validity
+from ..cases import Case, Data
+from ..goals import NO_DROPOUT
+from ..job import Answer, Job
+from ..validity import InvalidAnswerError
+from .fastdrop import Check, Contender
 
 _SIZES = (784, 1024, 1024, 10)
 _BATCH = 128

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 import fastdrop
 from fastdrop import reference_noise
 
-from .cases import Case, Data, drawn
-from .contenders import Check, Contender, floors, timed_isas
-from .jobs import Answer, Job
-from .validity import InvalidAnswerError, tolerance
+from ..cases import Case, Data, drawn
+from ..job import Answer, Job
+from ..validity import InvalidAnswerError, tolerance
+from .fastdrop import Check, Contender, floors, timed_isas
 
 _LOOK = 2**20  # elements that are enough to see whether they are independent
 _DISTANCES = tuple(2**k for k in range(11))

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 import fastdrop
 
-from . import validity
-from .cases import DTYPES, Case, Data
-from .goals import FLOOR
-from .jobs import Answer, Job
+from .. import validity
+from ..cases import DTYPES, Case, Data
+from ..goals import FLOOR
+from ..job import Answer, Job
 
 LIBC = " ".join(platform.libc_ver())
 

@@ -7,11 +7,11 @@ import numpy as np
 
 import fastdrop
 
-from . import validity
-from .cases import DTYPES, Case, Data
-from .contenders import LIBC, Check, Contender, memcpy_call
-from .goals import FLOOR
-from .jobs import Answer, Job
+from .. import validity
+from ..cases import DTYPES, Case, Data
+from ..goals import FLOOR
+from ..job import Answer, Job
+from .fastdrop import LIBC, Check, Contender, memcpy_call
 from .rivals import NUMPYS_OWN
 
 FAR = 2**32  # the first index that 32 bits cannot hold

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 import fastdrop
 
-from . import validity
-from .cases import Case, Data
-from .contenders import LIBC, Contender, memcpy_call
-from .goals import COPY_TRANSPOSED, COPY_TRANSPOSED_ALIKE, FLOOR
-from .jobs import Answer, Job
+from .. import validity
+from ..cases import Case, Data
+from ..goals import COPY_TRANSPOSED, COPY_TRANSPOSED_ALIKE, FLOOR
+from ..job import Answer, Job
+from .fastdrop import LIBC, Contender, memcpy_call
 
 # A call, from the case, x.T and the array for its result.
 _Make = Callable[[Case, NDArray[Any], NDArray[Any]], Callable[[], object]]

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .cases import DTYPES, Case, Data, drawn
-from .contenders import Contender, passes
-from .jobs import Job
+from ..cases import DTYPES, Case, Data, drawn
+from ..job import Job
+from .fastdrop import Contender, passes
 
 MODULES = {"torch": "torch", "jax": "jax", "numba": "numba", "numpy": "numpy", "mkl": "mkl_random"}
 NUMPYS_OWN = tuple(dtype for dtype in DTYPES if dtype != "bfloat16")

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 import fastdrop
 
-from .cases import IMAGES, Case, Data, drawn
-from .contenders import Contender, Variant, floors, timed_isas
-from .jobs import Answer, Job
+from ..cases import IMAGES, Case, Data, drawn
+from ..job import Answer, Job
+from ..validity import InvalidAnswerError, dropped
+from .fastdrop import Contender, Variant, floors, timed_isas
 from .rivals import NUMPYS_OWN
-from .validity import InvalidAnswerError, dropped
 
 Shape = tuple[int, ...]
 

@@ -10,9 +10,9 @@ import pytest
 import fastdrop
 from fastdrop.bench import validity
 from fastdrop.bench.cases import IMAGES, KI, MI, Case, Choice, Data, plan
+from fastdrop.bench.contenders.sharing import contender, shapes
 from fastdrop.bench.goals import STORED
 from fastdrop.bench.runner import contenders_of, valid_jobs
-from fastdrop.bench.shared import contender, shapes
 
 CHANNEL, LOCKED = Case("channel", 64 * KI), Case("locked", 64 * KI)
 

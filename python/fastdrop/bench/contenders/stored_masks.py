@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 import fastdrop
 
-from .cases import Case, Data
-from .contenders import Contender, Variant, floors, timed_isas
-from .goals import REPLAY, STORED
-from .jobs import Answer, Job
+from ..cases import Case, Data
+from ..goals import REPLAY, STORED
+from ..job import Answer, Job
+from .fastdrop import Contender, Variant, floors, timed_isas
 from .rivals import NUMPYS_OWN
 
 # A backward pass, from the case, its data and the mask; of x into y, so that answers are looked at as ever.
