@@ -10,7 +10,7 @@ from typing import Any
 
 import fastdrop
 
-from .contenders.fastdrop import Contender
+from .contenders import Contender
 
 
 def processors() -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Channels and locked dropout: who shares a decision along axes, and whether an answer does."""
+"""Channel and locked dropout: who shares a decision along axes, and whether an answer does."""
 
 import functools
 from collections.abc import Callable
@@ -10,23 +10,22 @@ from numpy.typing import NDArray
 
 import fastdrop
 
-from ..cases import IMAGES, Case, Data, drawn
-from ..job import Answer, Job
-from ..validity import InvalidAnswerError, dropped
-from .fastdrop import Contender, Variant, floors, timed_isas
-from .rivals import NUMPYS_OWN
+from .. import validity
+from ..cases import IMAGES, Case, Choice, Data, random_dtype
+from .contender import FASTDROP, NUMPY, NUMPYS_OWN, Call, Contender, single_call
+from .floors import floors
 
 Shape = tuple[int, ...]
 
 _STEPS, _BATCH, _SIDE = 64, 32, 16  # at most
 
 # A call, from the case, x and y of its shape, and the noise shape.
-_Make = Callable[[Case, NDArray[Any], NDArray[Any], Shape], Callable[[], NDArray[Any]]]
+_Make = Callable[[Case, NDArray[Any], NDArray[Any], Shape], Call]
 
 
 def shapes(case: Case) -> tuple[Shape, Shape]:
     """Shape and noise shape: (N, C, H, W) with a decision for a channel, or (T, B, F) with one for all T."""
-    if case.operation == "channel":
+    if case.kind == "channel_dropout":
         side = max(side for side in range(1, _SIDE + 1) if case.size % side**2 == 0)
         shape = IMAGES.get(case.size, (1, case.size // side**2, side, side))
         return shape, (*shape[:2], 1, 1)
@@ -36,55 +35,40 @@ def shapes(case: Case) -> tuple[Shape, Shape]:
     return (steps, batch, features), (1, batch, features)
 
 
-def _divisor(number: int, limit: int) -> int:
-    return next(divisor for divisor in range(limit, 0, -1) if number % divisor == 0)
+def _divisor(size: int, limit: int) -> int:
+    return next(divisor for divisor in range(limit, 0, -1) if size % divisor == 0)
 
 
-def shared(case: Case, quick: bool) -> list[Contender]:
+def sharing(case: Case, choice: Choice) -> list[Contender]:
     """Dropout with a noise shape, and NumPy's ways to it: a small mask, broadcast."""
-    ours, numpy = ("fastdrop", fastdrop.__version__), ("numpy", np.__version__)
-    best, *others = timed_isas(quick)
+    best, *others = choice.isas
     job = "a new mask every call; output reused"
+    given = f"fastdrop {best} given mask"
     return [
         *floors(),
-        contender(f"fastdrop {best}", *ours, job, _forward, isa=best),
-        contender(
-            f"fastdrop {best} given mask", *ours, "mask.apply; output reused", _given, isa=best, fresh=False
-        ),
-        *(contender(f"fastdrop {isa}", *ours, job, _forward, isa=isa) for isa in others),
+        contender(f"fastdrop {best}", FASTDROP, job, _dropout, isa=best),
+        contender(given, FASTDROP, "mask.apply; output reused", _apply, isa=best, fresh=False),
+        *(contender(f"fastdrop {isa}", FASTDROP, job, _dropout, isa=isa) for isa in others),
         contender(
             "numpy textbook",
-            *numpy,
+            NUMPY,
             "x * (rng.random(noise_shape) >= p) / (1 - p)",
             _textbook,
             dtypes=NUMPYS_OWN,  # from bfloat16 it makes float32
         ),
-        contender("numpy best", *numpy, "np.multiply(x, scaled mask of noise_shape, out=y)", _best),
+        contender("numpy best", NUMPY, "np.multiply(x, scaled mask of noise_shape, out=y)", _best),
     ]
 
 
-def contender(
-    name: str,
-    family: str,
-    version: str,
-    job: str,
-    make: _Make,
-    *,
-    isa: str | None = None,
-    fresh: bool = True,
-    **more: Any,
-) -> Contender:
-    """A contender whose answer shares its decisions as the case says."""
+def contender(name: str, made_by: tuple[str, str], job: str, make: _Make, **options: Any) -> Contender:
+    """A contender whose answer shares its decisions as the case says; options are those of a single call."""
 
-    def build(case: Case, data: Data) -> Job:
+    def call(case: Case, data: Data) -> Call:
         shape, noise_shape = shapes(case)
-        run = make(case, data.x.reshape(shape), data.y.reshape(shape), noise_shape)
-        setting = Variant(isa or fastdrop.isas()[0])
-        return Job(run, lambda: Answer(run().ravel()), lambda: setting.prepare(case), fresh)
+        return make(case, data.x.reshape(shape), data.y.reshape(shape), noise_shape)
 
-    return Contender(
-        name, family, version, job, build, functools.partial(dropped, decisions=_decisions), **more
-    )
+    check = functools.partial(validity.dropped, decisions=_decisions)
+    return single_call(name, made_by, job, call, check=check, **{"fresh": True, **options})
 
 
 def _decisions(case: Case, keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -93,31 +77,28 @@ def _decisions(case: Case, keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
     keep = keep.reshape(shape)
     first = keep[tuple(map(slice, noise_shape))]
     if not np.array_equal(keep, np.broadcast_to(first, shape)):
-        raise InvalidAnswerError(f"decisions of {shape} are not shared as {noise_shape} says")
+        raise validity.InvalidAnswerError(f"decisions of {shape} are not shared as {noise_shape} says")
     return first.ravel()
 
 
-# --- Calls ----------------------------------------------------------------------------------------
-
-
-def _forward(case: Case, x: NDArray[Any], y: NDArray[Any], noise_shape: Shape) -> Callable[[], NDArray[Any]]:
+def _dropout(case: Case, x: NDArray[Any], y: NDArray[Any], noise_shape: Shape) -> Call:
     masks, dropout, p = fastdrop.MaskGenerator(0), fastdrop.dropout, case.p
     return lambda: dropout(x, p, rng=masks, noise_shape=noise_shape, out=y)[0]
 
 
-def _given(case: Case, x: NDArray[Any], y: NDArray[Any], noise_shape: Shape) -> Callable[[], NDArray[Any]]:
+def _apply(case: Case, x: NDArray[Any], y: NDArray[Any], noise_shape: Shape) -> Call:
     apply = fastdrop.Mask(x.shape, case.p, noise_shape=noise_shape, seed=0).apply
     return lambda: apply(x, out=y)
 
 
-def _textbook(case: Case, x: NDArray[Any], y: NDArray[Any], noise_shape: Shape) -> Callable[[], NDArray[Any]]:
+def _textbook(case: Case, x: NDArray[Any], y: NDArray[Any], noise_shape: Shape) -> Call:
     rng, p = np.random.default_rng(0), case.p
     return lambda: x * (rng.random(noise_shape) >= p) / (1 - p)
 
 
-def _best(case: Case, x: NDArray[Any], y: NDArray[Any], noise_shape: Shape) -> Callable[[], NDArray[Any]]:
+def _best(case: Case, x: NDArray[Any], y: NDArray[Any], noise_shape: Shape) -> Call:
     rng, scale = np.random.default_rng(0), x.dtype.type(1 / (1 - case.p))
-    uniform, mask = np.empty(noise_shape, drawn(x.dtype)), np.empty(noise_shape, x.dtype)
+    uniform, mask = np.empty(noise_shape, random_dtype(x.dtype)), np.empty(noise_shape, x.dtype)
 
     def run() -> NDArray[Any]:
         rng.random(out=uniform, dtype=uniform.dtype)
@@ -127,3 +108,6 @@ def _best(case: Case, x: NDArray[Any], y: NDArray[Any], noise_shape: Shape) -> C
         return y
 
     return run
+
+
+CONTENDERS = {"channel_dropout": sharing, "locked_dropout": sharing}

@@ -9,67 +9,61 @@ from numpy.typing import NDArray
 
 import fastdrop
 
-from ..cases import Case, Data
+from ..cases import Case, Choice, Data
 from ..goals import REPLAY, STORED
-from ..job import Answer, Job
-from .fastdrop import Contender, Variant, floors, timed_isas
-from .rivals import NUMPYS_OWN
+from .contender import FASTDROP, NUMPY, NUMPYS_OWN, Call, Contender, single_call
+from .floors import floors
 
-# A backward pass, from the case, its data and the mask; of x into y, so that answers are looked at as ever.
-_Make = Callable[[Case, Data, fastdrop.Mask], Callable[[], NDArray[Any]]]
+# A backward pass, from the case, its data and the mask.
+_Make = Callable[[Case, Data, fastdrop.Mask], Call]
 
 
-def stored(quick: bool) -> list[Contender]:
+def stored_masks(case: Case, choice: Choice) -> list[Contender]:
     """Everybody has the same mask, in a form of their own, made before anything is timed."""
-    ours, numpy = ("fastdrop", fastdrop.__version__), ("numpy", np.__version__)
+    stored = "dropout_backward by Mask.from_array: a bit an element; output reused"
+    replay = "dropout_backward by the mask of the forward pass; output reused"
+    ours: list[tuple[str, str, _Make]] = [(STORED, stored, _stored), (REPLAY, replay, _replay)]
     return [
         *floors(),
         *(
-            _contender(f"fastdrop {isa}{suffix}", *ours, job, make, isa=isa)
-            for isa in timed_isas(quick)
-            for suffix, job, make in (
-                (STORED, "dropout_backward by Mask.from_array: a bit an element; output reused", _stored),
-                (REPLAY, "dropout_backward by the mask of the forward pass; output reused", _replay),
-            )
+            _contender(f"fastdrop {isa}{suffix}", FASTDROP, job, make, isa=isa)
+            for isa in choice.isas
+            for suffix, job, make in ours
         ),
-        _contender("numpy bools", *numpy, "dy * keep / (1 - p)", _bools, dtypes=NUMPYS_OWN),
-        _contender("numpy floats", *numpy, "np.multiply(dy, scaled mask, out=dx)", _floats),
-        _contender("numpy bits", *numpy, "np.unpackbits, then two np.multiply with out=dx", _bits),
+        _contender("numpy bools", NUMPY, "dy * keep / (1 - p)", _bools, dtypes=NUMPYS_OWN),
+        _contender("numpy floats", NUMPY, "np.multiply(dy, scaled mask, out=dx)", _floats),
+        _contender("numpy bits", NUMPY, "np.unpackbits, then two np.multiply with out=dx", _bits),
     ]
 
 
-def _contender(
-    name: str, family: str, version: str, job: str, make: _Make, *, isa: str | None = None, **more: Any
-) -> Contender:
-    def build(case: Case, data: Data) -> Job:
-        run = make(case, data, fastdrop.Mask(case.size, case.p, seed=0))
-        setting = Variant(isa or fastdrop.isas()[0])
-        return Job(run, lambda: Answer(run()), lambda: setting.prepare(case), fresh=False)
+def _contender(name: str, made_by: tuple[str, str], job: str, make: _Make, **options: Any) -> Contender:
+    def call(case: Case, data: Data) -> Call:
+        return make(case, data, fastdrop.Mask(case.size, case.p, seed=0))
 
-    return Contender(name, family, version, job, build, **more)
+    return single_call(name, made_by, job, call, **options)
 
 
-def _stored(case: Case, data: Data, mask: fastdrop.Mask) -> Callable[[], NDArray[Any]]:
+def _stored(case: Case, data: Data, mask: fastdrop.Mask) -> Call:
     return _replay(case, data, fastdrop.Mask.from_array(mask.to_numpy(), case.p))
 
 
-def _replay(case: Case, data: Data, mask: fastdrop.Mask) -> Callable[[], NDArray[Any]]:
+def _replay(case: Case, data: Data, mask: fastdrop.Mask) -> Call:
     dy, dx, backward = data.x, data.y, fastdrop.dropout_backward
     return lambda: backward(dy, mask, out=dx)
 
 
-def _bools(case: Case, data: Data, mask: fastdrop.Mask) -> Callable[[], NDArray[Any]]:
+def _bools(case: Case, data: Data, mask: fastdrop.Mask) -> Call:
     dy, keep, p = data.x, mask.to_numpy(), case.p
     return lambda: dy * keep / (1 - p)
 
 
-def _floats(case: Case, data: Data, mask: fastdrop.Mask) -> Callable[[], NDArray[Any]]:
+def _floats(case: Case, data: Data, mask: fastdrop.Mask) -> Call:
     dy, dx = data.x, data.y
     scaled = mask.to_numpy() * dy.dtype.type(1 / (1 - case.p))
     return lambda: np.multiply(dy, scaled, out=dx)
 
 
-def _bits(case: Case, data: Data, mask: fastdrop.Mask) -> Callable[[], NDArray[Any]]:
+def _bits(case: Case, data: Data, mask: fastdrop.Mask) -> Call:
     dy, dx, bits = data.x, data.y, mask.to_bits()
     scale = dy.dtype.type(1 / (1 - case.p))
 
@@ -80,3 +74,6 @@ def _bits(case: Case, data: Data, mask: fastdrop.Mask) -> Callable[[], NDArray[A
         return dx
 
     return run
+
+
+CONTENDERS = {"stored_masks": stored_masks}

@@ -12,40 +12,43 @@ from numpy.typing import NDArray
 import fastdrop
 
 from .. import validity
-from ..cases import Case, Data
+from ..cases import Case, Choice, Data
 from ..goals import COPY_TRANSPOSED, COPY_TRANSPOSED_ALIKE, FLOOR
-from ..job import Answer, Job
-from .fastdrop import LIBC, Contender, memcpy_call
+from ..job import Answer, Job, fastdrop_with
+from .contender import FASTDROP, Call, Contender
+from .floors import LIBC, NUMPYS_COPY, memcpy_call
 
 # A call, from the case, x.T and the array for its result.
-_Make = Callable[[Case, NDArray[Any], NDArray[Any]], Callable[[], object]]
+_Make = Callable[[Case, NDArray[Any], NDArray[Any]], Call]
 
 
-def transposed() -> list[Contender]:
+def transposed(case: Case, choice: Choice) -> list[Contender]:
     """Everybody reads x.T; the first is the floor of those that write C order."""
+    isa = choice.isas[0]
 
-    def copy(case: Case, x: NDArray[Any], out: NDArray[Any]) -> Callable[[], object]:
+    def copy(case: Case, x: NDArray[Any], out: NDArray[Any]) -> Call:
         return functools.partial(np.copyto, out, x)
 
-    def memcpy(case: Case, x: NDArray[Any], out: NDArray[Any]) -> Callable[[], object]:
+    def memcpy(case: Case, x: NDArray[Any], out: NDArray[Any]) -> Call:
         return memcpy_call(out.T, x.T)
 
-    def apply(case: Case, x: NDArray[Any], out: NDArray[Any]) -> Callable[[], object]:
+    def apply(case: Case, x: NDArray[Any], out: NDArray[Any]) -> Call:
         return functools.partial(fastdrop.Mask(x.shape, case.p, seed=0).apply, x, out=out)
 
-    ours = ("fastdrop", fastdrop.__version__)
-    floor = ("floor", np.__version__)
+    in_order, alike = "a given mask; result in C order", "a given mask; result lies as x.T does"
     return [
-        _contender(COPY_TRANSPOSED, *floor, "a copy in C order", copy, "y"),
-        _contender(COPY_TRANSPOSED_ALIKE, *floor, "a copy that lies as x.T does", copy, "y.T"),
-        _contender(FLOOR, "floor", LIBC, "memcpy of the same arrays", memcpy, "y.T"),
-        _contender("mask.apply(x.T, out=y)", *ours, "a given mask; result in C order", apply, "y"),
-        _contender("mask.apply(x.T, out=y.T)", *ours, "a given mask; result lies as x.T does", apply, "y.T"),
-        _contender("mask.apply(x.T, out=x.T)", *ours, "a given mask; in place", apply, "x.T"),
+        _contender(COPY_TRANSPOSED, NUMPYS_COPY, "a copy in C order", copy, "y", isa),
+        _contender(COPY_TRANSPOSED_ALIKE, NUMPYS_COPY, "a copy that lies as x.T does", copy, "y.T", isa),
+        _contender(FLOOR, LIBC, "memcpy of the same arrays", memcpy, "y.T", isa),
+        _contender("mask.apply(x.T, out=y)", FASTDROP, in_order, apply, "y", isa),
+        _contender("mask.apply(x.T, out=y.T)", FASTDROP, alike, apply, "y.T", isa),
+        _contender("mask.apply(x.T, out=x.T)", FASTDROP, "a given mask; in place", apply, "x.T", isa),
     ]
 
 
-def _contender(name: str, family: str, version: str, job: str, make: _Make, result: str) -> Contender:
+def _contender(
+    name: str, made_by: tuple[str, str], job: str, make: _Make, result: str, isa: str
+) -> Contender:
     """A contender whose result goes into a matrix y in C order, into y.T or into x.T."""
 
     def build(case: Case, data: Data) -> Job:
@@ -63,11 +66,10 @@ def _contender(name: str, family: str, version: str, job: str, make: _Make, resu
             run()
             return Answer(out.T.ravel())
 
-        def prepare() -> None:
-            fastdrop.use_isa(fastdrop.isas()[0])
-            fastdrop.set_num_threads(case.threads)
+        return Job(run, answer, lambda: fastdrop_with(isa, case.threads), fresh=False)
 
-        return Job(run, answer, prepare, fresh=False)
+    check = validity.copied if made_by[0] == "floor" else validity.dropped
+    return Contender(name, *made_by, job, build, check)
 
-    check = validity.copied if family == "floor" else validity.dropped
-    return Contender(name, family, version, job, build, check)
+
+CONTENDERS = {"transposed": transposed}
