@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 import fastdrop
-from fastdrop import reference, reference_noise
+from fastdrop import reference
+from fastdrop import reference as reference_noise
 
 SEED, P = 11, 0.3
 

@@ -11,7 +11,11 @@ import pytest
 from scipy import integrate, stats
 
 import fastdrop
-from fastdrop import alpha, reference, reference_noise
+from fastdrop import reference
+from fastdrop import reference as reference_noise
+from fastdrop.kinds import alpha
+from fastdrop.mask import with_scale
+from fastdrop.mask_generator import draw_mask
 from floats import DTYPES, special_values
 from refusal import refuse
 from test_agreement import PROBABILITIES, SIZES, STARTS, same_bytes
@@ -25,10 +29,19 @@ class Part(fastdrop.MaskGenerator):
 
     __slots__ = ("start",)
 
-    def _next(self, window):
-        p, scale, _, (size,), _ = window
-        mask = fastdrop.Mask(self.start + size, p, seed=3, stream=9, generator=self.generator)[self.start :]
-        return fastdrop.Mask._of((*mask._numbers[:5], scale, *mask._numbers[6:]))
+
+def draw_part(rng, window):
+    """What `draw_mask` does, but for a `Part` its window."""
+    if not isinstance(rng, Part):
+        return draw_mask(rng, window)
+    p, scale, _, (size,), _ = window
+    mask = fastdrop.Mask(rng.start + size, p, seed=3, stream=9, generator=rng.generator)[rng.start :]
+    return with_scale(mask, scale)
+
+
+@pytest.fixture(autouse=True)
+def parts(monkeypatch):
+    monkeypatch.setattr(alpha, "draw_mask", draw_part)
 
 
 def part(start, generator):

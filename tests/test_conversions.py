@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import fastdrop
-from fastdrop import reference, reference_noise
+from fastdrop import reference
+from fastdrop import reference as reference_noise
 from floats import DTYPES, HALVES, special_values
 
 EVERY = np.arange(2**16, dtype=np.uint16)

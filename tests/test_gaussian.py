@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import fastdrop
-from fastdrop import reference, reference_noise
+from fastdrop import reference
+from fastdrop import reference as reference_noise
 from floats import DTYPES, special_values
 from refusal import refuse
 from test_agreement import SIZES, STARTS, same_bytes, windows

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What was built, what runs here, and how many threads: to see, and to choose."""
 
+from __future__ import annotations
+
 import os
 import platform
 from typing import Any

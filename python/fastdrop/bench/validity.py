@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdrop import reference_noise
+from fastdrop import reference
 
 from .cases import Case, Data
 from .job import Answer, Job
@@ -64,7 +64,7 @@ def dropped(
 
 def alpha_dropped(case: Case, data: Data, job: Job) -> None:
     """Raise InvalidAnswerError unless two answers are alpha dropout of the data."""
-    dropped(case, data, job, constants=reference_noise.affine)
+    dropped(case, data, job, constants=reference.affine)
 
 
 def gaussian_dropped(case: Case, data: Data, job: Job) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastdrop
-from fastdrop import reference_noise
+from fastdrop import reference
 
 from .. import validity
 from ..cases import Case, Choice, Data, random_dtype
@@ -69,7 +69,7 @@ def _contenders(
 
 def _constants(case: Case, data: Data) -> list[Any]:
     """Scale, shift and what a dropped element becomes, in the dtype of x."""
-    return [data.x.dtype.type(constant) for constant in reference_noise.affine(case.p)]
+    return [data.x.dtype.type(constant) for constant in reference.affine(case.p)]
 
 
 def _alpha_textbook(case: Case, data: Data) -> Job:

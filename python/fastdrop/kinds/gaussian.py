@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Gaussian dropout: every element is multiplied by a normal number of mean 1."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -8,21 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _checks, _core
-from ._seeds import Seed, text_of
-from ._windows import Index
-from .functional import Rng, _draw
-from .layers import Dropout
-from .mask import Mask, Operation, window_of
+from .. import _checks
+from .._checks import Array
+from .._keys import Seed
+from .._options import Option
+from .._windows import Index
+from ..layers import Layer
+from ..mask import DEFAULT_GENERATOR, Mask, format_origin, keep_all, run_operation, whole_window, with_scale
+from ..mask_generator import Rng, draw_mask
 
-_SCALE_BY_NOISE: Operation = (_core.scale_by_noise, _core.scale_by_noise_strided)
 
-
-def _probability(p: Any) -> float:
-    rate = _checks.one_probability(p)
-    if rate == 1:
+def _checked_p(value: Any, name: str = "p") -> float:
+    p = _checks.scalar_probability(value, name)
+    if p == 1:
         raise ValueError("p must be less than 1 in Gaussian dropout, whose variance is p / (1 - p), not 1.0")
-    return rate
+    return p
 
 
 class GaussianNoise:
@@ -69,17 +71,11 @@ class GaussianNoise:
         *,
         seed: Seed = None,
         stream: int = 0,
-        generator: str = "ars4x32-7",
+        generator: str = DEFAULT_GENERATOR,
     ) -> None:
-        p = _probability(p)
+        p = _checked_p(p)
         mask = Mask(shape, p, seed=seed, stream=stream, generator=generator)
-        self._mask = Mask._of((*mask._numbers[:5], _deviation(p), *mask._numbers[6:]))
-
-    @staticmethod
-    def _of(mask: Mask) -> "GaussianNoise":
-        noise = object.__new__(GaussianNoise)
-        noise._mask = mask
-        return noise
+        self._mask = with_scale(mask, _deviation(p))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -99,7 +95,7 @@ class GaussianNoise:
     @property
     def p(self) -> float:
         """The rate."""
-        return _checks.one_probability(self._mask.p)
+        return _checks.scalar_probability(self._mask.p)
 
     @property
     def standard_deviation(self) -> float:
@@ -121,7 +117,7 @@ class GaussianNoise:
         """Number of the noise among those of its key."""
         return self._mask.stream
 
-    def apply(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    def apply(self, x: ArrayLike, *, out: Array | None = None) -> Array:
         """Multiply every element by its factor: the forward pass and, on the gradient, the backward pass.
 
         Parameters
@@ -143,16 +139,16 @@ class GaussianNoise:
         """
         return self._apply(x, out, "x")
 
-    def _apply(self, x: ArrayLike, out: NDArray[Any] | None, name: str) -> NDArray[Any]:
-        return self._mask._apply(x, out, name, _SCALE_BY_NOISE)
+    def _apply(self, x: ArrayLike, out: Array | None, name: str) -> Array:
+        return run_operation("gaussian_dropout", self._mask, x, out, name)
 
     def to_numpy(self) -> NDArray[np.float32]:
         """The factors for float32 data, as an array."""
         return self.apply(np.ones(self.shape, np.float32))
 
-    def __getitem__(self, index: Index) -> "GaussianNoise":
+    def __getitem__(self, index: Index) -> GaussianNoise:
         """A window: basic indexing with integers, slices (steps too) and ``...``, as on an array."""
-        return GaussianNoise._of(self._mask[index])
+        return _noise_from(self._mask[index])
 
     def __eq__(self, other: object) -> bool:
         return self._mask == other._mask if isinstance(other, GaussianNoise) else NotImplemented
@@ -161,10 +157,13 @@ class GaussianNoise:
         return hash((GaussianNoise, self._mask))
 
     def __repr__(self) -> str:
-        return (
-            f"<fastdrop.GaussianNoise shape={self.shape}, p={self.p!r}, key={text_of(self.key)}, "
-            f"stream={self.stream}, generator={self.generator!r}>"
-        )
+        return f"<GaussianNoise shape={self.shape}, p={self.p!r}, {format_origin(self._mask)}>"
+
+
+def _noise_from(mask: Mask) -> GaussianNoise:
+    noise = object.__new__(GaussianNoise)
+    noise._mask = mask
+    return noise
 
 
 def _deviation(p: float) -> float:
@@ -177,8 +176,8 @@ def gaussian_dropout(
     *,
     rng: Rng = None,
     training: bool = True,
-    out: NDArray[Any] | None = None,
-) -> tuple[NDArray[Any], GaussianNoise]:
+    out: Array | None = None,
+) -> tuple[Array, GaussianNoise]:
     """Multiply every element by a normal number of mean 1 and variance ``p / (1 - p)``, in one pass.
 
     ``y = x (1 + s z)`` with ``s = sqrt(p / (1 - p))`` and z standard normal: mean and variance of the factor
@@ -223,21 +222,19 @@ def gaussian_dropout(
     >>> bool((y == 2 * dx).all())
     True
     """
-    p = _probability(p)
+    p = _checked_p(p)
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
     if training:
-        noise = GaussianNoise._of(_draw(rng, window_of(array.shape, None, p, _deviation(p))))
+        noise = _noise_from(draw_mask(rng, whole_window(array.shape, None, p, _deviation(p))))
         return noise._apply(array, out, "x"), noise
-    noise = GaussianNoise._of(Mask._of((0, 0, 0, 0, 0.0, 0.0, 0, array.shape, None, None)))
+    noise = _noise_from(keep_all(array.shape, None, 0.0))
     if out is not None:
         return noise.apply(array, out=out), noise
     _checks.float_array(array, "x")
     return array, noise
 
 
-def gaussian_dropout_backward(
-    dy: ArrayLike, noise: GaussianNoise, *, out: NDArray[Any] | None = None
-) -> NDArray[Any]:
+def gaussian_dropout_backward(dy: ArrayLike, noise: GaussianNoise, *, out: Array | None = None) -> Array:
     """The gradient of `gaussian_dropout` with respect to its input: ``dx = dy (1 + s z)``, the same factors.
 
     Parameters
@@ -261,12 +258,12 @@ def gaussian_dropout_backward(
     """
     if not isinstance(noise, GaussianNoise):
         wanted = "the fastdrop.GaussianNoise that gaussian_dropout returned"
-        raise TypeError(f"noise must be {wanted}, not {_checks._described(noise)}")
+        raise TypeError(f"noise must be {wanted}, not {_checks.describe(noise)}")
     return noise._apply(dy, out, "dy")
 
 
-class GaussianDropout(Dropout):
-    """`gaussian_dropout` as a layer, with the methods of `Dropout`.
+class GaussianDropout(Layer):
+    """`gaussian_dropout` as a layer, with the methods of `Layer`.
 
     Parameters
     ----------
@@ -284,25 +281,38 @@ class GaussianDropout(Dropout):
     ----------
     noise : GaussianNoise or None
         The noise of the last forward pass.
+
+    Examples
+    --------
+    >>> import numpy as np, fastdrop
+    >>> drop = fastdrop.GaussianDropout(0.1, rng=0)
+    >>> y = drop(np.ones((2, 3), np.float32))
+    >>> bool((y == drop.noise.to_numpy()).all())
+    True
     """
+
+    __slots__ = ()
+
+    p = Option(_checked_p, "The rate: the variance is p / (1 - p).")
 
     def __init__(self, p: float = 0.5, *, rng: Rng = None) -> None:
         super().__init__(p, rng=rng)
 
-    def _checked(self, p: Any) -> float:
-        return _probability(p)
-
     @property
     def noise(self) -> GaussianNoise | None:
         """The noise of the last forward pass."""
-        return None if self.mask is None else GaussianNoise._of(self.mask)
+        noise: GaussianNoise | None = self._drawn
+        return noise
 
-    def forward(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The next `gaussian_dropout` of `x`; in evaluation, `x` itself, or `out` holding a copy."""
-        y, noise = gaussian_dropout(x, float(self._p), rng=self._rng, training=self.training, out=out)
-        self.mask = noise._mask
+    @noise.setter
+    def noise(self, noise: GaussianNoise | None) -> None:
+        if noise is not None and not isinstance(noise, GaussianNoise):
+            raise TypeError(f"noise must be a fastdrop.GaussianNoise or None, not {_checks.describe(noise)}")
+        self._drawn = noise
+
+    def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
+        y, self._drawn = gaussian_dropout(x, self.p, rng=self.rng, training=self.training, out=out)
         return y
 
-    def backward(self, dy: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The gradient with respect to the last forward pass's input."""
-        return gaussian_dropout_backward(dy, GaussianNoise._of(self._last_mask()), out=out)
+    def backward(self, dy: ArrayLike, *, out: Array | None = None) -> Array:
+        return gaussian_dropout_backward(dy, self._last_drawn(), out=out)

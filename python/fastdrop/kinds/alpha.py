@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Alpha dropout: what is dropped becomes SELU's lower limit, and mean and variance stay what they were."""
 
+from __future__ import annotations
+
 import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from . import _checks, _core
-from .functional import Rng, _draw, dropout
-from .layers import Dropout
-from .mask import Mask, Operation, window_of
+from .. import _checks
+from .._checks import Array
+from .._options import Option
+from ..functional import dropout
+from ..layers import MaskLayer
+from ..mask import Mask, run_operation, whole_window, with_scale
+from ..mask_generator import Rng, draw_mask
 
 # -scale * alpha of SELU: what SELU(x) goes to for large negative x.
 _ALPHA_PRIME = -1.7580993408473766
-_AFFINE_KEPT: Operation = (_core.affine_kept, _core.affine_kept_strided)
 
 
 def _affine(p: float) -> tuple[float, float, float]:
@@ -32,15 +36,15 @@ def _alpha(
     rng: Rng,
     noise_shape: tuple[int | None, ...] | None,
     training: bool,
-    out: NDArray[Any] | None,
-) -> tuple[NDArray[Any], Mask]:
-    p = _checks.one_probability(p)
+    out: Array | None,
+) -> tuple[Array, Mask]:
+    p = _checks.scalar_probability(p)
     if not training:
         return dropout(x, rng=rng, training=False, out=out)
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
     a, b, dropped = _affine(p)
-    mask = _draw(rng, window_of(array.shape, noise_shape, p, a))
-    return mask._apply(array, out, "x", _AFFINE_KEPT, b, dropped), mask
+    mask = draw_mask(rng, whole_window(array.shape, noise_shape, p, a))
+    return run_operation("alpha_dropout", mask, array, out, "x", b, dropped), mask
 
 
 def alpha_dropout(
@@ -49,8 +53,8 @@ def alpha_dropout(
     *,
     rng: Rng = None,
     training: bool = True,
-    out: NDArray[Any] | None = None,
-) -> tuple[NDArray[Any], Mask]:
+    out: Array | None = None,
+) -> tuple[Array, Mask]:
     """Dropout for self-normalising networks, in one pass: inputs of mean 0 and variance 1 keep both.
 
     ``y = a x + b`` with probability ``1 - p`` and ``a alpha' + b`` otherwise, where ``alpha' = -1.7581`` is
@@ -95,7 +99,7 @@ def alpha_dropout(
     return _alpha(x, p, rng, None, training, out)
 
 
-def alpha_dropout_backward(dy: ArrayLike, mask: Mask, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+def alpha_dropout_backward(dy: ArrayLike, mask: Mask, *, out: Array | None = None) -> Array:
     """The gradient of `alpha_dropout`, and of `feature_alpha_dropout`, with respect to its input.
 
     ``dx = a dy`` where the mask keeps, and ``+0.0`` where it drops: there y does not depend on x.
@@ -121,10 +125,9 @@ def alpha_dropout_backward(dy: ArrayLike, mask: Mask, *, out: NDArray[Any] | Non
     """
     if not isinstance(mask, Mask):
         wanted = "the fastdrop.Mask that alpha_dropout returned"
-        raise TypeError(f"mask must be {wanted}, not {_checks._described(mask)}")
-    numbers = mask._numbers
-    scaled = Mask._of((*numbers[:5], _affine(_checks.one_probability(mask.p))[0], *numbers[6:]))
-    return scaled._apply(dy, out, "dy")
+        raise TypeError(f"mask must be {wanted}, not {_checks.describe(mask)}")
+    a, _, _ = _affine(_checks.scalar_probability(mask.p))
+    return run_operation("dropout", with_scale(mask, a), dy, out, "dy")
 
 
 def feature_alpha_dropout(
@@ -134,8 +137,8 @@ def feature_alpha_dropout(
     channel_axis: int = 1,
     rng: Rng = None,
     training: bool = True,
-    out: NDArray[Any] | None = None,
-) -> tuple[NDArray[Any], Mask]:
+    out: Array | None = None,
+) -> tuple[Array, Mask]:
     """Alpha dropout of whole channels: `alpha_dropout` with one decision for each sample and channel.
 
     Parameters
@@ -170,14 +173,14 @@ def feature_alpha_dropout(
     array([[[ 0.77919394,  0.77919394,  0.77919394],
             [-0.77919394, -0.77919394, -0.77919394]]], dtype=float32)
     """
-    array = _checks.given_array(x, "x")
+    array = _checks.as_given(x, "x")
     axis = _checks.axis(channel_axis, "channel_axis", array.ndim) if array.ndim else 0
     noise_shape = tuple(None if a in (0, axis) else 1 for a in range(array.ndim))
     return _alpha(array, p, rng, noise_shape, training, out)
 
 
-class AlphaDropout(Dropout):
-    """`alpha_dropout` as a layer, with the methods of `Dropout`.
+class AlphaDropout(MaskLayer):
+    """`alpha_dropout` as a layer, with the methods of `Layer`.
 
     Parameters
     ----------
@@ -201,24 +204,23 @@ class AlphaDropout(Dropout):
     True
     """
 
+    __slots__ = ()
+
+    p = Option(_checks.scalar_probability, "Probability of dropping an element.")
+
     def __init__(self, p: float = _checks.DEFAULT_P, *, rng: Rng = None) -> None:
         super().__init__(p, rng=rng)
 
-    def _checked(self, p: Any) -> float:
-        return _checks.one_probability(p)
-
-    def forward(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The next `alpha_dropout` of `x`; in evaluation, `x` itself, or `out` holding a copy."""
-        y, self.mask = alpha_dropout(x, float(self._p), rng=self._rng, training=self.training, out=out)
+    def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
+        y, self.mask = alpha_dropout(x, self.p, rng=self.rng, training=self.training, out=out)
         return y
 
-    def backward(self, dy: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The gradient with respect to the last forward pass's input."""
-        return alpha_dropout_backward(dy, self._last_mask(), out=out)
+    def backward(self, dy: ArrayLike, *, out: Array | None = None) -> Array:
+        return alpha_dropout_backward(dy, self._last_drawn(), out=out)
 
 
 class FeatureAlphaDropout(AlphaDropout):
-    """`feature_alpha_dropout` as a layer, with the methods of `Dropout`.
+    """`feature_alpha_dropout` as a layer, with the methods of `Layer`.
 
     Parameters
     ----------
@@ -233,15 +235,26 @@ class FeatureAlphaDropout(AlphaDropout):
     ------
     TypeError, ValueError
         If an argument is of the wrong kind or out of range.
+
+    Examples
+    --------
+    >>> import numpy as np, fastdrop
+    >>> drop = fastdrop.FeatureAlphaDropout(0.5, rng=1)
+    >>> drop(np.zeros((1, 2, 3), np.float32))
+    array([[[ 0.77919394,  0.77919394,  0.77919394],
+            [-0.77919394, -0.77919394, -0.77919394]]], dtype=float32)
     """
+
+    __slots__ = ("_channel_axis",)
+
+    channel_axis = Option(_checks.index, "The axis of the channels.", usual=1)
 
     def __init__(self, p: float = _checks.DEFAULT_P, *, channel_axis: int = 1, rng: Rng = None) -> None:
         super().__init__(p, rng=rng)
-        self.channel_axis = _checks.index(channel_axis, "channel_axis")
+        self.channel_axis = channel_axis
 
-    def forward(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The next `feature_alpha_dropout` of `x`; in evaluation, `x` itself, or `out` holding a copy."""
+    def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
         y, self.mask = feature_alpha_dropout(
-            x, float(self._p), channel_axis=self.channel_axis, rng=self._rng, training=self.training, out=out
+            x, self.p, channel_axis=self.channel_axis, rng=self.rng, training=self.training, out=out
         )
         return y

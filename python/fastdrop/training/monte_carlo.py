@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Monte Carlo dropout: how sure a network is, from its answers under many masks."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _checks, _core
-from ._seeds import key_from
-from .functional import Rng
-from .layers import Dropout, layers_of
-from .mask_generator import MaskGenerator
+from .. import _checks
+from ..layers import Layer, check_layers, dropping_by
+from ..mask_generator import MaskGenerator, Rng, as_generator, child_generator
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +60,7 @@ class MonteCarlo:
         TypeError, ValueError
             If `sample` is not an integer of at least 0.
         """
-        return _generator(self.root, _checks.integer(sample, "sample", 0, _checks.INDEX_LIMIT))
+        return child_generator(self.root, _checks.integer(sample, "sample", 0, _checks.INDEX_LIMIT))
 
 
 def mc_dropout(
@@ -71,7 +70,7 @@ def mc_dropout(
     *,
     rng: Rng = None,
     class_axis: int | None = None,
-    layers: Iterable[Dropout] = (),
+    layers: Iterable[Layer] = (),
 ) -> MonteCarlo:
     r"""Call a network many times with dropout on, and say what its answers have in common.
 
@@ -99,7 +98,7 @@ def mc_dropout(
         An int gives the same samples at every call.
     class_axis : int, optional
         The axis of the answer along which class probabilities add up to 1. Given: entropies are computed.
-    layers : iterable of Dropout
+    layers : iterable of Layer
         Layers that `fn` uses: each takes its masks from the sample's `rng`, and drops. Afterwards they are as
         they were. While they are in use, no other thread may use them.
 
@@ -134,10 +133,10 @@ def mc_dropout(
     >>> again = network(x, result.generator(7))  # sample 7 alone
     """
     if not callable(fn):
-        raise TypeError(f"fn must be a function of x and a MaskGenerator, not {_checks._described(fn)}")
+        raise TypeError(f"fn must be a function of x and a MaskGenerator, not {_checks.describe(fn)}")
     count = _checks.integer(samples, "samples", 1, _checks.INDEX_LIMIT)
-    root = rng.spawn(1)[0] if isinstance(rng, MaskGenerator) else MaskGenerator._of(0, key_from(rng, "rng"))
-    answers = _answers(fn, x, root, count, layers_of(layers))
+    root = rng.spawn(1)[0] if isinstance(rng, MaskGenerator) else as_generator(rng)
+    answers = _answers(fn, x, root, count, check_layers(layers))
     first = next(answers)
     axis = None if class_axis is None else _checks.axis(class_axis, "class_axis", first.ndim)
     # Welford, "Note on a method for calculating corrected sums of squares" (1962): no cancellation.
@@ -160,21 +159,16 @@ def mc_dropout(
     return MonteCarlo(mean, std, total, information, count, root)
 
 
-def _generator(root: MaskGenerator, sample: int) -> MaskGenerator:
-    seed = np.random.SeedSequence(root.key, spawn_key=(sample,))
-    return MaskGenerator._of(_core.generators.index(root.generator), key_from(seed, "seed"))
-
-
 def _answers(
     fn: Callable[[Any, MaskGenerator], ArrayLike],
     x: Any,
     root: MaskGenerator,
     count: int,
-    layers: list[Dropout],
+    layers: list[Layer],
 ) -> Iterator[NDArray[np.float64]]:
     for sample in range(count):
-        rng = _generator(root, sample)
-        with _dropping(layers, rng):
+        rng = child_generator(root, sample)
+        with dropping_by(rng, layers):
             answer = fn(x, rng)
         yield _answer(answer)
 
@@ -182,22 +176,9 @@ def _answers(
 def _answer(value: Any) -> NDArray[np.float64]:
     """A copy, since `fn` may return the same array each time, overwritten."""
     array = None if value is None or isinstance(value, tuple) else np.asarray(value)
-    if array is None or not (array.dtype.kind in "fiub" or _checks._is_computed_with(array.dtype)):
-        raise TypeError(f"fn must return an array of real numbers, not {_checks._described(value)}")
+    if array is None or not (array.dtype.kind in "fiub" or _checks.is_float_dtype(array.dtype)):
+        raise TypeError(f"fn must return an array of real numbers, not {_checks.describe(value)}")
     return np.array(array, np.float64)
-
-
-@contextmanager
-def _dropping(layers: list[Dropout], rng: MaskGenerator) -> Iterator[None]:
-    """The layers drop by masks of `rng`, and afterwards are as they were."""
-    before = [(layer.training, layer.rng, layer.mask) for layer in layers]
-    try:
-        for layer in layers:
-            layer.train().rng = rng
-        yield
-    finally:
-        for layer, (training, own, mask) in zip(layers, before, strict=True):
-            layer.training, layer.rng, layer.mask = training, own, mask
 
 
 def _checked(probability: NDArray[np.float64], axis: int) -> NDArray[np.float64]:

@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """DropBlock: blocks of a feature map, dropped together."""
 
+from __future__ import annotations
+
 import math
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _checks
-from ._seeds import key_from
-from .functional import Rng, dropout
-from .layers import Dropout
-from .mask import Mask
-from .mask_generator import MaskGenerator
-from .sharing import given, numbers_of
-from .spatial import FeatureMaps
+from .. import _checks
+from .._checks import Array
+from .._options import Option
+from ..functional import dropout
+from ..layers import MaskLayer
+from ..mask import Mask
+from ..mask_generator import MaskGenerator, Rng, as_generator
+from ._feature_maps import FeatureMapLayer
+from ._noise_shapes import check_axes, not_none
 
 
 def drop_block(
@@ -27,8 +30,8 @@ def drop_block(
     rng: Rng = None,
     keep_prob: float | None = None,
     training: bool = True,
-    out: NDArray[Any] | None = None,
-) -> tuple[NDArray[Any], Mask]:
+    out: Array | None = None,
+) -> tuple[Array, Mask]:
     r"""Drop square blocks of feature maps (DropBlock).
 
     A feature map lies along all axes but those of samples and channels: d axes of the lengths ``F_i``.
@@ -91,23 +94,22 @@ def drop_block(
     >>> mask.p, float(y.mean())
     (0.3333333333333333, 1.0)
     """
-    p = _checks.one_probability(_checks.rate(p, keep_prob))
-    array = _checks.given_array(x, "x")
-    block = _block(array.shape, block_size, **given(sample_axis=sample_axis), channel_axis=channel_axis)
+    p = _checks.scalar_probability(_checks.drop_probability(p, keep_prob))
+    array = _checks.as_given(x, "x")
+    block = _block(array.shape, block_size, **not_none(sample_axis=sample_axis), channel_axis=channel_axis)
     if not training:
         return dropout(array, p, training=False, out=out)
-    masks = rng if isinstance(rng, MaskGenerator) else MaskGenerator._of(0, key_from(rng, "rng"))
-    mask = _blocks_dropped(array.shape, p, block, masks)
+    mask = _blocks_dropped(array.shape, p, block, as_generator(rng))
     return mask.apply(array, out=out), mask
 
 
-def _block(shape: tuple[int, ...], block_size: int, **own: int) -> tuple[int, ...]:
+def _block(shape: tuple[int, ...], block_size: int, **axes: int) -> tuple[int, ...]:
     """The shape of a block: 1 along the axes of samples and channels."""
     size = _checks.integer(block_size, "block_size", 1, _checks.INDEX_LIMIT)
-    numbers = numbers_of(len(shape), **own)
-    block = tuple(1 if axis in numbers else size for axis in range(len(shape)))
+    not_space = check_axes(len(shape), **axes)
+    block = tuple(1 if axis in not_space else size for axis in range(len(shape)))
     for axis, (length, side) in enumerate(zip(shape, block, strict=True)):
-        if length < side and axis not in numbers:
+        if length < side and axis not in not_space:
             raise ValueError(f"block_size must be at most {length}, the length of axis {axis}, not {size}")
     return block
 
@@ -141,10 +143,17 @@ def _widen(dropped: NDArray[np.bool_], step: int, side: int) -> None:
         run += more
 
 
-class _DropBlock(Dropout):
+def _checked_block_size(value: Any, name: str) -> int:
+    return _checks.integer(value, name, 1, _checks.INDEX_LIMIT)
+
+
+class _DropBlock(FeatureMapLayer, MaskLayer):
     """`drop_block` as a layer, for feature maps whose axes the arguments state."""
 
-    _space: ClassVar[str]
+    __slots__ = ("_batched", "_block_size", "_channel_axis")
+
+    p = Option(_checks.scalar_probability, "Share of elements to drop.")
+    block_size = Option(_checked_block_size, "Length of a block along every axis of the feature maps.")
 
     def __init__(
         self,
@@ -156,32 +165,24 @@ class _DropBlock(Dropout):
         keep_prob: float | None = None,
         rng: Rng = None,
     ) -> None:
-        super().__init__(p, keep_prob=keep_prob, rng=rng)
-        self.block_size = _checks.integer(block_size, "block_size", 1, _checks.INDEX_LIMIT)
-        self.maps = FeatureMaps(self._space, channel_axis, batched)
+        super().__init__(_checks.drop_probability(p, keep_prob), rng=rng)
+        self.block_size = block_size
+        self._set_axes(channel_axis, batched)
 
-    def _checked(self, p: Any) -> float:
-        return _checks.one_probability(p)
-
-    def forward(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Drop blocks and scale, as `drop_block` does; in evaluation, `x` itself, or `out` holding a copy."""
-        array = _checks.given_array(x, "x")
-        self.maps.check(array.shape)
+    def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
+        array, maps = _checks.as_given(x, "x"), self._maps()
+        maps.check(array.shape)
         y, self.mask = drop_block(
             array,
-            self._p,  # type: ignore[arg-type]  # an array is refused there
+            self.p,
             block_size=self.block_size,
-            channel_axis=self.maps.channel_axis,
-            sample_axis=self.maps.sample_axis,
+            channel_axis=maps.channel_axis,
+            sample_axis=maps.sample_axis,
             rng=self.rng,
             training=self.training,
             out=out,
         )
         return y
-
-    def __repr__(self) -> str:
-        own = f"p={self.p!r}, block_size={self.block_size}{self.maps}"
-        return f"{type(self).__name__}({own}, training={self.training}, rng={self.rng!r})"
 
 
 class DropBlock1d(_DropBlock):
@@ -215,6 +216,7 @@ class DropBlock1d(_DropBlock):
            [0. , 0. , 0. , 2.5, 2.5, 2.5, 2.5, 0. , 0. , 0. ]], dtype=float32)
     """
 
+    __slots__ = ()
     _space = "L"
 
 
@@ -250,4 +252,5 @@ class DropBlock2d(_DropBlock):
     (True, True)
     """
 
+    __slots__ = ()
     _space = "HW"

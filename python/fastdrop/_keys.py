@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """From what users seed with to the key of a generator (docs/stream.md, section 2)."""
 
+from __future__ import annotations
+
+import operator
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -11,7 +14,8 @@ from . import _checks
 
 Seed: TypeAlias = int | Sequence[int] | SeedSequence | BitGenerator | Generator | None
 
-WORD = 2**32
+WORD_LIMIT = 2**32
+_LONGEST_SEED = 24  # characters, so that a repr stays on a line; 2**64 has 20
 
 
 def key_from(seed: Any, name: str) -> tuple[int, int]:
@@ -28,24 +32,36 @@ def key_from(seed: Any, name: str) -> tuple[int, int]:
             except (TypeError, ValueError) as error:
                 raise type(error)(
                     f"{name} must be None, a non-negative integer or a sequence of them, or a numpy.random "
-                    f"SeedSequence, BitGenerator or Generator, not {_checks._described(seed)}"
+                    f"SeedSequence, BitGenerator or Generator, not {_checks.describe(seed)}"
                 ) from None
         words = seed.generate_state(4, np.uint32).tolist()
-    return halves_of(words)
+    return pack_key(words)
 
 
-def halves_of(words: Sequence[int]) -> tuple[int, int]:
-    """A key as the core takes it, from the low 32 bits of four words."""
-    low = WORD - 1
+def pack_key(words: Sequence[int]) -> tuple[int, int]:
+    """A key as the core takes it, in two 64-bit halves, from the low 32 bits of four words."""
+    low = WORD_LIMIT - 1
     a, b, c, d = words
     return a & low | (b & low) << 32, c & low | (d & low) << 32
 
 
-def words_of(key_low: int, key_high: int) -> tuple[int, int, int, int]:
+def unpack_key(key_low: int, key_high: int) -> tuple[int, int, int, int]:
     """A key as users see it, from its two 64-bit halves."""
-    return key_low % WORD, key_low >> 32, key_high % WORD, key_high >> 32
+    return key_low % WORD_LIMIT, key_low >> 32, key_high % WORD_LIMIT, key_high >> 32
 
 
-def text_of(key: Sequence[int]) -> str:
-    """Four words in hexadecimal."""
-    return f"({', '.join(f'0x{word:08x}' for word in key)})"
+def plain_seed(seed: Any) -> int | tuple[int, ...] | None:
+    """The seed for a repr to show, if it is an integer or a short sequence of them; otherwise None."""
+    try:
+        if isinstance(seed, Sequence):
+            plain: int | tuple[int, ...] = tuple(map(operator.index, seed))
+        else:
+            plain = operator.index(seed)
+    except TypeError:
+        return None
+    return plain if len(repr(plain)) <= _LONGEST_SEED else None
+
+
+def format_key(key: Sequence[int], seed: int | tuple[int, ...] | None = None) -> str:
+    """What every repr shows of a key: the seed that it was made from, if that is known, or its first word."""
+    return f"key=0x{key[0]:08x}..." if seed is None else f"seed={seed}"
