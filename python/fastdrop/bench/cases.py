@@ -20,7 +20,7 @@ _HALVES = DTYPES[:2]
 
 # Rows of (inputs, outputs) until the core has its table; an operand is (name, access, type).
 _FULL = (("x", "full", "element"),), (("y", "full", "element"),)
-_OPERANDS = dict.fromkeys(("dropout", "alpha_dropout", "gaussian_dropout"), _FULL)
+OPERANDS = dict.fromkeys(("dropout", "alpha_dropout", "gaussian_dropout"), _FULL)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Case:
 def _operands(operation: str) -> Any:
     """The inputs and the outputs of an operation of the core."""
     rows = getattr(_core, "operations", None)
-    return _OPERANDS[operation] if rows is None else (rows[operation].inputs, rows[operation].outputs)
+    return OPERANDS[operation] if rows is None else (rows[operation].inputs, rows[operation].outputs)
 
 
 class Data:
