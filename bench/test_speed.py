@@ -8,31 +8,20 @@ import functools
 
 import pytest
 
-import fastdrop
 from fastdrop.bench.cases import Choice, Data, plan
+from fastdrop.bench.contenders import contenders_for
 from fastdrop.bench.goals import FLOOR
-from fastdrop.bench.runner import contenders_of
 
-CASES = plan(
-    Choice(quick=True, operations=("forward", "backward", "call"), dtypes=("float32",), ps=(0.1,)),
-    processors=1,
-)
+CHOICE = Choice(quick=True, kinds=("dropout", "small_calls"), dtypes=("float32",), ps=(0.1,))
+CASES = [case for case in plan(CHOICE, processors=1) if case.direction != "both"]
 ROWS = [
-    pytest.param(case, contender, id=f"{case.operation}-{case.size}-{contender.name}")
+    pytest.param(case, contender, id=f"{case.kind}-{case.direction}-{case.size}-{contender.name}")
     for case in CASES
-    for contender in contenders_of(case, [], quick=True)
+    for contender in contenders_for(case, [], CHOICE)
     if contender.family == "fastdrop" or contender.name == FLOOR
 ]
 
 data_of = functools.lru_cache(maxsize=1)(Data)  # the rows of a case follow each other
-
-
-@pytest.fixture(autouse=True)
-def isa_and_threads_as_before():
-    isa, threads = fastdrop.isa(), fastdrop.set_num_threads(1)
-    yield
-    fastdrop.use_isa(isa)
-    fastdrop.set_num_threads(threads)
 
 
 @pytest.mark.benchmark(disable_gc=True)  # a collection would be charged to whoever is running
@@ -40,7 +29,7 @@ def isa_and_threads_as_before():
 def test_speed(benchmark, case, contender):
     data = data_of(case)
     job = contender.build(case, data)
-    job.prepare()
-    contender.check(case, data, job)  # raises: nobody is timed for a wrong answer
     benchmark.group = str(case)
-    benchmark(job.run)
+    with job.setting():
+        contender.check(case, data, job)  # raises: nobody is timed for a wrong answer
+        benchmark(job.run)

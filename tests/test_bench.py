@@ -13,10 +13,12 @@ import fastdrop
 from fastdrop.__main__ import main
 from fastdrop.bench import add_arguments, runner
 from fastdrop.bench.cases import KI, MI
-from fastdrop.bench.contenders import Contender, passes
+from fastdrop.bench.contenders import Contender
+from fastdrop.bench.job import passes
 from fastdrop.bench.screen import Screen
 
-FEW = ["bench", "--quick", "--op", "forward", "--sizes", "1Ki", "--p", "0.5", "--dtype", "float32"]
+FORWARD = ["--op", "dropout", "--direction", "forward"]
+FEW = ["bench", "--quick", *FORWARD, "--sizes", "1Ki", "--p", "0.5", "--dtype", "float32"]
 
 
 def test_check_in_a_process_of_its_own():
@@ -27,7 +29,7 @@ def test_check_in_a_process_of_its_own():
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert any(line.startswith("both, float64, 4,096 elements, p = 0.5, 1 thread:") for line in lines)
+    assert any(line.startswith("dropout both, float64, 4,096 elements, p = 0.5, 1 thread:") for line in lines)
     assert all(line.endswith(("answers are valid", "no bfloat16")) for line in lines[:-1])
     assert "GB/s" not in done.stdout  # nothing was timed
 
@@ -61,16 +63,16 @@ def test_who_gives_a_wrong_answer_is_named_and_not_timed(monkeypatch, capsys):
     monkeypatch.setattr(runner, "rivals", lambda names, threads: ([forgetful], []))
     assert main([*FEW, "--json"]) == 1
     everything = json.loads(capsys.readouterr().out)
-    assert everything["refused"][0].startswith("REFUSED, so not timed: forgetful in forward, float32")
+    assert everything["refused"][0].startswith("REFUSED, so not timed: forgetful in dropout forward, float32")
     assert "forgetful" not in {row["contender"] for row in everything["rows"]}
-    assert main(["bench", "--check", "--sizes", "1Ki", "--op", "forward"]) == 1
+    assert main(["bench", "--check", "--sizes", "1Ki", *FORWARD]) == 1
     assert "REFUSED" in capsys.readouterr().out
 
 
 def test_isa_and_threads_are_as_before(capsys):
     isa, previous = fastdrop.use_isa("scalar"), fastdrop.set_num_threads(1)
     try:
-        assert main(["bench", "--check", "--sizes", "1Ki", "--op", "forward,call"]) == 0
+        assert main(["bench", "--check", "--sizes", "1Ki", "--op", "dropout,small_calls"]) == 0
         assert (fastdrop.isa(), fastdrop.get_num_threads()) == ("scalar", 1)
     finally:
         fastdrop.use_isa(isa)
@@ -99,27 +101,27 @@ def test_no_progress_bar_without_tqdm(monkeypatch, capsys):
 
 def test_missing_contenders_are_named_and_left_out(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "torch", None)
-    assert main(["bench", "--check", "--sizes", "1Ki", "--op", "forward", "--compare", "torch,numpy"]) == 0
+    assert main(["bench", "--check", "--sizes", "1Ki", *FORWARD, "--compare", "torch,numpy"]) == 0
     assert capsys.readouterr().out.startswith("torch is not installed: left out\n")
 
 
 def test_who_cannot_do_a_dtype_is_named_and_left_out(capsys):
-    few = ["bench", "--check", "--sizes", "1Ki", "--op", "forward", "--p", "0.5"]
+    few = ["bench", "--check", "--sizes", "1Ki", *FORWARD, "--p", "0.5"]
     assert main([*few, "--dtype", "float16,bfloat16"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "Without numpy textbook: no bfloat16" in lines
     assert not any(line.endswith("no float16") for line in lines)
-    assert sum(line.startswith("forward, bfloat16, 1,024 elements") for line in lines) == 1
+    assert sum(line.startswith("dropout forward, bfloat16, 1,024 elements") for line in lines) == 1
 
 
 def test_a_dtype_that_is_not_installed_is_named_and_left_out(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "ml_dtypes", None)
-    few = ["bench", "--check", "--sizes", "1Ki", "--op", "forward", "--p", "0.5"]
+    few = ["bench", "--check", "--sizes", "1Ki", *FORWARD, "--p", "0.5"]
     assert main([*few, "--dtype", "float16,bfloat16"]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("ml_dtypes is not installed: bfloat16 left out\n")
-    assert "forward, float16" in shown
-    assert "forward, bfloat16" not in shown
+    assert "dropout forward, float16" in shown
+    assert "dropout forward, bfloat16" not in shown
 
 
 @pytest.mark.parametrize(("module", "more"), [("threadpoolctl", []), ("matplotlib", ["--plot", "out.png"])])
@@ -136,7 +138,9 @@ def test_a_missing_library_that_is_needed_is_one_sentence(monkeypatch, capsys, m
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--op", "sideways"], "argument --op: 'sideways' is not one of forward, backward, both,"),
+        (["--op", "sideways"], "argument --op: 'sideways' is not one of dropout, alpha_dropout,"),
+        (["--direction", "up"], "argument --direction: 'up' is not one of forward, backward, both"),
+        (["--isa", "mmx"], f"argument --isa: 'mmx' is not one of {', '.join(fastdrop.isas())}"),
         (["--dtype", "int8"], "argument --dtype: 'int8' is not one of float16, bfloat16, float32, float64"),
         (["--compare", "torch,theano"], "argument --compare: 'theano' is not one of torch, jax,"),
         (["--p", "0"], "argument --p: '0' is not a number between 0 and 1, both excluded"),
@@ -156,9 +160,21 @@ def test_wrong_options_are_named(capsys, arguments, words):
     assert words in capsys.readouterr().err
 
 
-def test_no_case_left(capsys):
-    assert main(["bench", "--check", "--op", "threads", "--threads", "1"]) == 2
-    assert capsys.readouterr().err == "bench: no case is left: the operation threads needs two of them\n"
+@pytest.mark.parametrize(
+    "asked",
+    [["--op", "threads", "--threads", "1"], ["--op", "channel_dropout", "--direction", "backward"]],
+)
+def test_no_case_left(capsys, asked):
+    assert main(["bench", "--check", *asked]) == 2
+    assert capsys.readouterr().err.startswith("bench: no case is left of --op, --direction and --threads")
+
+
+def test_only_the_isas_that_were_asked_for_are_timed(capsys):
+    isa = fastdrop.isas()[-1]
+    assert main([*FEW, "--isa", isa, "--json"]) == 0
+    ours = [row for row in json.loads(capsys.readouterr().out)["contenders"] if row["family"] == "fastdrop"]
+    assert ours
+    assert {row["name"].split()[1] for row in ours} == {isa}
 
 
 @pytest.mark.parametrize("more", [["--json"], ["--plot", "out.png"]])

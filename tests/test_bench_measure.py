@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the benchmark makes of times, on a made-up clock: nothing here depends on how long anything takes."""
 
+import contextlib
 import gc
 import itertools
 import math
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 
 from fastdrop.bench import measure
-from fastdrop.bench.jobs import Job
+from fastdrop.bench.job import Job
 
 EFFORT = measure.Effort(rounds=8, turn_ns=10_000_000)
 
@@ -26,13 +27,13 @@ class Clock:
     def __call__(self):
         return int(self.now)
 
-    def worker(self, cost, prepare=lambda: None):
+    def worker(self, cost, setting=contextlib.nullcontext):
         """A job that takes `cost()` nanoseconds."""
 
         def work():
             self.now += cost()
 
-        return Job(work, answer=lambda: None, prepare=prepare)
+        return Job(work, answer=lambda: None, setting=setting)
 
     def measure(self, effort=EFFORT, tick=lambda name: None, **jobs):
         return measure.measure(jobs, effort, clock=self, tick=tick)
@@ -139,16 +140,20 @@ def test_interruptions_do_not_count():
     assert times["a"] == [1e6] * EFFORT.rounds
 
 
-def test_preparing_is_not_timed_and_happens_before_every_turn():
-    clock, prepared = Clock(), []
+def test_entering_and_leaving_the_setting_is_not_timed():
+    clock, entered, left = Clock(), [], []
 
-    def prepare():
-        prepared.append(clock.now)
+    @contextlib.contextmanager
+    def setting():
+        entered.append(clock.now)
+        clock.now += 1e9
+        yield
+        left.append(clock.now)
         clock.now += 1e9
 
-    times = clock.measure(a=clock.worker(lambda: 1e6, prepare))
+    times = clock.measure(a=clock.worker(lambda: 1e6, setting))
     assert times["a"] == [1e6] * EFFORT.rounds
-    assert len(prepared) == 1 + EFFORT.rounds  # once to find out how fast it is
+    assert len(entered) == len(left) == 1 + EFFORT.rounds  # once to find out how fast it is
 
 
 def test_no_garbage_collection_while_measuring():

@@ -6,22 +6,42 @@ import json
 import pytest
 
 import fastdrop
-from fastdrop.bench import goals, report
-from fastdrop.bench.cases import FULL, MI, QUICK, Case, Choice, plan
-from fastdrop.bench.contenders import Contender
+from fastdrop.bench import cases, goals, report
+from fastdrop.bench.cases import DIRECTIONS, FULL, KINDS, MI, QUICK, Case, Choice, plan
+from fastdrop.bench.contenders import CONTENDERS, Contender, contenders_for
+from fastdrop.bench.contenders.rivals import rivals
 from fastdrop.bench.goals import GOALS, marks
 from fastdrop.bench.measure import Effort
-from fastdrop.bench.rivals import rivals
-from fastdrop.bench.runner import contenders_of
 
 
 @pytest.mark.parametrize("quick", [False, True])
 def test_no_case_comes_twice(quick):
-    cases = plan(Choice(quick), processors=2)
-    assert len(set(cases)) == len(cases)
-    assert {grid_operation for grid in (QUICK if quick else FULL) for grid_operation in grid.operations} == {
-        case.operation for case in cases
-    }
+    planned = plan(Choice(quick), processors=2)
+    assert len(set(planned)) == len(planned)
+    grids = QUICK if quick else FULL
+    assert {kind for grid in grids for kind in grid.kinds} == {case.kind for case in planned} == set(KINDS)
+
+
+def test_every_kind_has_its_contenders():
+    assert set(CONTENDERS) == set(KINDS)
+
+
+def test_every_operation_of_the_core_has_a_kind_of_case():
+    known = getattr(fastdrop._core, "operations", ["dropout", "alpha_dropout", "gaussian_dropout"])
+    assert {kind.operation for kind in KINDS.values()} - {None} == set(known) - {"keep_mask"}  # no values
+    assert all(KINDS[name].operation == name for name in known if name != "keep_mask")
+
+
+@pytest.mark.parametrize(("direction", "arrays"), [("forward", 2), ("backward", 2), ("both", 4)])
+@pytest.mark.parametrize("operation", ["dropout", "alpha_dropout", "gaussian_dropout"])
+def test_a_pass_reads_one_array_and_writes_one(operation, direction, arrays):
+    assert Case(operation, 1000, "float64", direction=direction).moved_bytes == arrays * 8000
+
+
+def test_only_full_operands_count(monkeypatch):
+    row = ((("x", "full", "element"), ("bias", "per column", "compute")), (("y", "full", "element"),))
+    monkeypatch.setitem(cases.OPERANDS, "dropout", row)
+    assert Case("dropout", 1000).moved_bytes == 2 * 4000
 
 
 def test_one_processor_gets_no_cases_for_two():
@@ -29,18 +49,36 @@ def test_one_processor_gets_no_cases_for_two():
 
 
 def test_the_users_axes_replace_those_of_the_table():
-    choice = Choice(True, False, ("forward", "backward"), (100,), ("float64",), (0.3,), (3,))
+    choice = Choice(True, False, ("dropout",), ("forward", "backward"), (100,), ("float64",), (0.3,), (3,))
     assert plan(choice, 2) == [
-        Case(operation, 100, "float64", 0.3, 3) for operation in ("forward", "backward")
+        Case("dropout", 100, "float64", 0.3, 3, direction) for direction in ("forward", "backward")
     ]
 
 
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_only_the_directions_that_were_asked_for(direction):
+    assert {case.direction for case in plan(Choice(directions=(direction,)), 2)} == {direction}
+
+
 def test_sizes_that_make_no_sense_are_kept():
-    choice = Choice(True, operations=("call", "train-step"), sizes=(5,), dtypes=("float64",))
-    assert {(case.operation, case.size, case.dtype) for case in plan(choice, 1)} == {
-        ("call", 64, "float64"),
-        ("train-step", 128 * 1024, "float32"),
+    choice = Choice(True, kinds=("small_calls", "train_step"), sizes=(5,), dtypes=("float64",))
+    assert {(case.kind, case.size, case.dtype) for case in plan(choice, 1)} == {
+        ("small_calls", 64, "float64"),
+        ("train_step", 128 * 1024, "float32"),
     }
+
+
+@pytest.mark.parametrize(
+    ("asked", "quick", "isas"),
+    [
+        ((), False, ["best", "other", "scalar"]),
+        ((), True, ["best", "other"]),
+        (("scalar", "best"), True, ["best", "scalar"]),
+    ],
+)
+def test_isas_are_timed_the_best_first(monkeypatch, asked, quick, isas):
+    monkeypatch.setattr(fastdrop, "isas", lambda: ("best", "other", "scalar"))
+    assert Choice(quick, asked_isas=asked).isas == isas
 
 
 def test_every_goal_is_shown_by_quick(monkeypatch):
@@ -49,17 +87,19 @@ def test_every_goal_is_shown_by_quick(monkeypatch):
     for goal in GOALS:
         shown = False
         for case in plan(Choice(quick=True), processors=2):
-            names = [contender.name for contender in contenders_of(case, known, True)] + ["torch"]
+            names = [contender.name for contender in contenders_for(case, known, Choice(quick=True))] + [
+                "torch"
+            ]
             shown |= goal.concerns(case) and goal.contender in names and goal.versus in [*names, None]
         assert shown, goal
 
 
 def goal(monkeypatch, limit, at_most=True, versus="memcpy"):
-    one = goals.Goal("forward", "it", versus, limit, at_most=at_most)
+    one = goals.Goal("dropout", "forward", "it", versus, limit, at_most=at_most)
     monkeypatch.setattr(goals, "GOALS", [one])
 
 
-FORWARD = Case("forward", MI)
+FORWARD = Case("dropout", MI)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +123,7 @@ def test_marks(monkeypatch, limit, at_most, versus, own, text):
     times = {"memcpy": [10, 10], "other": [10, 10], "it": own}
     assert [str(mark) for mark in marks(FORWARD, "it", times)] == [text]
     assert marks(FORWARD, "other", times) == []
-    assert marks(Case("backward", MI), "it", times) == []
+    assert marks(Case("dropout", MI, direction="backward"), "it", times) == []
 
 
 def test_a_goal_against_somebody_who_is_not_there_gives_no_mark(monkeypatch):
@@ -121,7 +161,9 @@ def test_every_row_has_its_ratios_and_losing_rows_stand_where_they_would():
 
 def test_the_text_says_what_the_numbers_say():
     lines = report.text(made_up_table()).splitlines()
-    assert lines[0].startswith("forward, float32, 1,048,576 elements, p = 0.1, 1 thread: y from x")
+    assert lines[0].startswith(
+        "dropout forward, float32, 1,048,576 elements, p = 0.1, 1 thread: plain dropout: y from x"
+    )
     assert lines[1].split() == ["time", "GB/s", "x", "memcpy", "band", "x", "fastdrop", "band", "goals"]
     assert lines[5].split() == [
         "slow", "1.15", "us", "7294.4", "11.50", "11.50-11.50", "10.00", "9.58-10.45", "win",

@@ -1,46 +1,49 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The benchmark's eye for wrong answers: every contender passes, and nobody who does another job."""
 
+import itertools
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import scipy.stats
 
 import fastdrop
-from fastdrop.bench import train_step, validity
-from fastdrop.bench.cases import DTYPES, KI, Case, Choice, Data, plan
-from fastdrop.bench.contenders import Contender, fastdrops
-from fastdrop.bench.jobs import Answer, Job
-from fastdrop.bench.rivals import MODULES, rivals
-from fastdrop.bench.runner import BenchError, contenders_of, valid_jobs
+from fastdrop.bench import validity
+from fastdrop.bench.cases import DIRECTIONS, DTYPES, KI, Case, Choice, Data, plan
+from fastdrop.bench.contenders import Contender, contenders_for, train_step
+from fastdrop.bench.contenders.rivals import MODULES, rivals
+from fastdrop.bench.job import Answer, Job
+from fastdrop.bench.runner import BenchError, valid_jobs
 
 AVAILABLE, _MISSING = rivals(tuple(MODULES), threads=1)
-SMALL_CASES = list(
-    dict.fromkeys(
-        Case(case.operation, min(case.size, 4 * KI), case.dtype, case.p, case.threads)
-        for case in plan(Choice(check=True), processors=2)
-        if case.operation != "train-step"
-    )
-)
-
-
+SMALL_CASES = [
+    replace(case, size=min(case.size, 4 * KI))
+    for case in plan(Choice(check=True), processors=2)
+    if case.kind != "train_step"
+]
 # What somebody may ask for with --dtype.
-SMALL_CASES += [Case(operation, 4 * KI, dtype) for operation in ("alpha", "gaussian") for dtype in DTYPES]
+SMALL_CASES += [
+    Case(kind, 4 * KI, dtype, direction=direction)
+    for kind in ("alpha_dropout", "gaussian_dropout")
+    for dtype in DTYPES
+    for direction in DIRECTIONS
+]
 
 
 @pytest.mark.parametrize("case", dict.fromkeys(SMALL_CASES), ids=str)
 def test_every_contender_gives_a_valid_answer(case):
-    contenders = contenders_of(case, AVAILABLE, quick=False)
+    contenders = [one for one in contenders_for(case, AVAILABLE, Choice()) if case.dtype in one.dtypes]
     jobs, refused = valid_jobs(case, contenders)
     assert refused == []
     assert list(jobs) == [contender.name for contender in contenders]  # and no two share a name
 
 
 def test_every_training_step_is_valid():
-    case = Case("train-step", 128 * 1024, p=0.5)
-    assert valid_jobs(case, contenders_of(case, [], quick=False))[1] == []
+    case = Case("train_step", 128 * 1024, p=0.5, direction=None)
+    assert valid_jobs(case, contenders_for(case, [], Choice()))[1] == []
 
 
 def test_the_training_step_follows_the_gradient():
@@ -67,14 +70,24 @@ def test_the_training_step_follows_the_gradient():
         np.testing.assert_array_equal(weight, old - gradient * np.float32(0.05))
 
 
-@pytest.mark.parametrize("operation", ["forward", "backward", "both", "threads"])
-def test_every_variant_runs_on_the_isa_and_threads_of_its_name(operation, isa, threads):
-    case = Case(operation, KI, threads=2)
-    with threads(2):  # the fixtures put back what the variants set
-        for contender in fastdrops(case, quick=False):
-            contender.build(case, Data(case)).prepare()
+KINDS_AND_DIRECTIONS = [
+    *itertools.product(("dropout", "alpha_dropout", "gaussian_dropout"), DIRECTIONS),
+    *itertools.product(("threads", "channel_dropout", "locked_dropout"), ("forward",)),
+    ("stored_masks", "backward"),
+]
+
+
+@pytest.mark.parametrize(("kind", "direction"), KINDS_AND_DIRECTIONS)
+def test_every_contender_runs_on_the_isa_and_threads_of_its_name(kind, direction):
+    case = Case(kind, KI, threads=2, direction=direction)
+    before = fastdrop.isa(), fastdrop.get_num_threads()
+    ours = [one for one in contenders_for(case, [], Choice()) if one.family == "fastdrop"]
+    assert {one.name.removesuffix(", 1 thread").split()[1] for one in ours} >= {fastdrop.isas()[0]}
+    for contender in ours:
+        with contender.build(case, Data(case)).setting():
             assert fastdrop.isa() == contender.name.removesuffix(", 1 thread").split()[1]
             assert fastdrop.get_num_threads() == (1 if "1 thread" in contender.name else 2)
+        assert (fastdrop.isa(), fastdrop.get_num_threads()) == before
 
 
 def dropout_of(x, keep, p, scale=1.0):
@@ -113,7 +126,7 @@ def wrong(draw=fair, forward=dropout_of, backward=None):
             keep = draw(rng, case)
             y = forward(data.x, keep, case.p)
             again = keep if backward is None else backward(rng, case)
-            return Answer(y, dropout_of(data.dy, again, case.p) if case.operation == "both" else None)
+            return Answer(y, dropout_of(data.dy, again, case.p) if case.direction == "both" else None)
 
         return Job(answer, answer)
 
@@ -128,16 +141,16 @@ def refusal(contender, case):
     return None
 
 
-CASE = Case("both", 64 * KI, p=0.1)
+CASE = Case("dropout", 64 * KI, p=0.1, direction="both")
 WRONG = {
-    "forgets the scale": (wrong(forward=lambda x, keep, p: x * keep), "y is not x / .1 - p. where it kept"),
+    "forgets the scale": (wrong(forward=lambda x, keep, p: x * keep), r"y is not 1.11111 \* x \+ 0 where it kept"),
     "scale a little off": (
         wrong(forward=lambda x, keep, p: dropout_of(x, keep, p, 1 + 1e-6)),
-        "y is not x / .1 - p. where it kept",
+        r"y is not 1.11111 \* x \+ 0 where it kept",
     ),
     "leaks where it drops": (
         wrong(forward=lambda x, keep, p: np.where(keep, x / x.dtype.type(1 - p), x)),
-        "y is not x / .1 - p. where it kept",
+        r"y is not 1.11111 \* x \+ 0 where it kept",
     ),
     "one bit for four neighbours": (wrong(groups(4)), "neighbours 1 apart agree .* not independent"),
     "one bit for two neighbours": (wrong(groups(2)), "neighbours 1 apart agree"),
@@ -181,18 +194,18 @@ def test_a_wrong_answer_is_refused(name):
 
 
 def test_who_is_refused_is_named_and_not_timed():
-    contenders = [*contenders_of(CASE, [], quick=True), WRONG["forgets the scale"][0]]
+    contenders = [*contenders_for(CASE, [], Choice(quick=True)), WRONG["forgets the scale"][0]]
     jobs, refused = valid_jobs(CASE, contenders)
     assert "somebody" not in jobs
     assert len(jobs) == len(contenders) - 1
-    assert refused == [f"REFUSED, so not timed: somebody in {CASE}: y is not x / (1 - p) where it kept"]
+    assert refused == [f"REFUSED, so not timed: somebody in {CASE}: y is not 1.11111 * x + 0 where it kept"]
 
 
 def test_a_case_without_its_floor_is_not_measured():
-    floor = contenders_of(CASE, [], quick=True)[0]
+    floor = contenders_for(CASE, [], Choice(quick=True))[0]
     broken = Contender(floor.name, "floor", "", "copies nothing", wrong().build, validity.copied)
     with pytest.raises(BenchError, match="without its floor"):
-        valid_jobs(CASE, [broken, *contenders_of(CASE, [], quick=True)[1:]])
+        valid_jobs(CASE, [broken, *contenders_for(CASE, [], Choice(quick=True))[1:]])
 
 
 @pytest.mark.parametrize("count", [1, 64, 4096, 2**20, 2**24])

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .cases import DTYPES, KI, MI, OPERATIONS
-from .rivals import MODULES
+import fastdrop
+
+from .cases import DIRECTIONS, DTYPES, KI, KINDS, MI
+from .contenders.rivals import MODULES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,9 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("--quick", action="store_true", help="a minute at most, where only numpy is compared")
     parser.add_argument("--check", action="store_true", help="only look at the answers: nothing is timed")
-    several("--op", _one_of(*OPERATIONS), ", ".join(OPERATIONS))
+    several("--op", _one_of(*KINDS), ", ".join(KINDS))
+    several("--direction", _one_of(*DIRECTIONS), ", ".join(DIRECTIONS))
     several("--sizes", _size, "numbers of elements, such as 4096, 64Ki or 16Mi")
     several("--dtype", _one_of(*DTYPES), ", ".join(DTYPES))
+    several("--isa", _one_of(*fastdrop.isas()), ", ".join(fastdrop.isas()))
     several("--p", _probability, "probability of dropping")
     several(
         "--threads", _count, "threads of every contender that has them; 1, and 2 in a few cases, unless given"

@@ -10,26 +10,48 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import fastdrop
+from fastdrop import _core
+
 KI, MI = 2**10, 2**20
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 _HALVES = DTYPES[:2]
 
-OPERATIONS = {
+# Rows of (inputs, outputs) until the core has its table; an operand is (name, access, type).
+_FULL = (("x", "full", "element"),), (("y", "full", "element"),)
+OPERANDS = dict.fromkeys(("dropout", "alpha_dropout", "gaussian_dropout"), _FULL)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of case: what is done, and the core's operation that does it."""
+
+    about: str
+    operation: str | None = "dropout"  # None where not bytes are what counts, but calls or a whole step
+
+
+KINDS = {
+    "dropout": Kind("plain dropout"),
+    "alpha_dropout": Kind("alpha dropout", "alpha_dropout"),
+    "gaussian_dropout": Kind("Gaussian dropout, whose mask is noise", "gaussian_dropout"),
+    "channel_dropout": Kind("images, one decision for a channel"),
+    "locked_dropout": Kind("sequences, the same decisions at every step"),
+    "stored_masks": Kind("the mask is stored, a bit an element, or replayed by the generator"),
+    "small_calls": Kind("one call on a small array: what calling costs", None),
+    "threads": Kind("on several threads and on one"),
+    "windows": Kind("by a mask that begins far out in a larger one"),
+    "transposed": Kind("from a matrix that lies transposed, by a given mask"),
+    "train_step": Kind(
+        "forward, backward and update of a NumPy network 784-1024-1024-10, batch 128, with dropout after both"
+        " hidden layers",
+        None,
+    ),
+}
+DIRECTIONS = {
     "forward": "y from x, by a new mask for every call",
     "backward": "dx from dy, by the mask of a forward pass that was not timed",
-    "both": "forward and backward: y from x by a new mask, then dx from dy by the same mask",
-    "alpha": "y from x by alpha dropout, by a new mask for every call",
-    "gaussian": "y from x by Gaussian dropout, by new noise for every call",
-    "channel": "y from x, images, by a new mask for every call with one decision for a channel",
-    "locked": "y from x, sequences, by a new mask for every call with the same decisions at every step",
-    "stored": "dx from dy, by a stored mask, a bit an element, and by the generator's replay",
-    "call": "one call on a small array: what calling costs",
-    "threads": "y from x, by a new mask for every call, on several threads and on one",
-    "window": "y from x, by a mask that begins far out in a larger one",
-    "transposed": "from a matrix that lies transposed, by a given mask",
-    "train-step": "forward, backward and update of a NumPy network 784-1024-1024-10, batch 128, with dropout"
-    " after both hidden layers",
+    "both": "y from x by a new mask, then dx from dy by the same mask",
 }
 CALL_SIZE = 64
 # Early and late layers of a network for images of 224 x 224; channels of other sizes are small squares.
@@ -42,11 +64,16 @@ CHECK_LIMIT = 64 * KI  # with --check: all code paths are taken by then
 class Case:
     """One table of the report: the same job for every contender."""
 
-    operation: str
+    kind: str
     size: int
     dtype: str = "float32"
     p: float = 0.1
     threads: int = 1
+    direction: str | None = "forward"  # None for a kind of case that is neither pass
+
+    @property
+    def operation(self) -> str | None:
+        return KINDS[self.kind].operation
 
     @property
     def array_bytes(self) -> int:
@@ -55,14 +82,32 @@ class Case:
     @property
     def moved_bytes(self) -> int | None:
         """Bytes that must be read and written at the least; None where that is not what counts."""
-        passes = {"call": None, "train-step": None, "both": 2}.get(self.operation, 1)
-        return None if passes is None else passes * 2 * self.array_bytes
+        if self.operation is None:
+            return None
+        inputs, outputs = _operands(self.operation)
+        arrays = sum(access == "full" for _name, access, _type in (*inputs, *outputs))
+        return arrays * self.array_bytes * (2 if self.direction == "both" else 1)
+
+    def title(self, *, with_size: bool = False) -> str:
+        """What it is called; cases that differ in the size alone have one title without it."""
+        parts = [f"{self.kind} {self.direction or ''}".rstrip()]
+        if self.kind != "train_step":
+            parts += [self.dtype, *([f"{self.size:,} elements"] if with_size else [])]
+        return ", ".join([*parts, f"p = {self.p}", f"{self.threads} thread{'s' if self.threads > 1 else ''}"])
 
     def __str__(self) -> str:
-        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
-        if self.operation == "train-step":
-            return f"train-step, p = {self.p}, {threads}"
-        return f"{self.operation}, {self.dtype}, {self.size:,} elements, p = {self.p}, {threads}"
+        return self.title(with_size=True)
+
+    def about(self) -> str:
+        """What is done in it, in words."""
+        passes = "" if self.direction is None else f": {DIRECTIONS[self.direction]}"
+        return f"{KINDS[self.kind].about}{passes}"
+
+
+def _operands(operation: str) -> Any:
+    """The inputs and the outputs of an operation of the core."""
+    rows = getattr(_core, "operations", None)
+    return OPERANDS[operation] if rows is None else (rows[operation].inputs, rows[operation].outputs)
 
 
 class Data:
@@ -72,14 +117,14 @@ class Data:
         rng, dtype = np.random.default_rng(0), np.dtype(case.dtype)
 
         def random() -> NDArray[Any]:
-            return (rng.random(case.size, drawn(dtype)) + 1).astype(dtype, copy=False)
+            return (rng.random(case.size, random_dtype(dtype)) + 1).astype(dtype, copy=False)
 
         self.x, self.dy = random(), random()
         self.y = np.ones_like(self.x)
         self.dx = np.ones_like(self.x)
 
 
-def drawn(dtype: np.dtype[Any]) -> Any:
+def random_dtype(dtype: np.dtype[Any]) -> Any:
     """The dtype that NumPy draws random numbers in: itself, but float32 for 16 bits."""
     return np.float64 if dtype == np.float64 else np.float32
 
@@ -88,47 +133,53 @@ def drawn(dtype: np.dtype[Any]) -> Any:
 class Grid:
     """Cases as a product of axes; the user may ask for other values than these but on the fixed axes."""
 
-    operations: tuple[str, ...]
+    kinds: tuple[str, ...]
     sizes: tuple[int, ...]
     dtypes: tuple[str, ...] = ("float32",)
     ps: tuple[float, ...] = (0.1,)
     threads: tuple[int, ...] = (1,)
+    directions: tuple[str | None, ...] = ("forward",)
     fixed: tuple[str, ...] = ()
 
     def cases(self) -> list[Case]:
-        axes = (self.operations, self.dtypes, self.ps, self.threads, self.sizes)
+        axes = (self.kinds, self.directions, self.dtypes, self.ps, self.threads, self.sizes)
         return [
-            Case(operation, size, dtype, p, threads)
-            for operation, dtype, p, threads, size in itertools.product(*axes)
+            Case(kind, size, dtype, p, threads, direction)
+            for kind, direction, dtype, p, threads, size in itertools.product(*axes)
         ]
 
 
-_SPECIAL = (
-    Grid(("alpha", "gaussian"), (64 * KI, MI, 16 * MI)),
-    Grid(("channel",), tuple(IMAGES)),
-    Grid(("locked",), (64 * KI, MI, 16 * MI)),
-    Grid(("stored",), (64 * KI, MI, 16 * MI), ps=(0.1, 0.5)),
-    Grid(("call",), (CALL_SIZE,), fixed=("sizes",)),
-    Grid(("window",), (MI,)),
-    Grid(("transposed",), (MI, 16 * MI)),
-    Grid(("train-step",), (TRAIN_SIZE,), ps=(0.5,), threads=(1, 2), fixed=("sizes", "dtypes")),
-    Grid(("threads",), (64 * KI, MI, 16 * MI), threads=(2,)),
+_PASSES = ("forward", "backward")
+_NEITHER = (None,)
+_SIZES = (64 * KI, MI, 16 * MI)
+_BESIDE_DROPOUT = (
+    Grid(("channel_dropout",), tuple(IMAGES)),
+    Grid(("locked_dropout",), _SIZES),
+    Grid(("stored_masks",), _SIZES, ps=(0.1, 0.5), directions=("backward",)),
+    Grid(("small_calls",), (CALL_SIZE,), directions=_NEITHER, fixed=("sizes",)),
+    Grid(("windows",), (MI,), directions=_NEITHER),
+    Grid(("transposed",), (MI, 16 * MI), directions=_NEITHER),
+    Grid(("train_step",), (TRAIN_SIZE,), ("float32",), (0.5,), (1, 2), _NEITHER, fixed=("sizes", "dtypes")),
+    Grid(("threads",), _SIZES, threads=(2,)),
 )
 # In the caches of the first, second and third level and in main memory, of most machines.
 _QUICK_SIZES = (4 * KI, 64 * KI, MI, 16 * MI)
 QUICK = (
-    Grid(("forward", "backward"), _QUICK_SIZES, ps=(0.1, 0.5)),
-    Grid(("forward", "backward"), (64 * KI, MI), dtypes=("float64",)),
-    Grid(("forward",), (64 * KI, MI), dtypes=_HALVES),
-    Grid(("both",), (64 * KI, 16 * MI)),
-    Grid(("both",), (64 * KI,), ps=(0.5,)),
-    *_SPECIAL,
+    Grid(("dropout",), _QUICK_SIZES, ps=(0.1, 0.5), directions=_PASSES),
+    Grid(("dropout",), (64 * KI, MI), dtypes=("float64",), directions=_PASSES),
+    Grid(("dropout",), (64 * KI, MI), dtypes=_HALVES),
+    Grid(("dropout",), (64 * KI, 16 * MI), directions=("both",)),
+    Grid(("dropout",), (64 * KI,), ps=(0.5,), directions=("both",)),
+    Grid(("alpha_dropout", "gaussian_dropout"), _SIZES),
+    Grid(("alpha_dropout", "gaussian_dropout"), (MI,), directions=("backward",)),
+    *_BESIDE_DROPOUT,
 )
 _FULL_SIZES = tuple(4**k * KI for k in range(8))  # 1 Ki to 16 Mi
 FULL = (
-    Grid(("forward", "backward", "both"), _FULL_SIZES, dtypes=("float32", "float64"), ps=(0.1, 0.5)),
-    Grid(("forward", "backward"), (64 * KI, MI, 16 * MI), dtypes=_HALVES),
-    *_SPECIAL,
+    Grid(("dropout",), _FULL_SIZES, ("float32", "float64"), ps=(0.1, 0.5), directions=tuple(DIRECTIONS)),
+    Grid(("dropout",), _SIZES, dtypes=_HALVES, directions=_PASSES),
+    Grid(("alpha_dropout", "gaussian_dropout"), _SIZES, directions=_PASSES),
+    *_BESIDE_DROPOUT,
 )
 
 
@@ -138,26 +189,41 @@ class Choice:
 
     quick: bool = False
     check: bool = False
-    operations: Sequence[str] = ()  # the axes are named as those of a grid
+    kinds: Sequence[str] = ()  # the axes are named as those of a grid
+    directions: Sequence[str] = ()
     sizes: Sequence[int] = ()
     dtypes: Sequence[str] = ()
     ps: Sequence[float] = ()
     threads: Sequence[int] = ()
+    asked_isas: Sequence[str] = ()
+
+    @property
+    def isas(self) -> Sequence[str]:
+        """Those to time, the best first; without scalar if quick and it is neither asked for nor all."""
+        if self.asked_isas:
+            return [isa for isa in fastdrop.isas() if isa in self.asked_isas]
+        best, *others = fastdrop.isas()
+        return [best, *(isa for isa in others if isa != "scalar" or not self.quick)]
 
 
 def plan(choice: Choice, processors: int) -> list[Case]:
     """The cases to run, each once; those that need more processors than there are come only if asked for."""
     chosen: list[Case] = []
     for grid in QUICK if choice.quick else FULL:
-        wanted = tuple(name for name in grid.operations if name in (choice.operations or OPERATIONS))
-        possible = tuple(count for count in grid.threads if count <= processors)
         axes = {
             axis: tuple(getattr(choice, axis))
             for axis in ("sizes", "dtypes", "ps", "threads")
             if getattr(choice, axis) and axis not in grid.fixed
         }
-        chosen += replace(grid, **{"operations": wanted, "threads": possible, **axes}).cases()
+        possible = tuple(count for count in grid.threads if count <= processors)
+        chosen += replace(grid, **{"threads": possible, **axes}).cases()
     if choice.check:
-        largest = {"train-step": TRAIN_SIZE}
-        chosen = [replace(c, size=min(c.size, largest.get(c.operation, CHECK_LIMIT))) for c in chosen]
-    return [case for case in dict.fromkeys(chosen) if case.operation != "threads" or case.threads > 1]
+        largest = {"train_step": TRAIN_SIZE}
+        chosen = [replace(c, size=min(c.size, largest.get(c.kind, CHECK_LIMIT))) for c in chosen]
+    return [
+        case
+        for case in dict.fromkeys(chosen)
+        if (case.kind in choice.kinds or not choice.kinds)
+        and (case.direction in choice.directions or not choice.directions)
+        and (case.kind != "threads" or case.threads > 1)
+    ]

@@ -12,6 +12,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,8 +32,8 @@ class Timed(Protocol):
         """The call to time."""
 
     @property
-    def prepare(self) -> Callable[[], object]:
-        """Called before every turn, outside the clock."""
+    def setting(self) -> Callable[[], AbstractContextManager[object]]:
+        """Entered before every turn and left after it, outside the clock."""
 
 
 @dataclass(frozen=True)
@@ -81,18 +82,19 @@ def measure(
     clock: Clock = time.perf_counter_ns,
     tick: Callable[[str], object] = lambda name: None,
 ) -> dict[str, list[float]]:
-    """Nanoseconds of one call: for every contender a number for every round."""
+    """Nanoseconds of one call: for every contender one time for every round."""
     names = list(contenders)
     times: dict[str, list[float]] = {name: [] for name in names}
     collecting = gc.isenabled()
     gc.disable()  # a collection would be charged to whoever is running
     try:
         plans = {name: _plan(timed, effort, clock) for name, timed in contenders.items()}
-        for number in range(effort.rounds):
-            for name in names if number % 2 == 0 else reversed(names):
-                contenders[name].prepare()
-                contenders[name].run()  # the others have used the caches
-                times[name].append(_best(contenders[name].run, *plans[name], clock))
+        for turn in range(effort.rounds):
+            for name in names if turn % 2 == 0 else reversed(names):
+                run = contenders[name].run
+                with contenders[name].setting():
+                    run()  # the others have used the caches
+                    times[name].append(_best(run, *plans[name], clock))
                 tick(name)
     finally:
         if collecting:
@@ -102,12 +104,12 @@ def measure(
 
 def _plan(timed: Timed, effort: Effort, clock: Clock) -> tuple[int, int]:
     """How many calls to time at once, and how often."""
-    timed.prepare()
-    timed.run()  # compiles, allocates, touches
-    count, one = 1, _best(timed.run, 1, 1, clock)
-    while count * one < _SPAN_NS / 4:  # a single fast call says little
-        count *= 2
-        one = max(_best(timed.run, count, 1, clock), 1.0)
+    with timed.setting():
+        timed.run()  # compiles, allocates, touches
+        count, one = 1, _best(timed.run, 1, 1, clock)
+        while count * one < _SPAN_NS / 4:  # a single fast call says little
+            count *= 2
+            one = max(_best(timed.run, count, 1, clock), 1.0)
     count = max(1, math.ceil(_SPAN_NS / max(one, 1.0)))
     return count, max(2, min(_REPEATS, int(effort.turn_ns / (count * max(one, 1.0)))))
 

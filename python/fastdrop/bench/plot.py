@@ -12,13 +12,13 @@ _COLUMNS = 4
 
 
 def plot(tables: Sequence[Table], caption: str, path: str) -> None:
-    """Write a picture with a panel for every operation, dtype, p and number of threads."""
+    """Write a picture with a panel for every kind of case, direction, dtype, p and number of threads."""
     panels = _panels(tables)
     names = dict.fromkeys(row.contender.name for group in panels.values() for t in group for row in t.rows)
     colours = import_module("matplotlib").colormaps["tab20"].colors
     styles = {
-        name: {"color": colours[number % len(colours)], "linestyle": "-" if number < len(colours) else "--"}
-        for number, name in enumerate(names)
+        name: {"color": colours[place % len(colours)], "linestyle": "-" if place < len(colours) else "--"}
+        for place, name in enumerate(names)
     }
     columns = min(len(panels), _COLUMNS) or 1
     rows = -(-len(panels) // columns) or 1
@@ -45,8 +45,7 @@ def _panels(tables: Sequence[Table]) -> dict[str, list[Table]]:
     for one in tables:
         case = one.case
         if case.moved_bytes is not None:
-            threads = f"{case.threads} thread{'s' if case.threads > 1 else ''}"
-            panels.setdefault(f"{case.operation}, {case.dtype}, p = {case.p}, {threads}", []).append(one)
+            panels.setdefault(case.title(), []).append(one)
     # A single size makes no line, and stands in the table anyway.
     return {title: group for title, group in panels.items() if len(group) > 1} or panels
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import facts
-from .cases import OPERATIONS, Case
+from .cases import Case
 from .contenders import Contender
 from .goals import Mark, marks
 from .measure import Effort, Ratio, ratio
@@ -99,7 +99,7 @@ def text(one: Table) -> str:
         ).rstrip()
         for line in lines
     ]
-    return "\n".join([f"{one.case}: {OPERATIONS[one.case.operation]}", *("  " + row for row in rows)])
+    return "\n".join([f"{one.case}: {one.case.about()}", *("  " + row for row in rows)])
 
 
 def legend(tables: Sequence[Table], effort: Effort) -> str:
@@ -129,6 +129,7 @@ def _json_row(case: Case, row: Row) -> dict[str, Any]:
 
     return {
         **vars(case),
+        "operation": case.operation,
         "contender": row.contender.name,
         "nanoseconds": row.nanoseconds,
         "gb_per_second": row.per_second,

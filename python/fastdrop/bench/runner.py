@@ -2,46 +2,24 @@
 """Goes through the cases: looks at every contender's answer, times those that are valid, and reports."""
 
 import argparse
-import contextlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import fastdrop
-
 from . import facts, report
-from .calls import calls, windows
 from .cases import Case, Choice, Data, plan
-from .contenders import Contender, fastdrops, floors
-from .jobs import Job
-from .layouts import transposed
+from .contenders import Contender, contenders_for
+from .contenders.rivals import MODULES, rivals
+from .job import Job
 from .measure import FULL, QUICK, Effort, measure
-from .noise import alphas, gaussians
-from .rivals import MODULES, rivals
 from .screen import Screen
-from .shared import shared
-from .stored import stored
-from .train_step import train_steps
 from .validity import InvalidAnswerError
 
-_DTYPES_OF = {"bfloat16": "ml_dtypes"}  # the packages that bring dtypes which NumPy does not have
-
-# Who does the operations that are no plain dropout.
-_SPECIAL: dict[str, Callable[[Case, bool], list[Contender]]] = {
-    "alpha": alphas,
-    "gaussian": gaussians,
-    "channel": shared,
-    "locked": shared,
-    "stored": lambda case, quick: stored(quick),
-    "call": lambda case, quick: calls(),
-    "window": lambda case, quick: windows(),
-    "transposed": lambda case, quick: transposed(),
-    "train-step": lambda case, quick: train_steps(case),
-}
+_DTYPE_PACKAGES = {"bfloat16": "ml_dtypes"}  # the packages that bring dtypes which NumPy does not have
 
 
 class BenchError(Exception):
@@ -50,7 +28,6 @@ class BenchError(Exception):
 
 def run(arguments: argparse.Namespace) -> int:
     """Run it; 0 if every contender's answer was valid, 1 if one was not, 2 if it could not run."""
-    isa, threads = fastdrop.isa(), fastdrop.set_num_threads(1)
     try:
         _require("threadpoolctl")
         if arguments.plot:
@@ -61,16 +38,26 @@ def run(arguments: argparse.Namespace) -> int:
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
-    finally:
-        fastdrop.use_isa(isa)
-        fastdrop.set_num_threads(threads)
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    asked = (arguments.op, arguments.sizes, arguments.dtype, arguments.p, arguments.threads)
-    cases = plan(Choice(arguments.quick, arguments.check, *asked), facts.processors())
+    choice = Choice(
+        quick=arguments.quick,
+        check=arguments.check,
+        kinds=arguments.op,
+        directions=arguments.direction,
+        sizes=arguments.sizes,
+        dtypes=arguments.dtype,
+        ps=arguments.p,
+        threads=arguments.threads,
+        asked_isas=arguments.isa,
+    )
+    cases = plan(choice, facts.processors())
     if not cases:
-        raise BenchError("no case is left: the operation threads needs two of them")
+        raise BenchError(
+            "no case is left of --op, --direction and --threads; threads needs two of them, and only dropout,"
+            " alpha_dropout, gaussian_dropout and stored_masks have a backward pass"
+        )
     known_dtypes = _known_dtypes(cases)
     left_out = sorted({case.dtype for case in cases if case.dtype not in known_dtypes})
     cases = [case for case in cases if case.dtype in known_dtypes]
@@ -83,13 +70,14 @@ def _run(arguments: argparse.Namespace) -> int:
         for name in missing:
             screen.say(f"{MODULES[name]} is not installed: left out\n")
         for dtype in left_out:
-            screen.say(f"{_DTYPES_OF[dtype]} is not installed: {dtype} left out\n")
+            screen.say(f"{_DTYPE_PACKAGES[dtype]} is not installed: {dtype} left out\n")
         for case in cases:
-            contenders = contenders_of(case, found, arguments.quick)
-            everybody = _everybody(case, found, arguments.quick)
-            if unable := [one.name for one in everybody if case.dtype not in one.dtypes]:
+            everybody = contenders_for(case, found, choice)
+            contenders = [one for one in everybody if case.dtype in one.dtypes]
+            if unable := [one.name for one in everybody if one not in contenders]:
                 screen.say(f"Without {', '.join(unable)}: no {case.dtype}")
-            with _threads(case.threads):
+            # Threads of OpenMP and BLAS; fastdrop's and other pools are their contenders' to set.
+            with _require("threadpoolctl").threadpool_limits(case.threads):
                 jobs, reasons = valid_jobs(case, contenders)
                 if arguments.check:
                     screen.say(f"{case}: {len(jobs)} of {len(contenders)} answers are valid")
@@ -113,24 +101,13 @@ def _run(arguments: argparse.Namespace) -> int:
 def _known_dtypes(cases: Sequence[Case]) -> set[str]:
     """Those whose package could be imported, which tells NumPy about them."""
     known = {case.dtype for case in cases}
-    for dtype, module in _DTYPES_OF.items():
+    for dtype, module in _DTYPE_PACKAGES.items():
         if dtype in known:
             try:
                 import_module(module)
             except ImportError:
                 known.remove(dtype)
     return known
-
-
-def contenders_of(case: Case, found: Sequence[Contender], quick: bool) -> list[Contender]:
-    """Everybody who does the job of that case, with its dtype; the floor first."""
-    return [one for one in _everybody(case, found, quick) if case.dtype in one.dtypes]
-
-
-def _everybody(case: Case, found: Sequence[Contender], quick: bool) -> list[Contender]:
-    if case.operation in _SPECIAL:
-        return _SPECIAL[case.operation](case, quick)
-    return [*floors(), *fastdrops(case, quick), *(found if case.operation != "threads" else [])]
 
 
 def valid_jobs(case: Case, contenders: Sequence[Contender]) -> tuple[dict[str, Job], list[str]]:
@@ -140,9 +117,9 @@ def valid_jobs(case: Case, contenders: Sequence[Contender]) -> tuple[dict[str, J
     refused: list[str] = []
     for contender in contenders:
         job = contender.build(case, data)
-        job.prepare()
         try:
-            contender.check(case, data, job)
+            with job.setting():
+                contender.check(case, data, job)
         except InvalidAnswerError as error:
             refused.append(f"REFUSED, so not timed: {contender.name} in {case}: {error}")
         else:
@@ -160,14 +137,6 @@ def _timed(
     table = report.table(case, contenders, times)
     screen.say(f"{report.text(table)}\n")
     return table
-
-
-@contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """That many threads for fastdrop, OpenMP and BLAS; other thread pools are their contenders' to set."""
-    fastdrop.set_num_threads(count)
-    with _require("threadpoolctl").threadpool_limits(count):
-        yield
 
 
 def _require(module: str) -> Any:

@@ -10,24 +10,25 @@ import pytest
 import fastdrop
 from fastdrop.bench import validity
 from fastdrop.bench.cases import IMAGES, KI, MI, Case, Choice, Data, plan
+from fastdrop.bench.contenders import contenders_for
+from fastdrop.bench.contenders.sharing import contender, shapes
 from fastdrop.bench.goals import STORED
-from fastdrop.bench.runner import contenders_of, valid_jobs
-from fastdrop.bench.shared import contender, shapes
+from fastdrop.bench.runner import valid_jobs
 
-CHANNEL, LOCKED = Case("channel", 64 * KI), Case("locked", 64 * KI)
+CHANNEL, LOCKED = Case("channel_dropout", 64 * KI), Case("locked_dropout", 64 * KI)
 
 
 @pytest.mark.parametrize(
     ("case", "shape", "noise_shape"),
     [
-        (Case("channel", 64 * 256 * 14 * 14), (64, 256, 14, 14), (64, 256, 1, 1)),
-        (Case("channel", 8 * 64 * 56 * 56), (8, 64, 56, 56), (8, 64, 1, 1)),
+        (Case("channel_dropout", 64 * 256 * 14 * 14), (64, 256, 14, 14), (64, 256, 1, 1)),
+        (Case("channel_dropout", 8 * 64 * 56 * 56), (8, 64, 56, 56), (8, 64, 1, 1)),
         (CHANNEL, (1, 256, 16, 16), (1, 256, 1, 1)),
-        (Case("channel", 98), (1, 2, 7, 7), (1, 2, 1, 1)),
-        (Case("channel", 7), (1, 7, 1, 1), (1, 7, 1, 1)),
-        (Case("locked", MI), (64, 32, 512), (1, 32, 512)),
+        (Case("channel_dropout", 98), (1, 2, 7, 7), (1, 2, 1, 1)),
+        (Case("channel_dropout", 7), (1, 7, 1, 1), (1, 7, 1, 1)),
+        (Case("locked_dropout", MI), (64, 32, 512), (1, 32, 512)),
         (LOCKED, (64, 32, 32), (1, 32, 32)),
-        (Case("locked", 7), (7, 1, 1), (1, 1, 1)),
+        (Case("locked_dropout", 7), (7, 1, 1), (1, 1, 1)),
     ],
     ids=str,
 )
@@ -37,7 +38,7 @@ def test_shapes_come_from_the_size(case, shape, noise_shape):
 
 
 def test_quick_times_both_shapes_of_images():
-    cases = plan(Choice(quick=True, operations=("channel",)), processors=1)
+    cases = plan(Choice(quick=True, kinds=("channel_dropout",)), processors=1)
     assert {shapes(case)[0] for case in cases} == set(IMAGES.values())
 
 
@@ -54,7 +55,7 @@ def dropout_with(noise):
 
         return run
 
-    return contender("somebody", "numpy", "1", "a test", make)
+    return contender("somebody", ("numpy", "1"), "a test", make)
 
 
 def refusal(one, case):
@@ -96,7 +97,7 @@ def test_decisions_that_are_not_shared_are_refused(case, noise):
 )
 def test_decisions_that_are_shared_too_widely_are_refused(noise):
     """Too few to agree and to drop as often as as many decisions as there should be."""
-    reason = refusal(dropout_with(noise), Case("locked", 64 * KI, p=0.5))
+    reason = refusal(dropout_with(noise), Case("locked_dropout", 64 * KI, p=0.5))
     assert reason is not None
     assert re.search("zeros where|are not independent", reason), reason
 
@@ -114,7 +115,9 @@ def test_the_rate_of_zeros_is_that_of_channels(dropped, right):
 
         return run
 
-    reason = refusal(contender("somebody", "numpy", "1", "a test", make), Case("channel", 64 * KI, p=0.5))
+    reason = refusal(
+        contender("somebody", ("numpy", "1"), "a test", make), Case("channel_dropout", 64 * KI, p=0.5)
+    )
     assert (reason is None) == right
     assert right or reason.startswith("40 zeros where 128 ")
 
@@ -122,10 +125,10 @@ def test_the_rate_of_zeros_is_that_of_channels(dropped, right):
 @pytest.mark.parametrize("p", [0.1, 0.5])
 def test_stored_and_replayed_gradients_are_equal(p):
     """Judged by NumPy: all contenders but the floors have one mask, so one answer but for rounding."""
-    case = Case("stored", 4 * KI, p=p)
+    case = Case("stored_masks", 4 * KI, p=p, direction="backward")
     data = Data(case)
     keep = fastdrop.Mask(case.size, p, seed=0).to_numpy()
-    for one in contenders_of(case, [], quick=False):
+    for one in contenders_for(case, [], Choice()):
         if one.family != "floor":
             answer = one.build(case, data).answer().y
             np.testing.assert_array_equal(answer != 0, keep, err_msg=one.name)
@@ -138,10 +141,10 @@ def test_stored_masks_are_stored(monkeypatch):
     def fail(*_):
         raise validity.InvalidAnswerError("no stored masks")
 
-    case = Case("stored", KI)
+    case = Case("stored_masks", KI, direction="backward")
     data, built, failed = Data(case), [], []
     monkeypatch.setattr(fastdrop.Mask, "from_array", fail)
-    for one in contenders_of(case, [], quick=False):
+    for one in contenders_for(case, [], Choice()):
         try:
             one.build(case, data)
             built.append(one.name)
@@ -151,10 +154,12 @@ def test_stored_masks_are_stored(monkeypatch):
     assert built
 
 
-@pytest.mark.parametrize("operation", ["channel", "locked", "stored"])
-def test_all_but_the_textbook_have_bfloat16(operation):
-    case = Case(operation, 4 * KI, "bfloat16")
-    jobs, refused = valid_jobs(case, contenders_of(case, [], quick=True))
+@pytest.mark.parametrize("kind", ["channel_dropout", "locked_dropout", "stored_masks"])
+def test_all_but_the_textbook_have_bfloat16(kind):
+    case = Case(kind, 4 * KI, "bfloat16", direction="backward" if kind == "stored_masks" else "forward")
+    everybody = contenders_for(case, [], Choice(quick=True))
+    able = [one for one in everybody if case.dtype in one.dtypes]
+    jobs, refused = valid_jobs(case, able)
     assert refused == []
-    everybody = {one.name for one in contenders_of(Case(operation, 4 * KI), [], quick=True)}
-    assert everybody - set(jobs) == {"numpy bools" if operation == "stored" else "numpy textbook"}
+    unable = {one.name for one in everybody} - set(jobs)
+    assert unable == {"numpy bools" if kind == "stored_masks" else "numpy textbook"}

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 import fastdrop
 
-from . import validity
-from .cases import Case, Data
-from .contenders import Check, Contender
-from .goals import NO_DROPOUT
-from .jobs import Answer, Job
-from .validity import InvalidAnswerError
+from .. import validity
+from ..cases import Case, Choice, Data
+from ..goals import NO_DROPOUT
+from ..job import Answer, Job, fastdrop_with
+from .contender import FASTDROP, NUMPY, Check, Contender
 
 _SIZES = (784, 1024, 1024, 10)
 _BATCH = 128
@@ -83,13 +82,13 @@ class Network:
                 y = layer.forward(np.maximum(y, 0, out=y), out=y)
                 inputs.append(y)
         loss, dy = self._loss()
-        for number in (2, 1, 0):
-            np.matmul(inputs[number].T, dy, out=self.gradients[number])
-            if number > 0:
-                dx = np.matmul(dy, self.weights[number].T, out=self.slopes[number - 1])
-                dy = self.layers[number - 1].backward(dx, out=dx)
+        for depth in (2, 1, 0):
+            np.matmul(inputs[depth].T, dy, out=self.gradients[depth])
+            if depth > 0:
+                dx = np.matmul(dy, self.weights[depth].T, out=self.slopes[depth - 1])
+                dy = self.layers[depth - 1].backward(dx, out=dx)
                 # Where dropout put a zero into the output, its backward pass has put one into the slope.
-                np.multiply(dy, inputs[number] > 0, out=dy)
+                np.multiply(dy, inputs[depth] > 0, out=dy)
         for weight, gradient in zip(self.weights, self.gradients, strict=True):
             np.multiply(gradient, _LEARNING_RATE, out=gradient)
             np.subtract(weight, gradient, out=weight)
@@ -105,44 +104,38 @@ class Network:
         return loss, probability
 
 
-def train_steps(case: Case) -> list[Contender]:
+def train_steps(case: Case, choice: Choice) -> list[Contender]:
     """The network without dropout, which is the floor, and with each kind of it."""
-    best = fastdrop.isas()[0]
+    best = choice.isas[0]
     masks = fastdrop.MaskGenerator(0)
-    rows: list[tuple[str, str, str, Callable[[float], Layer], int | None]] = [
-        (NO_DROPOUT, "floor", np.__version__, lambda p: NoDropout(), None),
-        (
-            f"fastdrop {best}",
-            "fastdrop",
-            fastdrop.__version__,
-            lambda p: fastdrop.Dropout(p, rng=masks),
-            None,
-        ),
-        ("numpy textbook", "numpy", np.__version__, TextbookDropout, None),
+
+    def ours(p: float) -> Layer:
+        return fastdrop.Dropout(p, rng=masks)
+
+    contenders = [
+        _contender(NO_DROPOUT, ("floor", np.__version__), lambda p: NoDropout(), best, case.threads),
+        _contender(f"fastdrop {best}", FASTDROP, ours, best, case.threads),
+        _contender("numpy textbook", NUMPY, TextbookDropout, best, case.threads),
     ]
     if case.threads > 1:
-        rows.insert(2, (f"{rows[1][0]}, 1 thread", *rows[1][1:4], 1))
-    return [_contender(*row) for row in rows]
+        contenders.insert(2, _contender(f"fastdrop {best}, 1 thread", FASTDROP, ours, best, 1))
+    return contenders
 
 
 def _contender(
-    name: str, family: str, version: str, make: Callable[[float], Layer], threads: int | None
+    name: str, made_by: tuple[str, str], make: Callable[[float], Layer], isa: str, threads: int
 ) -> Contender:
     def build(case: Case, data: Data) -> Job:
         network = Network([make(case.p), make(case.p)])
         layer = network.layers[0]
 
-        def prepare() -> None:
-            fastdrop.use_isa(fastdrop.isas()[0])
-            fastdrop.set_num_threads(threads or case.threads)
-
         def answer() -> Answer:
             return Answer(layer.forward(data.x, out=data.y), layer.backward(data.dy, out=data.dx))
 
-        return Job(network.step, answer, prepare)
+        return Job(network.step, answer, lambda: fastdrop_with(isa, threads))
 
-    check = validity.copied if family == "floor" else validity.dropped
-    return Contender(name, family, version, "one step of the same network", build, _learns(check))
+    check = validity.copied if made_by[0] == "floor" else validity.dropped
+    return Contender(name, *made_by, "one step of the same network", build, _learns(check))
 
 
 def _learns(check: Check) -> Check:
@@ -152,6 +145,10 @@ def _learns(check: Check) -> Check:
         check(case, data, job)
         losses = [float(job.run()) for _ in range(_LEARNING_STEPS)]  # type: ignore[arg-type]
         if not losses[-1] < losses[0]:
-            raise InvalidAnswerError(f"the loss went from {losses[0]} to {losses[-1]} on one repeated batch")
+            change = f"from {losses[0]} to {losses[-1]}"
+            raise validity.InvalidAnswerError(f"the loss went {change} on one repeated batch")
 
     return both
+
+
+CONTENDERS = {"train_step": train_steps}

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Who does the job of a case.
+
+Every file has ``CONTENDERS``: for each kind of case that it knows, a function from the case and the user's
+choice to the contenders, the floor first.
+"""
+
+from collections.abc import Callable, Sequence
+
+from ..cases import Case, Choice
+from . import alpha_gaussian, fastdrop, sharing, small_calls, stored_masks, train_step, transposed
+from .contender import Contender
+
+__all__ = ["CONTENDERS", "Contender", "contenders_for"]
+
+CONTENDERS: dict[str, Callable[[Case, Choice], list[Contender]]] = {
+    **fastdrop.CONTENDERS,
+    **alpha_gaussian.CONTENDERS,
+    **sharing.CONTENDERS,
+    **small_calls.CONTENDERS,
+    **stored_masks.CONTENDERS,
+    **train_step.CONTENDERS,
+    **transposed.CONTENDERS,
+}
+
+
+def contenders_for(case: Case, rivals: Sequence[Contender], choice: Choice) -> list[Contender]:
+    """Everybody who does the job of that case, the floor first; the rivals do plain dropout."""
+    return [*CONTENDERS[case.kind](case, choice), *(rivals if case.kind == "dropout" else [])]
