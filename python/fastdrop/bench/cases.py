@@ -18,10 +18,6 @@ KI, MI = 2**10, 2**20
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 _HALVES = DTYPES[:2]
 
-# Rows of (inputs, outputs) until the core has its table; an operand is (name, access, type).
-_FULL = (("x", "full", "element"),), (("y", "full", "element"),)
-OPERANDS = dict.fromkeys(("dropout", "alpha_dropout", "gaussian_dropout"), _FULL)
-
 
 @dataclass(frozen=True)
 class Kind:
@@ -84,8 +80,8 @@ class Case:
         """Bytes that must be read and written at the least; None where that is not what counts."""
         if self.operation is None:
             return None
-        inputs, outputs = _operands(self.operation)
-        arrays = sum(access == "full" for _name, access, _type in (*inputs, *outputs))
+        row = _core.operations[self.operation]
+        arrays = sum(operand.access == "full" for operand in (*row.inputs, *row.outputs))
         return arrays * self.array_bytes * (2 if self.direction == "both" else 1)
 
     def title(self, *, with_size: bool = False) -> str:
@@ -102,12 +98,6 @@ class Case:
         """What is done in it, in words."""
         passes = "" if self.direction is None else f": {DIRECTIONS[self.direction]}"
         return f"{KINDS[self.kind].about}{passes}"
-
-
-def _operands(operation: str) -> Any:
-    """The inputs and the outputs of an operation of the core."""
-    rows = getattr(_core, "operations", None)
-    return OPERANDS[operation] if rows is None else (rows[operation].inputs, rows[operation].outputs)
 
 
 class Data:
