@@ -3,6 +3,7 @@
 
 #include <new>
 
+#include "mask_state.h"
 #include "python_types.h"
 
 namespace fastdrop {
@@ -35,8 +36,14 @@ PyObject* get_handed_out(PyObject* object, void*) {
   return PyLong_FromUnsignedLongLong(self(object).streams.handed_out());
 }
 
-PyObject* take(PyObject* object, PyObject*) {
-  return or_value_error([object] { return PyLong_FromUnsignedLongLong(self(object).streams.take()); });
+PyObject* draw(PyObject* object, PyObject* const* arguments, Py_ssize_t count) {
+  if (count != 3) {
+    PyErr_SetString(PyExc_TypeError, "draw takes p, shape and strides");
+    return nullptr;
+  }
+  return or_value_error([&] {
+    return new_mask_state(self(object).next(), 0, arguments[0], arguments[1], arguments[2], Py_None);
+  });
 }
 
 PyGetSetDef fields[] = {
@@ -44,8 +51,10 @@ PyGetSetDef fields[] = {
     {"key", get_key, nullptr, "The key's two 64-bit halves, the lower one first.", nullptr},
     {"handed_out", get_handed_out, nullptr, "How many streams: the number of the next.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
-PyMethodDef methods[] = {{"take", take, METH_NOARGS, "take($self, /)\n--\n\nThe next stream."},
-                         {nullptr, nullptr, 0, nullptr}};
+PyMethodDef methods[] = {
+    {"draw", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(draw)), METH_FASTCALL,
+     "draw($self, p, shape, strides, /)\n--\n\nThe state of the next stream."},
+    {nullptr, nullptr, 0, nullptr}};
 PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(create)},
                        {Py_tp_dealloc, reinterpret_cast<void*>(free_object)},
                        {Py_tp_getset, fields},

@@ -93,25 +93,13 @@ PyObject* create(PyTypeObject*, PyObject* arguments, PyObject* keywords) {
   long rule;
   std::uint64_t key[2], stream, start;
   PyObject *p, *shape, *strides, *bits;
-  if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "l(O&O&)O&OO&O!OO", const_cast<char**>(names), &rule,
+  if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "l(O&O&)O&OO&OOO", const_cast<char**>(names), &rule,
                                    to_uint64, &key[0], to_uint64, &key[1], to_uint64, &stream, &p, to_uint64,
-                                   &start, &PyTuple_Type, &shape, &strides, &bits))
+                                   &start, &shape, &strides, &bits))
     return nullptr;
   if (rule < 0 || rule >= kMaskRuleCount) return raise_value_error("no such generator");
-  if (PyTuple_GET_SIZE(shape) > kMaxRank) return raise_value_error("shape must have at most 64 axes");
-  MaskStateObject* mask = allocate(static_cast<int>(PyTuple_GET_SIZE(shape)));
-  if (mask == nullptr) return nullptr;
-  mask->state.rule = static_cast<KeepRule>(rule);
-  mask->state.key[0] = key[0], mask->state.key[1] = key[1];
-  mask->state.stream = stream;
-  mask->start = start;
-  try {
-    fill(*mask, p, shape, strides, bits);
-  } catch (const std::invalid_argument& error) {
-    Py_DECREF(mask);
-    return raise_value_error(error.what());
-  }
-  return reinterpret_cast<PyObject*>(mask);
+  const MaskState state{static_cast<KeepRule>(rule), {key[0], key[1]}, stream, {}, nullptr};
+  return or_value_error([&] { return new_mask_state(state, start, p, shape, strides, bits); });
 }
 
 void destroy(PyObject* object) {
@@ -253,14 +241,27 @@ const MaskStateObject& mask_state(PyObject* object) {
   return self(object);
 }
 
-PyObject* new_mask_state(KeepRule rule, const std::uint64_t key[2], std::uint64_t stream, double p, int rank,
-                         const std::int64_t* shape) {
+PyObject* new_mask_state(const MaskState& state, std::uint64_t start, PyObject* p, PyObject* shape,
+                         PyObject* strides, PyObject* bits) {
+  if (!PyTuple_Check(shape) || PyTuple_GET_SIZE(shape) > kMaxRank)
+    throw std::invalid_argument("shape must be a tuple of at most 64 lengths");
+  MaskStateObject* mask = allocate(static_cast<int>(PyTuple_GET_SIZE(shape)));
+  if (mask == nullptr) return nullptr;
+  mask->state = state;
+  mask->start = start;
+  try {
+    fill(*mask, p, shape, strides, bits);
+  } catch (const std::invalid_argument&) {
+    Py_DECREF(mask);
+    throw;
+  }
+  return reinterpret_cast<PyObject*>(mask);
+}
+
+PyObject* new_mask_state(const MaskState& state, int rank, const std::int64_t* shape) {
   MaskStateObject* mask = allocate(rank);
   if (mask == nullptr) return nullptr;
-  mask->state.rule = rule;
-  mask->state.key[0] = key[0], mask->state.key[1] = key[1];
-  mask->state.stream = stream;
-  mask->state.p.constant = p;
+  mask->state = state;
   for (int axis = 0; axis < rank; ++axis) mask->axes[axis] = shape[axis];
   return reinterpret_cast<PyObject*>(mask);
 }

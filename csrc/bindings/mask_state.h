@@ -46,8 +46,13 @@ bool add_mask_state(PyObject* module);
 // Throws std::invalid_argument if that is no MaskState.
 const MaskStateObject& mask_state(PyObject* object);
 
-// A whole mask in C order. Null with a Python exception set if there is no memory.
-PyObject* new_mask_state(KeepRule rule, const std::uint64_t key[2], std::uint64_t stream, double p, int rank,
-                         const std::int64_t* shape);
+// A state from what Python hands over: p as in ValueArgument, a tuple of lengths, strides or None, bits or
+// None. Throws std::invalid_argument if one of these is wrong. Null, with a Python exception set, if there is
+// no memory.
+PyObject* new_mask_state(const MaskState& state, std::uint64_t start, PyObject* p, PyObject* shape,
+                         PyObject* strides, PyObject* bits);
+
+// A whole mask in C order, of a constant p.
+PyObject* new_mask_state(const MaskState& state, int rank, const std::int64_t* shape);
 
 }  // namespace fastdrop

@@ -209,12 +209,12 @@ py::object dropout(PyObject* const* arguments, Py_ssize_t count, PyObject* keywo
   const Window window{0, static_cast<int>(array.ndim()), array.shape(), nullptr};
   Arrays arrays(kDropout);
   if (!arrays.take_contiguous(arguments, window)) return py::none();  // and no mask is taken
-  const auto state = py::reinterpret_steal<py::object>(
-      new_mask_state(source.rule, source.key, source.streams.take(), rate, window.rank, window.shape));
+  MaskState next = source.next();
+  next.p.constant = rate;
+  const auto state = py::reinterpret_steal<py::object>(new_mask_state(next, window.rank, window.shape));
   if (!state) throw py::error_already_set();
   const double scale = rate < 1 ? 1 / (1 - rate) : 0;  // _rates.py's scale_for
-  Request request{kDropout, arrays.element(),  mask_state(state.ptr()).state, window, {},
-                  {},       {{scale, nullptr}}};
+  Request request{kDropout, arrays.element(), next, window, {}, {}, {{scale, nullptr}}};
   arrays.put_into(request, nullptr);
   without_gil(static_cast<std::uint64_t>(array.size()), [&request] { run(request); });
   return py::make_tuple(arrays.result(), new_mask(mask_class, state.ptr(), py::float_(scale).ptr()));

@@ -131,42 +131,34 @@ def format_origin(drawn: Drawn) -> str:
     return f"{format_key(drawn.key)}, stream={drawn.stream}{format_generator(drawn.generator)}{window}"
 
 
-def run_operation(
-    operation: str,
-    drawn: Drawn,
-    inputs: dict[str, ArrayLike],
-    out: Array | None,
-    *constants: Rate,
-) -> Array:
-    """Do an operation of the core; `inputs` are in the order of its row, by the names that the caller has."""
+def run_operation(operation: str, drawn: Drawn, names: tuple[str, ...], *arguments: Any) -> Array:
+    """Do an operation of the core.
+
+    `arguments` are its inputs, its output (None: a new array) and its constants, in the order of its row.
+    `names` are those that the user knows the inputs by.
+    """
     # The core takes arrays that it can walk as they lie; nothing is left to check about them.
-    result = _core.run(operation, drawn._state, *inputs.values(), out, *constants)
-    return run_checked(operation, drawn, inputs, out, *constants) if result is None else result
+    result = _core.run(operation, drawn._state, *arguments)
+    return run_checked(operation, drawn, names, *arguments) if result is None else result
 
 
-def run_checked(
-    operation: str,
-    drawn: Drawn,
-    inputs: dict[str, ArrayLike],
-    out: Array | None,
-    *constants: Rate,
-) -> Array:
+def run_checked(operation: str, drawn: Drawn, names: tuple[str, ...], *arguments: Any) -> Array:
     """`run_operation` for arrays of any layout, or that are refused here."""
+    inputs, constants = arguments[: len(names)], arguments[len(names) + 1 :]
+    out: Array | None = arguments[len(names)]
     shape = drawn.shape
     access_shapes = {"full": shape, "per column": shape[-1:], "per row": shape[:-1]}
-    (name, given), *others = inputs.items()
-    x = _checks.float_array(given, name)
-    _checks.check_shape(x, shape, name)
-    arrays = {name: x}
-    for (other, given), row in zip(others, _core.operations[operation].inputs[1:], strict=True):
-        arrays[other] = _checks.float_array(given, other)
-        _checks.check_parameter(arrays[other], access_shapes[row.access], x, row.type, other)
+    arrays = [_checks.float_array(given, name) for name, given in zip(names, inputs, strict=True)]
+    x = arrays[0]
+    _checks.check_shape(x, shape, names[0])
+    for name, array, row in zip(names[1:], arrays[1:], _core.operations[operation].inputs[1:], strict=True):
+        _checks.check_parameter(array, access_shapes[row.access], x, row.type, name)
     if out is None:
         out = np.empty(shape, x.dtype.newbyteorder("="))
     else:
-        _checks.check_out(out, x, name)
-        for other, array in arrays.items():
-            _checks.check_overlap(out, array, other)
+        _checks.check_out(out, x, names[0])
+        for name, array in zip(names, arrays, strict=True):
+            _checks.check_overlap(out, array, name)
     # As a base array, since a subclass may show less of itself, as a MaskedArray with a hard mask does.
-    _core.run(operation, drawn._state, *arrays.values(), np.asarray(out), *constants, checked=True)
+    _core.run(operation, drawn._state, *arrays, np.asarray(out), *constants, checked=True)
     return out

@@ -289,7 +289,7 @@ def apply_mask(mask: Mask, x: ArrayLike, out: NDArray[Any] | None, name: str) ->
     """`Mask.apply` for an array that its user knows by that name."""
     # Without `run_operation` between, which costs a tenth of a call on 64 elements.
     result = _core.run("dropout", mask._state, x, out, mask._scale)
-    return run_checked("dropout", mask, {name: x}, out, mask._scale) if result is None else result
+    return run_checked("dropout", mask, (name,), x, out, mask._scale) if result is None else result
 
 
 def _stored_mask(bits: NDArray[np.uint8], shape: tuple[int, ...], p: Any) -> Mask:

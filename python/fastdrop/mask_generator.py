@@ -216,6 +216,5 @@ def as_generator(rng: Rng) -> MaskGenerator:
 def draw_state(rng: Rng, window: WholeWindow) -> MaskState:
     """The next stream of a `MaskGenerator`; of anything else that is a source of keys stream 0."""
     if isinstance(rng, MaskGenerator):
-        source = rng._source
-        return new_state(source.generator, source.key, source.take(), window)
+        return rng._source.draw(*window)
     return new_state(_DEFAULT_ID, key_from(rng, "rng"), 0, window)

@@ -45,7 +45,7 @@ def _alpha(
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
     a, b, dropped = _affine(p)
     mask = new_mask(draw_state(rng, whole_window(array.shape, noise_shape, p)), a)
-    return run_operation("alpha_dropout", mask, {"x": array}, out, a, b, dropped), mask
+    return run_operation("alpha_dropout", mask, ("x",), array, out, a, b, dropped), mask
 
 
 def alpha_dropout(

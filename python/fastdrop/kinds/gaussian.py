@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -90,7 +90,7 @@ class GaussianNoise(Drawn):
     @property
     def p(self) -> float:
         """The rate."""
-        return _checks.scalar_probability(self._state.p)
+        return cast(float, self._state.p)  # an array is refused
 
     @property
     def standard_deviation(self) -> float:
@@ -120,7 +120,7 @@ class GaussianNoise(Drawn):
         return self._apply(x, out, "x")
 
     def _apply(self, x: ArrayLike, out: Array | None, name: str) -> Array:
-        return run_operation("gaussian_dropout", self, {name: x}, out, self.standard_deviation)
+        return run_operation("gaussian_dropout", self, (name,), x, out, self.standard_deviation)
 
     def to_numpy(self) -> NDArray[np.float32]:
         """The factors for float32 data, as an array."""
