@@ -39,8 +39,9 @@ PYTHON_ARROWS = {
     "training/monte_carlo": {"_checks", "layers", "mask_generator"},
     "training/schedules": {"_checks", "layers"},
     "training/__init__": {"training"},
-    "reference/dropout": set(),  # the judge stands alone
-    "reference/noise": {"reference/dropout"},
+    "reference/operations": set(),  # the judge stands alone
+    "reference/dropout": {"reference/operations"},
+    "reference/noise": {"reference/dropout", "reference/operations"},
     "reference/__init__": {"reference"},
     "config": {"_checks", "_core"},
     "selftest": {"__init__"},
@@ -128,8 +129,9 @@ def test_packages_show_their_public_names_only(name):
 
 
 def test_the_reference_has_every_public_name_of_its_parts():
-    parts = [importlib.import_module(f"fastdrop.reference.{part}") for part in ("dropout", "noise")]
-    assert {*parts[0].__all__, *parts[1].__all__} == set(fastdrop.reference.__all__)
+    names = ("dropout", "noise", "operations")
+    parts = [importlib.import_module(f"fastdrop.reference.{name}") for name in names]
+    assert {name for part in parts for name in part.__all__} == set(fastdrop.reference.__all__)
     for part in parts:
         assert all(getattr(fastdrop.reference, name) is getattr(part, name) for name in part.__all__)
 

@@ -11,7 +11,6 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from . import _checks, _core
 from ._checks import Array

@@ -5,18 +5,14 @@ from .dropout import (
     GENERATORS,
     Mask,
     ars4x32,
-    computed_with,
     counter_from,
     dropout,
     dropout_backward,
     keep,
     key_from,
     philox4x32,
-    rounded,
     scale,
-    scaled,
     threshold,
-    widened,
 )
 from .noise import (
     ALPHA_PRIME,
@@ -38,12 +34,14 @@ from .noise import (
     radius,
     sine,
 )
+from .operations import OPERATIONS, computed_with, rounded, scaled, widened
 
 __all__ = [
     "ALPHA_PRIME",
     "COSINE",
     "GENERATORS",
     "LOGARITHM",
+    "OPERATIONS",
     "SINE",
     "TWICE_LN_2",
     "Mask",

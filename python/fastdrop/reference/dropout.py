@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What every fastdrop operation means, in plain NumPy.
 
-This file is the definition and the judge: the compiled core must agree with it bit for bit. It is
-written to be read, imports NumPy and nothing of fastdrop, and is slow on purpose. The rules it
+This folder is the definition and the judge: the compiled core must agree with it bit for bit. It is
+written to be read, imports NumPy and nothing else of fastdrop, and is slow on purpose. The rules it
 spells out are those of ``docs/stream.md`` (mask stream, version 1), in the same order:
 
 1. a generator turns a 128-bit counter and a key into 128 bits;
@@ -19,22 +19,21 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from . import operations
+from .operations import computed_with
+
 __all__ = [
     "GENERATORS",
     "Mask",
     "ars4x32",
-    "computed_with",
     "counter_from",
     "dropout",
     "dropout_backward",
     "keep",
     "key_from",
     "philox4x32",
-    "rounded",
     "scale",
-    "scaled",
     "threshold",
-    "widened",
 ]
 
 Bytes: TypeAlias = NDArray[np.uint8]
@@ -187,39 +186,6 @@ def scale(p: float, dtype: DTypeLike) -> Any:
     return np.array(1.0 / (1.0 - p)).astype(computed_with(dtype))[()]
 
 
-def scaled(x: NDArray[Any], factor: Any) -> NDArray[Any]:
-    """``round(x * factor)``; values of 16 bits are float32 meanwhile, whose product is rounded once more."""
-    return rounded(widened(x) * factor, x.dtype)
-
-
-def computed_with(dtype: DTypeLike) -> np.dtype[Any]:
-    """The dtype itself, but float32 for those of 16 bits."""
-    return np.dtype(np.float32) if _is_half(dtype) else np.dtype(dtype)
-
-
-def _is_half(dtype: DTypeLike) -> bool:
-    return np.dtype(dtype).itemsize == 2
-
-
-def widened(x: NDArray[Any]) -> NDArray[Any]:
-    """Exactly: every float16 is a float32, and a bfloat16 (of kind "V") is the upper half of one."""
-    if x.dtype.kind == "f":
-        return x.astype(computed_with(x.dtype))
-    bits = x.astype(x.dtype.newbyteorder("=")).view(np.uint16)
-    return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
-
-
-def rounded(y: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """To nearest even; a NaN, widened or new, has no lower bits, of which any could be lost or carry."""
-    y, native = np.asarray(y), dtype.newbyteorder("=")
-    if dtype.kind == "f":
-        return y.astype(native)
-    bits = y.view(np.uint32)
-    carried = bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))
-    halves = (carried >> np.uint32(16)).astype(np.uint16)
-    return halves.view(native)
-
-
 class Mask:
     """The slow twin of :class:`fastdrop.Mask`: it stores the index of every element."""
 
@@ -285,9 +251,7 @@ class Mask:
         ``s`` is the scale rounded once to the dtype. ``p = 0`` and ``s = 1`` copy bits.
         """
         x = np.asarray(x)
-        with np.errstate(all="ignore"):
-            factor = np.asarray(self.scale).astype(computed_with(x.dtype))
-            y = np.where(self.to_numpy(), scaled(x, factor), np.zeros((), x.dtype))
+        y = operations.dropout(self.to_numpy(), x, scale=self.scale)
         copied = (self.p == 0) & (self.scale == 1) & (self.bits is None)
         return np.where(copied, x, y)
 

@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .dropout import GENERATORS, Mask, Words, computed_with, counter_from, key_from, rounded, scaled, widened
+from . import operations
+from .dropout import GENERATORS, Mask, Words, counter_from, key_from
 
 __all__ = [
     "ALPHA_PRIME",
@@ -85,10 +86,7 @@ def alpha_applied(x: NDArray[Any], mask: Mask) -> NDArray[Any]:
         return x.copy()
     if p == 1:
         return np.zeros_like(x)
-    a, b, dropped = np.array(affine(p)).astype(computed_with(x.dtype))
-    with np.errstate(all="ignore"):
-        y = np.where(mask.to_numpy(), widened(x) * a + b, dropped)
-        return rounded(y, x.dtype)
+    return operations.alpha_dropout(mask.to_numpy(), x, *affine(p))
 
 
 def alpha_dropout_backward(dy: ArrayLike, mask: Mask) -> NDArray[Any]:
@@ -99,9 +97,7 @@ def alpha_dropout_backward(dy: ArrayLike, mask: Mask) -> NDArray[Any]:
         return dy.copy()
     if p == 1:
         return np.zeros_like(dy)
-    a = np.array(affine(p)[0]).astype(computed_with(dy.dtype))
-    with np.errstate(all="ignore"):
-        return np.where(mask.to_numpy(), scaled(dy, a), np.zeros((), dy.dtype))
+    return operations.dropout(mask.to_numpy(), dy, scale=affine(p)[0])
 
 
 # --- 8. Gaussian noise ----------------------------------------------------------------------------
@@ -204,10 +200,7 @@ class Noise:
         if self.p == 0:
             return x.copy()
         z = normals(self.index, key=self.key, stream=self.stream, generator=self.generator)
-        computed = computed_with(x.dtype).type
-        deviation = computed(math.sqrt(self.p / (1 - self.p)))
-        with np.errstate(all="ignore"):
-            return scaled(x, computed(1) + deviation * z.astype(computed))
+        return operations.gaussian_dropout(z, x, deviation=math.sqrt(self.p / (1 - self.p)))
 
 
 def gaussian_dropout(
