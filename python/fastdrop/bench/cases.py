@@ -18,9 +18,13 @@ KI, MI = 2**10, 2**20
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 _HALVES = DTYPES[:2]
 
+BOOL = "bool"  # of a mask
 # Rows of (inputs, outputs) until the core has its table; an operand is (name, access, type).
-_FULL = (("x", "full", "element"),), (("y", "full", "element"),)
-OPERANDS = dict.fromkeys(("dropout", "alpha_dropout", "gaussian_dropout"), _FULL)
+_OUT = (("y", "full", "element"),)
+_OPERANDS: dict[str, Any] = {"keep_mask": ((), _OUT)}
+_OPERANDS |= dict.fromkeys(
+    ("dropout", "alpha_dropout", "gaussian_dropout"), ((("x", "full", "element"),), _OUT)
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ KINDS = {
     "dropout": Kind("plain dropout"),
     "alpha_dropout": Kind("alpha dropout", "alpha_dropout"),
     "gaussian_dropout": Kind("Gaussian dropout, whose mask is noise", "gaussian_dropout"),
+    "keep_mask": Kind("the mask as an array of bool", "keep_mask"),
     "channel_dropout": Kind("images, one decision for a channel"),
     "locked_dropout": Kind("sequences, the same decisions at every step"),
     "stored_masks": Kind("the mask is stored, a bit an element, or replayed by the generator"),
@@ -84,8 +89,8 @@ class Case:
         """Bytes that must be read and written at the least; None where that is not what counts."""
         if self.operation is None:
             return None
-        inputs, outputs = _operands(self.operation)
-        arrays = sum(access == "full" for _name, access, _type in (*inputs, *outputs))
+        inputs, outputs = operands(self.operation)
+        arrays: int = sum(access == "full" for _name, access, _type in (*inputs, *outputs))
         return arrays * self.array_bytes * (2 if self.direction == "both" else 1)
 
     def title(self, *, with_size: bool = False) -> str:
@@ -100,14 +105,14 @@ class Case:
 
     def about(self) -> str:
         """What is done in it, in words."""
-        passes = "" if self.direction is None else f": {DIRECTIONS[self.direction]}"
-        return f"{KINDS[self.kind].about}{passes}"
+        passes = [] if self.direction is None else [DIRECTIONS[self.direction]]
+        return ", ".join([KINDS[self.kind].about, *passes])
 
 
-def _operands(operation: str) -> Any:
-    """The inputs and the outputs of an operation of the core."""
+def operands(operation: str) -> Any:
+    """The inputs and the outputs of an operation of the core: name, access and type of each."""
     rows = getattr(_core, "operations", None)
-    return OPERANDS[operation] if rows is None else (rows[operation].inputs, rows[operation].outputs)
+    return _OPERANDS[operation] if rows is None else (rows[operation].inputs, rows[operation].outputs)
 
 
 class Data:
@@ -153,6 +158,7 @@ _PASSES = ("forward", "backward")
 _NEITHER = (None,)
 _SIZES = (64 * KI, MI, 16 * MI)
 _BESIDE_DROPOUT = (
+    Grid(("keep_mask",), _SIZES, (BOOL,), directions=_NEITHER, fixed=("dtypes",)),
     Grid(("channel_dropout",), tuple(IMAGES)),
     Grid(("locked_dropout",), _SIZES),
     Grid(("stored_masks",), _SIZES, ps=(0.1, 0.5), directions=("backward",)),
