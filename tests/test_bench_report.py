@@ -27,9 +27,10 @@ def test_every_kind_has_its_contenders():
 
 
 def test_every_operation_of_the_core_has_a_kind_of_case():
-    known = getattr(fastdrop._core, "operations", ["dropout", "alpha_dropout", "gaussian_dropout"])
-    assert {kind.operation for kind in KINDS.values()} - {None} == set(known) - {"keep_mask"}  # no values
-    assert all(KINDS[name].operation == name for name in known if name != "keep_mask")
+    operations = {"dropout", "alpha_dropout", "gaussian_dropout", "keep_mask"}
+    operations |= set(getattr(fastdrop._core, "operations", ()))
+    assert {kind.operation for kind in KINDS.values()} - {None} == operations
+    assert all(KINDS[operation].operation == operation for operation in operations)
 
 
 @pytest.mark.parametrize(("direction", "arrays"), [("forward", 2), ("backward", 2), ("both", 4)])
@@ -38,9 +39,13 @@ def test_a_pass_reads_one_array_and_writes_one(operation, direction, arrays):
     assert Case(operation, 1000, "float64", direction=direction).moved_bytes == arrays * 8000
 
 
+def test_a_mask_is_written_and_nothing_is_read():
+    assert Case("keep_mask", 1000, "bool", direction=None).moved_bytes == 1000
+
+
 def test_only_full_operands_count(monkeypatch):
     row = ((("x", "full", "element"), ("bias", "per column", "compute")), (("y", "full", "element"),))
-    monkeypatch.setitem(cases.OPERANDS, "dropout", row)
+    monkeypatch.setattr(cases, "operands", lambda operation: row)
     assert Case("dropout", 1000).moved_bytes == 2 * 4000
 
 
@@ -83,13 +88,11 @@ def test_isas_are_timed_the_best_first(monkeypatch, asked, quick, isas):
 
 def test_every_goal_is_shown_by_quick(monkeypatch):
     monkeypatch.setattr(fastdrop, "isas", lambda: ("avx512", "avx2", "scalar"))
-    known = rivals(("numpy",), 1)[0]
+    known, quick = rivals(("numpy",), 1)[0], Choice(quick=True)
     for goal in GOALS:
         shown = False
-        for case in plan(Choice(quick=True), processors=2):
-            names = [contender.name for contender in contenders_for(case, known, Choice(quick=True))] + [
-                "torch"
-            ]
+        for case in plan(quick, processors=2):
+            names = [contender.name for contender in contenders_for(case, known, quick)] + ["torch"]
             shown |= goal.concerns(case) and goal.contender in names and goal.versus in [*names, None]
         assert shown, goal
 
@@ -162,7 +165,7 @@ def test_every_row_has_its_ratios_and_losing_rows_stand_where_they_would():
 def test_the_text_says_what_the_numbers_say():
     lines = report.text(made_up_table()).splitlines()
     assert lines[0].startswith(
-        "dropout forward, float32, 1,048,576 elements, p = 0.1, 1 thread: plain dropout: y from x"
+        "dropout forward, float32, 1,048,576 elements, p = 0.1, 1 thread: plain dropout, y from x"
     )
     assert lines[1].split() == ["time", "GB/s", "x", "memcpy", "band", "x", "fastdrop", "band", "goals"]
     assert lines[5].split() == [

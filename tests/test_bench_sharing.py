@@ -115,9 +115,8 @@ def test_the_rate_of_zeros_is_that_of_channels(dropped, right):
 
         return run
 
-    reason = refusal(
-        contender("somebody", ("numpy", "1"), "a test", make), Case("channel_dropout", 64 * KI, p=0.5)
-    )
+    case = Case("channel_dropout", 64 * KI, p=0.5)
+    reason = refusal(contender("somebody", ("numpy", "1"), "a test", make), case)
     assert (reason is None) == right
     assert right or reason.startswith("40 zeros where 128 ")
 

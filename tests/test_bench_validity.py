@@ -11,6 +11,7 @@ import pytest
 import scipy.stats
 
 import fastdrop
+from fastdrop import reference
 from fastdrop.bench import validity
 from fastdrop.bench.cases import DIRECTIONS, DTYPES, KI, Case, Choice, Data, plan
 from fastdrop.bench.contenders import Contender, contenders_for, train_step
@@ -74,12 +75,13 @@ KINDS_AND_DIRECTIONS = [
     *itertools.product(("dropout", "alpha_dropout", "gaussian_dropout"), DIRECTIONS),
     *itertools.product(("threads", "channel_dropout", "locked_dropout"), ("forward",)),
     ("stored_masks", "backward"),
+    ("keep_mask", None),
 ]
 
 
 @pytest.mark.parametrize(("kind", "direction"), KINDS_AND_DIRECTIONS)
 def test_every_contender_runs_on_the_isa_and_threads_of_its_name(kind, direction):
-    case = Case(kind, KI, threads=2, direction=direction)
+    case = Case(kind, KI, "bool" if kind == "keep_mask" else "float32", threads=2, direction=direction)
     before = fastdrop.isa(), fastdrop.get_num_threads()
     ours = [one for one in contenders_for(case, [], Choice()) if one.family == "fastdrop"]
     assert {one.name.removesuffix(", 1 thread").split()[1] for one in ours} >= {fastdrop.isas()[0]}
@@ -143,14 +145,17 @@ def refusal(contender, case):
 
 CASE = Case("dropout", 64 * KI, p=0.1, direction="both")
 WRONG = {
-    "forgets the scale": (wrong(forward=lambda x, keep, p: x * keep), r"y is not 1.11111 \* x \+ 0 where it kept"),
+    "forgets the scale": (
+        wrong(forward=lambda x, keep, p: x * keep),
+        r"y is not 1.11111 \* x where it kept",
+    ),
     "scale a little off": (
         wrong(forward=lambda x, keep, p: dropout_of(x, keep, p, 1 + 1e-6)),
-        r"y is not 1.11111 \* x \+ 0 where it kept",
+        r"y is not 1.11111 \* x where it kept",
     ),
     "leaks where it drops": (
         wrong(forward=lambda x, keep, p: np.where(keep, x / x.dtype.type(1 - p), x)),
-        r"y is not 1.11111 \* x \+ 0 where it kept",
+        r"y is not 1.11111 \* x where it kept",
     ),
     "one bit for four neighbours": (wrong(groups(4)), "neighbours 1 apart agree .* not independent"),
     "one bit for two neighbours": (wrong(groups(2)), "neighbours 1 apart agree"),
@@ -193,12 +198,94 @@ def test_a_wrong_answer_is_refused(name):
     assert re.search(words, reason), reason
 
 
+def wrong_noise(scale=1.0, neighbours=1, again=lambda rng, noise: noise, seeds=None):
+    """A contender of Gaussian dropout; the default values make a right one."""
+
+    def build(case, data):
+        deviation = scale * math.sqrt(case.p / (1 - case.p))
+        rng = np.random.default_rng(0)
+
+        def answer():
+            source = rng if seeds is None else np.random.default_rng(seeds)
+            noise = np.repeat(source.normal(1, deviation, case.size // neighbours), neighbours)
+            y, dx = data.x * noise, data.dy * again(rng, noise)
+            return Answer(y.astype(data.x.dtype), dx.astype(data.x.dtype))
+
+        return Job(answer, answer)
+
+    return Contender("somebody", "numpy", "1", "a test", build, validity.gaussian_dropped)
+
+
+@pytest.mark.parametrize(
+    ("contender", "words"),
+    [
+        (wrong_noise(), None),
+        (wrong_noise(scale=1.1), "their variance"),
+        (wrong_noise(neighbours=2), "neighbours 1 apart"),
+        (wrong_noise(seeds=1), "two calls"),
+        (wrong_noise(again=lambda rng, noise: rng.permutation(noise)), "dx has other factors than y"),
+        (wrong_noise(again=lambda rng, noise: np.ones_like(noise)), "dx has other factors than y"),
+    ],
+)
+def test_wrong_noise_is_refused(contender, words):
+    reason = refusal(contender, Case("gaussian_dropout", 64 * KI, p=0.1, direction="both"))
+    assert (reason is None) == (words is None)
+    assert words is None or words in reason
+
+
+def wrong_alpha(shift=1.0, becomes=1.0, slope=1.0, draw=fair):
+    """A contender of alpha dropout whose constants are those that are right, times these factors."""
+
+    def build(case, data):
+        rng = np.random.default_rng(0)
+        a, b, d = reference.affine(case.p)
+
+        def answer():
+            keep = draw(rng, case)
+            y = np.where(keep, a * data.x + shift * b, becomes * d)
+            dx = np.where(keep, slope * a * data.dy, 0)
+            return Answer(y.astype(data.x.dtype), dx.astype(data.x.dtype))
+
+        return Job(answer, answer)
+
+    return Contender("somebody", "numpy", "1", "a test", build, validity.alpha_dropped)
+
+
+@pytest.mark.parametrize(
+    ("contender", "words"),
+    [
+        (wrong_alpha(), None),
+        (wrong_alpha(shift=0.0), "y is not .* where it kept"),
+        (wrong_alpha(becomes=0.0), "y is not .* where it kept"),
+        (wrong_alpha(slope=1.01), r"dx is not [0-9.]* \* dy where it kept"),
+        (wrong_alpha(draw=groups(2)), "neighbours 1 apart agree"),
+        (wrong_alpha(draw=lambda rng, case: np.arange(case.size) % 10 > 0), "two masks in a row agree"),
+    ],
+)
+def test_wrong_alpha_dropout_is_refused(contender, words):
+    reason = refusal(contender, Case("alpha_dropout", 64 * KI, p=0.1, direction="both"))
+    assert (reason is None) == (words is None)
+    assert words is None or re.search(words, reason), reason
+
+
+@pytest.mark.parametrize(("draw", "words"), [(fair, None), (groups(2), "neighbours 1 apart agree")])
+def test_wrong_masks_are_refused(draw, words):
+    def build(case, data):
+        rng = np.random.default_rng(0)
+        return Job(lambda: None, lambda: Answer(draw(rng, case)))
+
+    case = Case("keep_mask", 64 * KI, "bool", direction=None)
+    reason = refusal(Contender("somebody", "numpy", "1", "a test", build, validity.drawn), case)
+    assert (reason is None) == (words is None)
+    assert words is None or words in reason
+
+
 def test_who_is_refused_is_named_and_not_timed():
     contenders = [*contenders_for(CASE, [], Choice(quick=True)), WRONG["forgets the scale"][0]]
     jobs, refused = valid_jobs(CASE, contenders)
     assert "somebody" not in jobs
     assert len(jobs) == len(contenders) - 1
-    assert refused == [f"REFUSED, so not timed: somebody in {CASE}: y is not 1.11111 * x + 0 where it kept"]
+    assert refused == [f"REFUSED, so not timed: somebody in {CASE}: y is not 1.11111 * x where it kept"]
 
 
 def test_a_case_without_its_floor_is_not_measured():

@@ -18,6 +18,8 @@ KI, MI = 2**10, 2**20
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 _HALVES = DTYPES[:2]
 
+BOOL = "bool"  # of a mask
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -31,6 +33,7 @@ KINDS = {
     "dropout": Kind("plain dropout"),
     "alpha_dropout": Kind("alpha dropout", "alpha_dropout"),
     "gaussian_dropout": Kind("Gaussian dropout, whose mask is noise", "gaussian_dropout"),
+    "keep_mask": Kind("the mask as an array of bool", "keep_mask"),
     "channel_dropout": Kind("images, one decision for a channel"),
     "locked_dropout": Kind("sequences, the same decisions at every step"),
     "stored_masks": Kind("the mask is stored, a bit an element, or replayed by the generator"),
@@ -96,8 +99,8 @@ class Case:
 
     def about(self) -> str:
         """What is done in it, in words."""
-        passes = "" if self.direction is None else f": {DIRECTIONS[self.direction]}"
-        return f"{KINDS[self.kind].about}{passes}"
+        passes = [] if self.direction is None else [DIRECTIONS[self.direction]]
+        return ", ".join([KINDS[self.kind].about, *passes])
 
 
 class Data:
@@ -143,6 +146,7 @@ _PASSES = ("forward", "backward")
 _NEITHER = (None,)
 _SIZES = (64 * KI, MI, 16 * MI)
 _BESIDE_DROPOUT = (
+    Grid(("keep_mask",), _SIZES, (BOOL,), directions=_NEITHER, fixed=("dtypes",)),
     Grid(("channel_dropout",), tuple(IMAGES)),
     Grid(("locked_dropout",), _SIZES),
     Grid(("stored_masks",), _SIZES, ps=(0.1, 0.5), directions=("backward",)),

@@ -52,7 +52,9 @@ def _panels(tables: Sequence[Table]) -> dict[str, list[Table]]:
 
 def _draw(axis: Any, group: Sequence[Table], styles: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The lines of one panel with their bands; the lines by name, for the legend."""
-    axis.set(yscale="log", xlabel="elements", ylabel="times the memcpy of the same arrays")
+    axis.set(
+        yscale="log", xlabel="elements", ylabel="times the floor, which mostly is a memcpy of the same arrays"
+    )
     axis.set_xscale("log", base=2)
     axis.yaxis.set_major_formatter("{x:g}")
     axis.grid(which="both", alpha=0.3)

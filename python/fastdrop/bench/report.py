@@ -14,8 +14,9 @@ from .measure import Effort, Ratio, ratio
 
 _HOW_TO_READ = """\
 Time: median over {rounds} rounds of the best inside a round; contenders take turns in swapped order.
-x memcpy: ratio to a memcpy of the same arrays (of both pairs, in both) in the same run; each side
-includes its own call from Python. GB/s: of the bytes that must be read and written at the least.
+x memcpy: ratio to a memcpy of the same arrays (of both pairs, in both) in the same run, or to the floor
+that stands there instead; each side includes its own call from Python. GB/s: of the bytes that must be
+read and written at the least.
 x fastdrop: ratio to the first fastdrop row. A win or a loss of fastdrop is called one only where the
 band, which all rounds span, excludes 1. Goals: with a ? where the band holds the limit."""
 

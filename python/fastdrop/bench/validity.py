@@ -55,11 +55,14 @@ def dropped(
     case: Case, data: Data, job: Job, *, constants: Constants = _scaled, decisions: Decisions = _elementwise
 ) -> None:
     """Raise InvalidAnswerError unless two answers are dropout of the data, by two masks if masks are new."""
-    keeps = [_decided(case, decisions(case, _keep(data, job.answer(), *constants(case.p)))) for _ in range(2)]
-    if _draws_anew(case, job):
-        _agree_by_chance(keeps[0][:_LOOK], keeps[1][:_LOOK], case.p, "two masks in a row")
-    for distance, left, right in _neighbours(keeps[0][:_LOOK]):
-        _agree_by_chance(left, right, case.p, f"neighbours {distance} apart")
+    keeps = [decisions(case, _keep(data, job.answer(), *constants(case.p))) for _ in range(2)]
+    _independent(case, keeps, _draws_anew(case, job))
+
+
+def drawn(case: Case, data: Data, job: Job) -> None:
+    """Raise InvalidAnswerError unless two answers are masks, and two different ones if masks are new."""
+    keeps = [np.array(result) for _ in range(2) for _name, _x, result in _results(data, job.answer())]
+    _independent(case, keeps, _draws_anew(case, job))
 
 
 def alpha_dropped(case: Case, data: Data, job: Job) -> None:
@@ -109,15 +112,18 @@ def _neighbours(values: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any], NDArr
             yield distance, pairs[:, 0].ravel(), pairs[:, 1].ravel()
 
 
-def _decided(case: Case, keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The decisions themselves, if the rate of zeros is right."""
-    dropped, wanted = keep.size - np.count_nonzero(keep), keep.size * case.p
-    allowed = tolerance(keep.size, case.p)
-    if abs(dropped - wanted) > allowed:
-        raise InvalidAnswerError(
-            f"{dropped} zeros where {wanted:.0f} +- {allowed:.0f} are right for p = {case.p}"
-        )
-    return keep
+def _independent(case: Case, keeps: list[NDArray[np.bool_]], fresh: bool) -> None:
+    """Raise InvalidAnswerError unless decisions have the right rate of zeros and agree by chance alone."""
+    for keep in keeps:
+        zeros, wanted = keep.size - np.count_nonzero(keep), keep.size * case.p
+        allowed = tolerance(keep.size, case.p)
+        if abs(zeros - wanted) > allowed:
+            expected = f"{wanted:.0f} +- {allowed:.0f}"
+            raise InvalidAnswerError(f"{zeros} zeros where {expected} are right for p = {case.p}")
+    if fresh:
+        _agree_by_chance(keeps[0][:_LOOK], keeps[1][:_LOOK], case.p, "two masks in a row")
+    for distance, left, right in _neighbours(keeps[0][:_LOOK]):
+        _agree_by_chance(left, right, case.p, f"neighbours {distance} apart")
 
 
 def _results(data: Data, answer: Answer) -> list[tuple[str, NDArray[Any], NDArray[Any]]]:
@@ -147,13 +153,13 @@ def _kept(
     epsilon = float(np.spacing(x.dtype.type(1)))
     # What a dropped element becomes is rounded to the dtype; x and dy hold no zeros.
     kept: NDArray[np.bool_] = np.abs(result - x.dtype.type(becomes)) > epsilon * abs(becomes)
-    # Theirs are at most four roundings: two constants, a product, and a sum or a second product. Two are ours,
-    # in double. Each is off by at most half an epsilon of the result, since no term is negative.
+    # Theirs are at most four roundings: two constants, a product, a sum or a second product. Two are ours, in
+    # double. Each is off by at most half an epsilon of the result, since no term is negative.
     for start in range(0, x.size, _CHUNK):
         part = slice(start, start + _CHUNK)
         right = scale * x[part].astype(np.float64) + shift
         if np.any(kept[part] & (np.abs(result[part] - right) > 3 * epsilon * right)):
-            formula = f"{scale:.6g} * {'x' if name == 'y' else 'dy'} + {shift:.6g}"
+            formula = f"{scale:.6g} * {'x' if name == 'y' else 'dy'}{f' + {shift:.6g}' if shift else ''}"
             raise InvalidAnswerError(f"{name} is not {formula} where it kept")
     return kept
 

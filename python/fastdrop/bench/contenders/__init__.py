@@ -8,7 +8,7 @@ choice to the contenders, the floor first.
 from collections.abc import Callable, Sequence
 
 from ..cases import Case, Choice
-from . import alpha_gaussian, fastdrop, sharing, small_calls, stored_masks, train_step, transposed
+from . import alpha_gaussian, fastdrop, keep_mask, sharing, small_calls, stored_masks, train_step, transposed
 from .contender import Contender
 
 __all__ = ["CONTENDERS", "Contender", "contenders_for"]
@@ -16,6 +16,7 @@ __all__ = ["CONTENDERS", "Contender", "contenders_for"]
 CONTENDERS: dict[str, Callable[[Case, Choice], list[Contender]]] = {
     **fastdrop.CONTENDERS,
     **alpha_gaussian.CONTENDERS,
+    **keep_mask.CONTENDERS,
     **sharing.CONTENDERS,
     **small_calls.CONTENDERS,
     **stored_masks.CONTENDERS,

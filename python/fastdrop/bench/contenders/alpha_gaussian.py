@@ -81,7 +81,8 @@ def _alpha_textbook(case: Case, data: Data) -> Job:
     def forward() -> NDArray[Any]:
         nonlocal keep
         keep = rng.random(x.shape) >= p
-        return np.where(keep, a * x + b, d)
+        y: NDArray[Any] = np.where(keep, a * x + b, d)
+        return y
 
     return passes(case, forward, lambda: np.where(keep, a * dy, zero))
 
@@ -128,9 +129,14 @@ def _gaussian_best(case: Case, data: Data) -> Job:
         rng.standard_normal(out=factor, dtype=factor.dtype)
         np.multiply(factor, deviation, out=factor)
         np.add(factor, 1, out=factor)
-        return times(x, out=y)
+        times(x, out=y)
+        return y
 
-    return passes(case, forward, lambda: times(data.dy, out=data.dx))
+    def backward() -> NDArray[Any]:
+        times(data.dy, out=data.dx)
+        return data.dx
+
+    return passes(case, forward, backward)
 
 
 CONTENDERS = {"alpha_dropout": alphas, "gaussian_dropout": gaussians}
