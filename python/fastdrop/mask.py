@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Masks that are numbers instead of arrays, and their windows."""
+"""Masks that are a few numbers instead of an array, and their windows."""
 
 from __future__ import annotations
 
@@ -32,11 +32,12 @@ if TYPE_CHECKING:
 class Mask(Drawn):
     """A dropout mask, or a window of one: a few numbers, and no array unless it is stored (`from_array`).
 
-    Whether an element is kept is a function of the mask's numbers and of the element's index in the whole
-    mask, in C order (``docs/stream.md``). So a mask costs the same whatever its shape, a window has the
-    bits of the whole, and forward, backward, machines, threads and shards agree without storing anything.
+    Whether an element is kept depends on the mask's generator, key, stream and p, and on the element's index
+    in the whole mask, in C order (``docs/stream.md``). So a mask costs the same whatever its shape, a window
+    has the bits of the whole, and forward, backward, machines, threads and shards agree without storing
+    anything.
 
-    Masks are immutable, hashable and picklable, and equal if their numbers are.
+    Masks are immutable, hashable and picklable. Two masks are equal if all that they depend on is equal.
 
     Parameters
     ----------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Gaussian dropout: every element is multiplied by a normal number of mean 1."""
+"""Gaussian dropout: every element is multiplied by a normally distributed factor of mean 1."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class GaussianNoise(Drawn):
     else (``docs/stream.md``, section 8). So forward, backward, machines, threads and shards agree without
     storing anything, as for a `Mask`. A different p scales the same z.
 
-    Noise objects are immutable, hashable and picklable, and equal if their numbers are.
+    Noise is immutable, hashable and picklable. Two are equal if all that they depend on is equal.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def gaussian_dropout(
     training: bool = True,
     out: Array | None = None,
 ) -> tuple[Array, GaussianNoise]:
-    """Multiply every element by a normal number of mean 1 and variance ``p / (1 - p)``, in one pass.
+    """Multiply every element by a normal factor of mean 1 and variance ``p / (1 - p)``, in one pass.
 
     ``y = x (1 + s z)`` with ``s = sqrt(p / (1 - p))`` and z standard normal: mean and variance of the factor
     are those of dropout's ([1]_, [2]_).

@@ -17,7 +17,7 @@ __all__ = ["OPERATIONS", "computed_with", "rounded", "scaled", "widened"]
 
 
 def scaled(x: NDArray[Any], factor: Any) -> NDArray[Any]:
-    """``round(x * factor)``; values of 16 bits are float32 meanwhile, whose product is rounded once more."""
+    """``round(x * factor)``. 16-bit values are multiplied in float32, whose result is rounded once more."""
     return rounded(widened(x) * factor, x.dtype)
 
 
@@ -39,7 +39,7 @@ def widened(x: NDArray[Any]) -> NDArray[Any]:
 
 
 def rounded(y: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """To nearest even; a NaN, widened or new, has no lower bits, of which any could be lost or carry."""
+    """To nearest even. A NaN never rounds: its lower half is 0, whether it was widened or newly made."""
     y, native = np.asarray(y), dtype.newbyteorder("=")
     if dtype.kind == "f":
         return y.astype(native)
