@@ -91,7 +91,7 @@ def row(case, old, new, rounds, other_bits):
     words = [f"{low:.3f}-{high:.3f}", "slower" * slower, "faster" * faster, "OTHER BITS" * other_bits]
     figures = [f"{statistics.median(times) / 1000:.3f}" for times in (old, new)] + [f"{middle:.3f}"]
     dtype = "bool" if operation == "keep_mask" else dtype
-    print(ROW.format(operation, dtype, f"{size:,}", isa, *figures, " ".join(words)).rstrip())
+    print(ROW.format(operation, dtype, f"{size:,}", isa, *figures, " ".join(filter(None, words))).rstrip())
 
 
 def parse(arguments):

@@ -21,13 +21,13 @@ ROWS = [
     if contender.family == "fastdrop" or contender.name == FLOOR
 ]
 
-data_of = functools.lru_cache(maxsize=1)(Data)  # the rows of a case follow each other
+data_for = functools.lru_cache(maxsize=1)(Data)  # the rows of a case follow each other
 
 
 @pytest.mark.benchmark(disable_gc=True)  # a collection would be charged to whoever is running
 @pytest.mark.parametrize(("case", "contender"), ROWS)
 def test_speed(benchmark, case, contender):
-    data = data_of(case)
+    data = data_for(case)
     job = contender.build(case, data)
     benchmark.group = str(case)
     with job.setting():

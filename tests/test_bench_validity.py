@@ -92,7 +92,7 @@ def test_every_contender_runs_on_the_isa_and_threads_of_its_name(kind, direction
         assert (fastdrop.isa(), fastdrop.get_num_threads()) == before
 
 
-def dropout_of(x, keep, p, scale=1.0):
+def dropout_by(x, keep, p, scale=1.0):
     return np.where(keep, x * x.dtype.type(scale / (1 - p)), 0).astype(x.dtype)
 
 
@@ -118,7 +118,7 @@ def lanes(width):
     return keep
 
 
-def wrong(draw=fair, forward=dropout_of, backward=None):
+def wrong(draw=fair, forward=dropout_by, backward=None):
     """An answer to a case by those masks and passes; the default ones make a right answer."""
 
     def build(case, data):
@@ -128,7 +128,7 @@ def wrong(draw=fair, forward=dropout_of, backward=None):
             keep = draw(rng, case)
             y = forward(data.x, keep, case.p)
             again = keep if backward is None else backward(rng, case)
-            return Answer(y, dropout_of(data.dy, again, case.p) if case.direction == "both" else None)
+            return Answer(y, dropout_by(data.dy, again, case.p) if case.direction == "both" else None)
 
         return Job(answer, answer)
 
@@ -150,7 +150,7 @@ WRONG = {
         r"y is not 1.11111 \* x where it kept",
     ),
     "scale a little off": (
-        wrong(forward=lambda x, keep, p: dropout_of(x, keep, p, 1 + 1e-6)),
+        wrong(forward=lambda x, keep, p: dropout_by(x, keep, p, 1 + 1e-6)),
         r"y is not 1.11111 \* x where it kept",
     ),
     "leaks where it drops": (
@@ -180,7 +180,7 @@ WRONG = {
         "y is float64 .* not float32",
     ),
     "another shape": (
-        wrong(forward=lambda x, keep, p: dropout_of(x, keep, p).reshape(2, -1)),
+        wrong(forward=lambda x, keep, p: dropout_by(x, keep, p).reshape(2, -1)),
         r"y is float32 \(2, 32768\), not float32 \(65536,\)",
     ),
 }  # fmt: skip

@@ -39,7 +39,7 @@ class Variant:
         mask = (
             "mask.apply with a given mask"
             if self.given
-            else "a new mask every forward pass, kept as five numbers"
+            else "a new mask every forward pass, replayed from its seed"
         )
         job = f"{output[self.output]}; {mask}"
         return Contender(self.name, *FASTDROP, job, self.build)
