@@ -13,7 +13,7 @@ namespace {
 template <class State>
 class TileCounters {
  public:
-  explicit TileCounters(uint64_t upper) {
+  explicit TileCounters(uint64_t upper) : upper_(upper) {
     for (int v = 0; v < kTileVectors; ++v) of_tile_0_[v] = State::counters(v * State::count, upper);
   }
 
@@ -22,7 +22,17 @@ class TileCounters {
     return State::broadcast((tile + v / kTileVectors) * kTileBlocks, 0) ^ of_tile_0_[v % kTileVectors];
   }
 
+  template <int vectors>
+  void vectors_from(uint64_t tile, int first, State* state) const {
+#pragma GCC unroll kUnroll
+    for (int v = 0; v < vectors; ++v) state[v] = vector(tile, first + v);
+  }
+
+  // A tile's first block, in every place.
+  State first_block(uint64_t tile) const { return State::broadcast(tile * kTileBlocks, upper_); }
+
  private:
+  uint64_t upper_;
   State of_tile_0_[kTileVectors];
 };
 
@@ -70,7 +80,7 @@ struct Ars4x32 {
     return aes_round(aes_round(counters ^ key[0], key[1]), key[2]);
   }
 
-  class Tiles;
+  class Sequence;
 };
 
 // The blocks of consecutive tiles after two rounds. Long sequences share those rounds (counter-mode caching:
@@ -80,65 +90,52 @@ struct Ars4x32 {
 // takes one byte of each column into every column, and MixColumns is linear: its result is
 // f(bytes 0 and 5) ^ g(the others). While byte 5 stays the same, the state after two rounds is therefore that
 // of the group's first counter, and a difference that depends on byte 0 only and comes from a table.
-class Ars4x32::Tiles {
+class Ars4x32::Sequence {
  public:
-  explicit Tiles(uint64_t upper) : upper_(upper), counters_(upper) {}
-
-  // The table costs as much as it saves on about half as many (docs/performance.md).
-  static constexpr uint64_t worthwhile_tiles = 16384 / kTileElements;
-
-  // Prepares for tiles that follow each other.
-  void begin(const Ars4x32& generator, uint64_t first_tile, uint64_t tile_count) {
-    shared_ = tile_count >= worthwhile_tiles;
-    if (shared_) share(generator, first_tile);
+  // How many tiles from this one on one sequence takes; draws begin at multiples of `together`.
+  static uint64_t length(uint64_t first_tile, uint64_t tile_count, int together) {
+    if (tile_count < worthwhile_tiles) return tile_count;
+    if (first_tile % together != 0) return 1;
+    const uint64_t limit = max_tiles - first_tile % max_tiles;
+    return tile_count < limit ? tile_count : limit;
   }
 
-  // The blocks of some vectors, of those tiles in order.
-  template <int vectors>
-  void next(const Ars4x32& generator, uint64_t tile, int first_vector, Blocks* block) {
-    if (!shared_) return any<vectors>(generator, tile, first_vector, block);
-    const uint64_t place = tile % group_tiles;
-    if (place == 0 && first_vector == 0) {
-      if (tile % table_tiles == 0)
-        share(generator, tile);
-      else
-        begin_group(generator, tile);
+  Sequence(const Ars4x32& generator, const TileCounters<Blocks>& counters, uint64_t first_tile,
+           uint64_t tile_count)
+      : generator_(generator), counters_(counters), is_shared_(tile_count >= worthwhile_tiles) {
+    if (!is_shared_) return;
+    const uint64_t first_group = first_tile - first_tile % group_tiles;
+    begin_group(first_group);
+    for (uint64_t place = 0; place < group_tiles; ++place) {
+      for (int v = 0; v < kTileVectors; ++v)
+        differences_[place * kTileVectors + v] =
+            generator.first_two_rounds(counters.vector(first_group + place, v)) ^ group_;
     }
-#pragma GCC unroll kUnroll
-    for (int v = 0; v < vectors; ++v)
-      block[v] = differences_[place * kTileVectors + first_vector + v] ^ group_;
   }
 
-  // The same of any tile.
+  // Some vectors of consecutive tiles of one group, in order.
   template <int vectors>
-  void any(const Ars4x32& generator, uint64_t tile, int first_vector, Blocks* block) const {
+  void draw(uint64_t tile, int first_vector, Blocks* block) {
+    const uint64_t place = tile % group_tiles;
+    if (is_shared_ && place == 0 && first_vector == 0) begin_group(tile);
 #pragma GCC unroll kUnroll
     for (int v = 0; v < vectors; ++v)
-      block[v] = generator.first_two_rounds(counters_.vector(tile, first_vector + v));
+      block[v] = is_shared_ ? differences_[place * kTileVectors + first_vector + v] ^ group_
+                            : generator_.first_two_rounds(counters_.vector(tile, first_vector + v));
+    generator_.finish<vectors>(block);
   }
 
  private:
   static constexpr int group_tiles = 256 / kTileBlocks;
-  static constexpr uint64_t table_tiles = (1ull << 40) / kTileBlocks;  // byte 5 changes at their multiples
+  static constexpr uint64_t max_tiles = (1ull << 40) / kTileBlocks;  // byte 5 changes at their multiples
+  // The table costs as much as it saves on about half as many (docs/performance.md).
+  static constexpr uint64_t worthwhile_tiles = 16384 / kTileElements;
 
-  // The table and the group of a tile.
-  __attribute__((noinline)) void share(const Ars4x32& generator, uint64_t tile) {
-    const uint64_t first_group = tile - tile % group_tiles;
-    begin_group(generator, first_group);
-    for (uint64_t place = 0; place < group_tiles; ++place) {
-      any<kTileVectors>(generator, first_group + place, 0, differences_ + place * kTileVectors);
-      for (int v = 0; v < kTileVectors; ++v)
-        differences_[place * kTileVectors + v] = differences_[place * kTileVectors + v] ^ group_;
-    }
-  }
+  void begin_group(uint64_t tile) { group_ = generator_.first_two_rounds(counters_.first_block(tile)); }
 
-  void begin_group(const Ars4x32& generator, uint64_t tile) {
-    group_ = generator.first_two_rounds(Blocks::broadcast(tile * kTileBlocks, upper_));
-  }
-
-  uint64_t upper_;
-  TileCounters<Blocks> counters_;
-  bool shared_ = false;
+  const Ars4x32& generator_;
+  const TileCounters<Blocks>& counters_;
+  const bool is_shared_;
   Blocks group_;
   Blocks differences_[group_tiles * kTileVectors];
 };
@@ -174,31 +171,23 @@ struct Philox4x32 {
         block[v] = reverse_words(products) ^ (odd_words(block[v]) ^ key[round]);
       }
   }
-  template <int vectors>
-  void finish(Blocks* block) const {
-    generate<vectors>(block);
-  }
-
-  // The blocks of consecutive tiles: counters, which share nothing.
-  class Tiles {
+  // Nothing is shared between counters.
+  class Sequence {
    public:
-    explicit Tiles(uint64_t upper) : counters_(upper) {}
+    static uint64_t length(uint64_t, uint64_t tile_count, int) { return tile_count; }
 
-    static constexpr uint64_t worthwhile_tiles = ~0ull;
-    void begin(const Philox4x32&, uint64_t, uint64_t) {}
+    Sequence(const Philox4x32& generator, const TileCounters<Blocks>& counters, uint64_t, uint64_t)
+        : generator_(generator), counters_(counters) {}
 
     template <int vectors>
-    void next(const Philox4x32&, uint64_t tile, int first_vector, Blocks* block) const {
-#pragma GCC unroll kUnroll
-      for (int v = 0; v < vectors; ++v) block[v] = counters_.vector(tile, first_vector + v);
-    }
-    template <int vectors>
-    void any(const Philox4x32& generator, uint64_t tile, int first_vector, Blocks* block) const {
-      next<vectors>(generator, tile, first_vector, block);
+    void draw(uint64_t tile, int first_vector, Blocks* block) const {
+      counters_.template vectors_from<vectors>(tile, first_vector, block);
+      generator_.generate<vectors>(block);
     }
 
    private:
-    TileCounters<Blocks> counters_;
+    const Philox4x32& generator_;
+    const TileCounters<Blocks>& counters_;
   };
 };
 

@@ -28,7 +28,7 @@ class StreamKeep {
   static_assert(State::count == Blocks::count, "as_blocks() changes the type only");
 
  public:
-  explicit StreamKeep(const KeepArgs& args) : generator_(args.key), tiles_(args.stream), args_(args) {
+  explicit StreamKeep(const KeepArgs& args) : generator_(args.key), args_(args), counters_(args.stream) {
     generator_.flip(top_bits * 0x0001000100010001ull);
     const uint64_t four_bounds = (args.threshold_high ^ top_bits) * 0x0001000100010001ull;
     bounds_ = Blocks::broadcast(four_bounds, four_bounds);
@@ -38,6 +38,7 @@ class StreamKeep {
   // Tiles whose words are drawn together, to hide the generator's latency.
   static constexpr int tiles_together =
       Generator::in_flight > kTileVectors ? Generator::in_flight / kTileVectors : 1;
+  static constexpr int tiles_ahead = kDrawsAhead * tiles_together;
 
   static constexpr bool converts_ahead = kCompareAhead;
   using Words = TileWords;
@@ -48,31 +49,37 @@ class StreamKeep {
     Words tiles[count];
   };
 
-  // How many of the tiles of a run are worked on next. Where many share their first rounds, a draw must begin
-  // at a multiple of tiles_together.
-  static uint64_t tiles_at_once(uint64_t first_tile, uint64_t tile_count) {
-    return tile_count >= Generator::Tiles::worthwhile_tiles && first_tile % tiles_together != 0 ? 1
-                                                                                                : tile_count;
-  }
-
   // The words of any consecutive tiles.
   template <int count>
-  Draw<count> draw_any(uint64_t first_tile) const {
+  Draw<count> draw(uint64_t first_tile) const {
     return draw_by_steps<count>([&](auto vectors, int first, State* state) {
-      tiles_.template any<vectors>(generator_, first_tile, first, state);
-      generator_.template finish<vectors>(state);
+      counters_.template vectors_from<vectors>(first_tile, first, state);
+      generator_.template generate<vectors>(state);
     });
   }
 
-  // From now on draw_next() draws these tiles in order.
-  void begin(uint64_t first_tile, uint64_t tile_count) { tiles_.begin(generator_, first_tile, tile_count); }
-  template <int count>
-  Draw<count> draw_next(uint64_t first_tile) {
-    return draw_by_steps<count>([&](auto vectors, int first, State* state) {
-      tiles_.template next<vectors>(generator_, first_tile, first, state);
-      generator_.template finish<vectors>(state);
-    });
-  }
+  // Draws the same, of tiles in order, for less work each where they are many.
+  class Sequence {
+    using Drawing = typename Generator::Sequence;
+
+   public:
+    static uint64_t length(uint64_t first_tile, uint64_t tile_count) {
+      return Drawing::length(first_tile, tile_count, tiles_together);
+    }
+
+    Sequence(const StreamKeep& keep, uint64_t first_tile, uint64_t tile_count)
+        : drawing_(keep.generator_, keep.counters_, first_tile, tile_count) {}
+
+    template <int count>
+    Draw<count> draw(uint64_t first_tile) {
+      return draw_by_steps<count>([&](auto vectors, int first, State* state) {
+        drawing_.template draw<vectors>(first_tile, first, state);
+      });
+    }
+
+   private:
+    Drawing drawing_;
+  };
 
   void convert(const TileWords& words, uint64_t tile, TileKeep& keep) const {
     Ties ties;
@@ -92,7 +99,7 @@ class StreamKeep {
   // A tied element looks at the lower 48 bits, which come from its own counter, marked by bit 127. This
   // happens in one tile of 512 or fewer, so the words are made again rather than carried along.
   __attribute__((noinline)) TileKeep resolve(uint64_t tile, TileKeep keep) const {
-    const TileWords again = draw_any<1>(tile).tiles[0];
+    const TileWords again = draw<1>(tile).tiles[0];
     for (int v = 0; v < kTileVectors; ++v) {
       for (uint32_t tied = equal_words(again.vectors[v], bounds_); tied != 0; tied &= tied - 1) {
         const int element = v * Blocks::count * kBlockElements + __builtin_ctz(tied);
@@ -127,40 +134,49 @@ class StreamKeep {
   }
 
   Generator generator_;
-  typename Generator::Tiles tiles_;
   KeepArgs args_;
+  TileCounters<State> counters_;
   Blocks bounds_;
 };
 
-// The first step of rules that have no words ready ahead of the data.
-struct DrawsNothing {
-  static constexpr int tiles_together = 1;
+// Tiles in order are drawn like any others.
+template <class Rule>
+class PlainSequence {
+ public:
+  static uint64_t length(uint64_t, uint64_t tile_count) { return tile_count; }
+
+  PlainSequence(const Rule& rule, uint64_t, uint64_t) : rule_(rule) {}
+
+  template <int count>
+  auto draw(uint64_t first_tile) const {
+    return rule_.template draw<count>(first_tile);
+  }
+
+ private:
+  const Rule& rule_;
+};
+
+// Decisions that have been made before, as bits or as bytes. Nothing past the last tile is read.
+template <bool as_bits>
+class StoredKeep {
+ public:
+  explicit StoredKeep(const KeepArgs& args) : decisions_(args.decisions) {}
+
+  static constexpr int tiles_together = 1, tiles_ahead = 1;
   static constexpr bool converts_ahead = false;
   struct Words {};
+  using Variates = TileKeep;
+  using Sequence = PlainSequence<StoredKeep>;
+
   template <int count>
   struct Draw {
     Words tiles[count];
   };
 
-  static uint64_t tiles_at_once(uint64_t, uint64_t tile_count) { return tile_count; }
   template <int count>
-  Draw<count> draw_any(uint64_t) const {
+  Draw<count> draw(uint64_t) const {
     return {};
   }
-  void begin(uint64_t, uint64_t) {}
-  template <int count>
-  Draw<count> draw_next(uint64_t) const {
-    return {};
-  }
-};
-
-// Decisions that have been made before, as bits or as bytes. Nothing past the last tile is read.
-template <bool as_bits>
-class StoredKeep : public DrawsNothing {
- public:
-  explicit StoredKeep(const KeepArgs& args) : decisions_(args.decisions) {}
-
-  using Variates = TileKeep;
 
   void convert(Words, uint64_t tile, TileKeep& keep) const {
     if constexpr (as_bits)

@@ -12,7 +12,7 @@ namespace {
 template <class Lanes, class Operation, class Inputs, class Variates, class Value, int... input>
 __attribute__((always_inline)) inline void run_tile(const Operation& operation, const Inputs& inputs,
                                                     Value* out, const Variates& variates, Indices<input...>) {
-  constexpr int together = kLoadsTogether * Lanes::width < kTileElements ? kLoadsTogether : 1;
+  constexpr int together = kLoadsTogether * Lanes::width <= kTileElements ? kLoadsTogether : 1;
   constexpr int step = together * Lanes::width;
   decltype(operation.apply(variates, 0, inputs.template lanes<input>(0)...)) y[together];
 #pragma GCC unroll kUnroll
@@ -46,10 +46,10 @@ __attribute__((noinline)) void run_partial_tile(const Operation& operation, Inpu
 // is a chain of dependent instructions, longer than a processor can look past. Draws and data take turns in
 // short pieces for the same reason.
 template <class Lanes, class Operation, class Rule, class Inputs, class Value>
-__attribute__((always_inline)) inline void run_tiles(const Operation& operation, Rule& rule, Inputs inputs,
-                                                     Value* out, uint64_t first_tile, uint64_t tile_count,
-                                                     bool non_temporal) {
-  constexpr int together = Rule::tiles_together, ahead = kDrawsAhead * together;
+__attribute__((always_inline)) inline void run_tiles(const Operation& operation, const Rule& rule,
+                                                     Inputs inputs, Value* out, uint64_t first_tile,
+                                                     uint64_t tile_count, bool non_temporal) {
+  constexpr int together = Rule::tiles_together, ahead = Rule::tiles_ahead;
   using Words = typename Rule::Words;
   // What waits for its data: a tile's variates where they are made ahead, or else its words.
   struct Waiting {
@@ -62,27 +62,33 @@ __attribute__((always_inline)) inline void run_tiles(const Operation& operation,
     else
       tile.words = words;
   };
-  alignas(64) Value results[kTileElements];
+  alignas(64) Value copied[kTileElements];
+  Value* to = non_temporal ? copied : out;
+  const int step = non_temporal ? 0 : kTileElements;
   const auto work = [&](Waiting& tile, uint64_t index) {
     if constexpr (!Rule::converts_ahead) rule.convert(tile.words, index, tile.variates);
-    run_tile<Lanes>(operation, inputs, non_temporal ? results : out, tile.variates, typename Inputs::All{});
-    if (__builtin_expect(non_temporal, 0)) copy_non_temporal(out, results, sizeof results);
-    inputs.advance(kTileElements), out += kTileElements;
+    run_tile<Lanes>(operation, inputs, to, tile.variates, typename Inputs::All{});
+    to += step;
+    if (__builtin_expect(non_temporal, 0)) {
+      copy_non_temporal(out, copied, sizeof copied);
+      out += kTileElements;
+    }
+    inputs.advance(kTileElements);
   };
 
   uint64_t tile = first_tile;
   const uint64_t end = first_tile + tile_count;
 #pragma GCC unroll 1
   for (int i = 0; i < ahead; i += together) {
-    const auto next = rule.template draw_any<together>(tile + i);
+    const auto next = rule.template draw<together>(tile + i);
 #pragma GCC unroll kUnroll
     for (int j = 0; j < together; ++j) prepare(waiting[i + j], tile + i + j, next.tiles[j]);
   }
-  rule.begin(tile + ahead, tile_count);
+  typename Rule::Sequence sequence(rule, tile + ahead, tile_count);
   for (; end - tile >= ahead; tile += ahead) {
 #pragma GCC unroll 1
     for (int i = 0; i < ahead; i += together) {
-      const auto next = rule.template draw_next<together>(tile + ahead + i);
+      const auto next = sequence.template draw<together>(tile + ahead + i);
 #pragma GCC unroll kUnroll
       for (int j = 0; j < together; ++j) {
         work(waiting[i + j], tile + i + j);
@@ -107,7 +113,7 @@ __attribute__((flatten)) void run(const KernelArgs& args) {
   using Inputs = FASTDROP_ISA::Inputs<Operation::operation, Element>;
   const auto operation = with_constants<Operation, Lanes>(
       args, typename CountTo<constant_count(kOperations[Operation::operation])>::Result{});
-  Rule rule(args.keep);
+  const Rule rule(args.keep);
   Inputs inputs(args);
   auto out = static_cast<Value*>(args.outputs[0]);
   uint64_t index = args.start, left = args.element_count;
@@ -116,10 +122,10 @@ __attribute__((flatten)) void run(const KernelArgs& args) {
     uint64_t count = kTileElements - first < left ? kTileElements - first : left;
     if (count < kTileElements) {
       typename Rule::Variates variates;
-      rule.convert(rule.template draw_any<1>(tile).tiles[0], tile, variates);
+      rule.convert(rule.template draw<1>(tile).tiles[0], tile, variates);
       run_partial_tile<Lanes>(operation, inputs, out, variates, first, count);
     } else {
-      const uint64_t tile_count = Rule::tiles_at_once(tile, left / kTileElements);
+      const uint64_t tile_count = Rule::Sequence::length(tile, left / kTileElements);
       // Non-temporal stores fault unless aligned, and a run may begin anywhere in its array.
       const bool non_temporal = args.non_temporal && reinterpret_cast<uintptr_t>(out) % 16 == 0;
       run_tiles<Lanes>(operation, rule, inputs, out, tile, tile_count, non_temporal);

@@ -18,6 +18,14 @@ constexpr int constant_count(const OperationInfo& row) {
   return count;
 }
 
+// Past the last input of which a run has one value.
+constexpr int row_value_count(const OperationInfo& row) {
+  int count = 0;
+  for (int input = 0; input < input_count(row); ++input)
+    if (row.inputs[input].access == kPerRow) count = input + 1;
+  return count;
+}
+
 // 0, 1, 2 ... as a parameter pack.
 template <int... i>
 struct Indices {};
@@ -39,10 +47,10 @@ Operation with_constants(const KernelArgs& args, Indices<i...>) {
   return {Lanes::broadcast(args.constants[i])...};
 }
 
-// The inputs of which a run has one value; nothing where an operation has none.
+// The values of inputs that are one value for a run; nothing where an operation has none.
 template <class Lanes, int count>
 struct RowValues {
-  Lanes of_input[count];
+  Lanes row_value[count];
 };
 template <class Lanes>
 struct RowValues<Lanes, 0> {};
@@ -55,7 +63,7 @@ __attribute__((always_inline)) inline void prefetch(const char* from, uintptr_t 
 
 // Where the inputs are, from one tile to the next.
 template <Operation operation, class Element>
-class Inputs {
+class Inputs : RowValues<typename Element::Lanes, row_value_count(kOperations[operation])> {
   static constexpr OperationInfo row = kOperations[operation];
   static constexpr uintptr_t kCacheLineBytes = 64;
   using Value = typename Element::Value;
@@ -66,11 +74,6 @@ class Inputs {
     return row.inputs[input].type == kComputeType && sizeof(Compute) != sizeof(Value);
   }
   static constexpr bool is_per_row(int input) { return row.inputs[input].access == kPerRow; }
-  static constexpr bool any_per_row() {
-    for (const OperandInfo& input : row.inputs)
-      if (input.name != nullptr && input.access == kPerRow) return true;
-    return false;
-  }
   static constexpr uintptr_t bytes(int input) { return is_compute(input) ? sizeof(Compute) : sizeof(Value); }
 
  public:
@@ -83,7 +86,7 @@ class Inputs {
   template <int input>
   Lanes lanes(int first) const {
     if constexpr (is_per_row(input))
-      return row_values_.of_input[input];
+      return this->row_value[input];
     else
       return load<input>(from_[input] + first * bytes(input));
   }
@@ -141,13 +144,12 @@ class Inputs {
       char copies[Lanes::width * bytes(input)];
       for (int lane = 0; lane < Lanes::width; ++lane)
         __builtin_memcpy(copies + lane * bytes(input), from_[input], bytes(input));
-      row_values_.of_input[input] = load<input>(copies);
+      this->row_value[input] = load<input>(copies);
     }
   }
 
   const char* from_[count > 0 ? count : 1];
   uintptr_t ahead_bytes_ = kPrefetchBytes;
-  RowValues<Lanes, any_per_row() ? count : 0> row_values_;
 };
 
 }  // namespace

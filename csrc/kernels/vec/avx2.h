@@ -20,7 +20,9 @@ constexpr bool kCompareAhead = true;
 // Prefetches share the loads' units: with them 4 Mi floats take 1.3 times as long, and no size is faster.
 constexpr uintptr_t kPrefetchBytes = 0;
 constexpr int kLoadsTogether = 1;  // more gain nothing and cost registers
-constexpr int kUnroll = 32;        // registers must not be indexed by a variable
+constexpr bool kInlineNormals =
+    false;                   // their constants do not fit the registers, so that a call costs nothing
+constexpr int kUnroll = 32;  // registers must not be indexed by a variable
 
 struct Blocks {
   __m256i lanes;

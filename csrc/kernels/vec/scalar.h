@@ -14,6 +14,7 @@ constexpr int kDrawsAhead = 1;  // nothing overlaps here, but the loop asks for 
 constexpr bool kCompareAhead = false;
 constexpr uintptr_t kPrefetchBytes = 0;
 constexpr int kLoadsTogether = 1;
+constexpr bool kInlineNormals = false;
 constexpr int kUnroll = 1;  // sixteen copies of the software AES would not fit the instruction cache
 
 struct Blocks {
