@@ -128,7 +128,7 @@ class Ars4x32::Sequence {
  private:
   static constexpr int group_tiles = 256 / kTileBlocks;
   static constexpr uint64_t max_tiles = (1ull << 40) / kTileBlocks;  // byte 5 changes at their multiples
-  // The table costs as much as it saves on about half as many (docs/performance.md).
+  // The table costs as much as it saves on about half as many (docs/performance-log.md).
   static constexpr uint64_t worthwhile_tiles = 16384 / kTileElements;
 
   void begin_group(uint64_t tile) { group_ = generator_.first_two_rounds(counters_.first_block(tile)); }

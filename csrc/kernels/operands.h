@@ -92,7 +92,7 @@ class Inputs : RowValues<typename Element::Lanes, row_value_count(kOperations[op
   }
 
   // A line for every line: 16 at once, or from 2 KiB ahead, a pass between two arrays in cache took 1.3
-  // to 1.7 times a memcpy instead of 1.06 (docs/performance.md).
+  // to 1.7 times a memcpy instead of 1.06 (docs/performance-log.md).
   template <int input>
   void prefetch_lanes(int first) const {
     if (kPrefetchBytes != 0 && !is_per_row(input) && first * bytes(input) % kCacheLineBytes == 0)

@@ -10,7 +10,7 @@
 namespace fastdrop::FASTDROP_ISA {
 namespace {
 
-// Figures without a source of their own: docs/performance.md, What helped.
+// Figures without a source of their own: docs/performance-log.md, What helped.
 
 // Two. One is 10 % slower with VAES (Philox 30 %). With three, float32 is 4 % faster and float64 up to 10 %
 // slower.

@@ -9,7 +9,7 @@
 namespace fastdrop::FASTDROP_ISA {
 namespace {
 
-// The figures below are times as multiples of a memcpy's (docs/performance.md, What helped).
+// The figures below are times as multiples of a memcpy's (docs/performance-log.md, What helped).
 
 // A draw is two tiles: 1.18 in cache before rounds were shared. Without drawing ahead 1.52, one tile ahead
 // 1.41. Three tiles do not fit the registers: 1.26.
