@@ -8,15 +8,7 @@ from pathlib import Path
 
 import pytest
 
-MODULES = [
-    "config",
-    "functional",
-    "layers",
-    "mask",
-    "mask_generator",
-    "training.monte_carlo",
-    "training.schedules",
-]
+MODULES = ["functional", "layers", "mask", "mask_generator", "training.monte_carlo", "training.schedules"]
 KINDS = ["alpha", "channel", "drop_block", "drop_connect", "drop_path", "embedding", "gaussian", "locked"]
 
 
