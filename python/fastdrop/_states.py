@@ -48,6 +48,8 @@ class WholeWindow(NamedTuple):
 
 def whole_window(shape: tuple[int, ...], noise_shape: NoiseShape, p: ScalarOrArray) -> WholeWindow:
     """All elements of that shape."""
+    if noise_shape is None:
+        return WholeWindow(broadcast_rate(p, shape), shape, None)
     noise = _checks.noise_shape(noise_shape, shape)
     return WholeWindow(broadcast_rate(p, noise), shape, noise_strides(shape, noise))
 
