@@ -12,7 +12,7 @@ HALVES = DTYPES[:2]
 
 
 def same_bytes(result, wanted):
-    """The same dtype, shape and bytes, in exactly an ndarray: a NaN's payload and the sign of a zero count."""
+    """Exactly an ndarray of that dtype, shape and bytes: a NaN's payload and the sign of a zero count."""
     return (
         type(result) is np.ndarray
         and (result.dtype, result.shape) == (wanted.dtype, wanted.shape)
@@ -126,9 +126,10 @@ ALL_LAYOUTS = LAYOUTS | {
 
 def owner(array):
     """The array that owns the memory of a view."""
-    while isinstance(getattr(array, "base", None), np.ndarray):
-        array = array.base
-    return array
+    owner = array
+    while (array := getattr(array, "base", None)) is not None:
+        owner = array if isinstance(array, np.ndarray) else owner
+    return owner
 
 
 def memory(view):

@@ -86,7 +86,7 @@ REFUSED = {
         lambda: setattr(fastdrop.GaussianDropout(), "p", 1.0), ValueError, "p must be less than 1",
     ),
     "p = 1 of a state": (
-        lambda: fastdrop.GaussianDropout().load_state_dict(fastdrop.GaussianDropout().state_dict() | {"p": 1.0}),
+        lambda: (layer := fastdrop.GaussianDropout()).load_state_dict(layer.state_dict() | {"p": 1.0}),
         ValueError, "p must be less than 1",
     ),
     "p that varies": (
