@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import fastdrop
-from fastdrop import reference, reference_noise
+from fastdrop import reference
 
 SEED, P = 11, 0.3
 
@@ -166,9 +166,7 @@ def alpha(function):
     """Both passes of alpha dropout by the reference's function."""
     return {
         "define": lambda x, p: function(x, p, rng=SEED)[0],
-        "define_backward": lambda dy, p: reference_noise.alpha_dropout_backward(
-            dy, function(dy, p, rng=SEED)[1]
-        ),
+        "define_backward": lambda dy, p: reference.alpha_dropout_backward(dy, function(dy, p, rng=SEED)[1]),
     }
 
 
@@ -176,16 +174,16 @@ def alpha(function):
 LAYERS = MASK_LAYERS | {
     "AlphaDropout": Kind(
         lambda p, rng: fd.AlphaDropout(p, rng=rng),
-        (5, 7), None, fd.alpha_dropout, **alpha(reference_noise.alpha_dropout),
+        (5, 7), None, fd.alpha_dropout, **alpha(reference.alpha_dropout),
     ),
     "FeatureAlphaDropout": Kind(
         lambda p, rng: fd.FeatureAlphaDropout(p, rng=rng),
-        (3, 4, 5), None, fd.feature_alpha_dropout, **alpha(reference_noise.feature_alpha_dropout),
+        (3, 4, 5), None, fd.feature_alpha_dropout, **alpha(reference.feature_alpha_dropout),
     ),
     "GaussianDropout": Kind(
         lambda p, rng: fd.GaussianDropout(p, rng=rng),
         (5, 7), None, fd.gaussian_dropout, largest_p=1 - 2.0**-53,
-        define=lambda x, p: reference_noise.gaussian_dropout(x, p, rng=SEED)[0],
+        define=lambda x, p: reference.gaussian_dropout(x, p, rng=SEED)[0],
     ),
 }  # fmt: skip
 OWN_MASK = {"Mask.from_array": Kind(lambda p, rng: OwnMask(p), (5, 7), (5, 7), None)}

@@ -4,6 +4,7 @@
 The laws of the other files go over this list. An operation that is missing here fails `test_operations.py`.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,7 +12,8 @@ import numpy as np
 
 import fastdrop
 from arrays import DTYPES
-from fastdrop import _core, reference, reference_noise
+from fastdrop import reference
+from fastdrop.mask import run_operation, with_scale
 
 SEED, STREAM = 3, 9
 # Few and many bits, a tie in every comparison of the upper half, the ends, and one within 2^-53 of 1.
@@ -49,15 +51,13 @@ class Operation:
 
 
 def alpha_dropout(mask, x, out=None):
-    a, b, dropped = reference_noise.affine(mask.p) if mask.p < 1 else (0.0, 0.0, 0.0)
-    scaled = fastdrop.Mask._of((*mask._numbers[:5], a, *mask._numbers[6:]))
-    return scaled._apply(x, out, "x", (_core.affine_kept, _core.affine_kept_strided), b, dropped)
+    scale, shift, dropped = reference.affine(mask.p) if mask.p < 1 else (0.0, 0.0, 0.0)
+    return run_operation("alpha_dropout", with_scale(mask, scale), x, out, "x", shift, dropped)
 
 
 def gaussian_dropout(mask, x, out=None):
-    deviation = float(np.sqrt(mask.p / (1 - mask.p)))
-    scaled = fastdrop.Mask._of((*mask._numbers[:5], deviation, *mask._numbers[6:]))
-    return scaled._apply(x, out, "x", (_core.scale_by_noise, _core.scale_by_noise_strided))
+    deviation = math.sqrt(mask.p / (1 - mask.p))
+    return run_operation("gaussian_dropout", with_scale(mask, deviation), x, out, "x")
 
 
 # --- What they mean -------------------------------------------------------------------------------
@@ -66,7 +66,7 @@ def gaussian_dropout(mask, x, out=None):
 def gaussian_reference(mask, x):
     """The noise whose elements have the indices of that mask."""
     p = float(mask.p.max(initial=0))
-    noise = reference_noise.Noise((), p, seed=0, stream=mask.stream, generator=mask.generator)
+    noise = reference.Noise((), p, seed=0, stream=mask.stream, generator=mask.generator)
     noise.index, noise.key = mask.index, mask.key
     return noise.apply(x)
 
@@ -84,7 +84,7 @@ LIST = [
     Operation(
         "alpha_dropout",
         call=alpha_dropout,
-        reference=lambda mask, x: reference_noise.alpha_applied(x, mask),
+        reference=lambda mask, x: reference.alpha_applied(x, mask),
         function=fastdrop.alpha_dropout,
         constants=("scale", "shift", "dropped"),
         dtypes=DTYPES,

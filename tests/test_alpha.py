@@ -11,7 +11,7 @@ from scipy import integrate, stats
 
 import fastdrop
 from arrays import same_bytes
-from fastdrop import reference, reference_noise
+from fastdrop import reference
 from refusal import refuse
 from tails import FALSE_ALARM
 
@@ -28,12 +28,12 @@ def test_constants_are_right_to_50_digits(p):
     off by 2**-53 at most, times 1.7, 1.1 and 1.
     """
     getcontext().prec = 50
-    alpha_prime, exact = Decimal(reference_noise.ALPHA_PRIME), Decimal(p)
-    assert -float(SELU_ALPHA) * float(SELU_SCALE) == reference_noise.ALPHA_PRIME == -1.7580993408473766
+    alpha_prime, exact = Decimal(reference.ALPHA_PRIME), Decimal(p)
+    assert -float(SELU_ALPHA) * float(SELU_SCALE) == reference.ALPHA_PRIME == -1.7580993408473766
     assert abs(alpha_prime + Decimal(SELU_ALPHA) * Decimal(SELU_SCALE)) < Decimal(2.0**-51)
     a = 1 / ((1 - exact) * (1 + exact * alpha_prime**2)).sqrt()
     b = -a * exact * alpha_prime
-    got = reference_noise.affine(p)
+    got = reference.affine(p)
     for value, wanted, size in zip(got, (a, b, a * alpha_prime + b), (a, b, a * alpha_prime), strict=True):
         assert abs(Decimal(value) - wanted) <= Decimal(8 * 2.0**-53) * abs(size)
 
@@ -62,14 +62,14 @@ def test_results_are_those_of_the_definitions_of_others(definition, p):
     """Numbers below 8 a, and fewer than eight roundings each way."""
     x = np.random.default_rng(0).standard_normal((50, 40))
     y, mask = fastdrop.alpha_dropout(x, p, rng=1)
-    a = reference_noise.affine(p)[0]
+    a = reference.affine(p)[0]
     np.testing.assert_allclose(y, definition(x, mask.to_numpy(), p), rtol=0, atol=16 * 8 * a * 2.0**-53)
 
 
 @pytest.mark.parametrize("p", [0.05, 0.3, 0.5, 0.9])
 def test_mean_and_variance_are_kept_exactly(p):
     """Of the map itself: for an x of mean 0 and variance 1, whatever its distribution."""
-    a, b, dropped = reference_noise.affine(p)
+    a, b, dropped = reference.affine(p)
     mean = (1 - p) * b + p * dropped
     variance = (1 - p) * (a**2 + b**2) + p * dropped**2 - mean**2
     assert abs(mean) < 8 * 2.0**-53 * a
@@ -78,7 +78,7 @@ def test_mean_and_variance_are_kept_exactly(p):
 
 def test_what_is_dropped_goes_to_zero_as_p_goes_to_one():
     """As p goes to 1 all are dropped, and what they become goes to 0: that is what p = 1 means."""
-    dropped = [reference_noise.affine(1 - 2.0**-k)[2] for k in range(2, 30)]
+    dropped = [reference.affine(1 - 2.0**-k)[2] for k in range(2, 30)]
     assert all(less < more < 0 for less, more in itertools.pairwise(dropped))
     assert dropped[-1] > -1e-4
 
@@ -114,7 +114,7 @@ def test_samples_of_mean_0_and_variance_1_keep_both(generator, function, p):
     x = function(np.random.default_rng(0).standard_normal(n))
     moments = raw_moments(function)
     assert moments[1:3] == pytest.approx([0, 1], abs=1e-7)  # SELU's constants solve just that
-    a, b, dropped = reference_noise.affine(p)
+    a, b, dropped = reference.affine(p)
     fourth = sum(math.comb(4, k) * a**k * moments[k] * b ** (4 - k) for k in range(5))
     fourth = (1 - p) * fourth + p * dropped**4
     y, _ = fastdrop.alpha_dropout(x, p, rng=fastdrop.MaskGenerator(1, generator=generator))
@@ -128,7 +128,7 @@ def test_it_drops_what_dropout_drops():
     x = np.ones(1000, np.float32)
     y, mask = fastdrop.alpha_dropout(x, 0.3, rng=8)
     plain, other = fastdrop.dropout(x, 0.3, rng=8)
-    a, _, dropped = reference_noise.affine(0.3)
+    a, _, dropped = reference.affine(0.3)
     assert mask.scale == a
     np.testing.assert_array_equal(mask.to_numpy(), other.to_numpy())
     np.testing.assert_array_equal(y == np.float32(dropped), plain == 0)
@@ -147,14 +147,12 @@ def test_channels_share_a_decision(isa, channel_axis):
     kept_axes = {0, channel_axis % 4}
     noise_shape = tuple(length if axis in kept_axes else 1 for axis, length in enumerate(x.shape))
     assert mask.noise_shape == noise_shape
-    wanted, slow = reference_noise.feature_alpha_dropout(x, 0.4, channel_axis=channel_axis, rng=3)
+    wanted, slow = reference.feature_alpha_dropout(x, 0.4, channel_axis=channel_axis, rng=3)
     np.testing.assert_array_equal(
         slow.to_numpy(), np.broadcast_to(reference.Mask(noise_shape, 0.4, seed=3).to_numpy(), x.shape)
     )
     assert same_bytes(y, wanted)
-    assert same_bytes(
-        fastdrop.alpha_dropout_backward(x, mask), reference_noise.alpha_dropout_backward(x, slow)
-    )
+    assert same_bytes(fastdrop.alpha_dropout_backward(x, mask), reference.alpha_dropout_backward(x, slow))
 
 
 def test_an_array_without_axes_is_one_channel():

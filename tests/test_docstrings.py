@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-MODULES = ["alpha", "functional", "gaussian", "layers", "mask", "mask_generator"]
-KINDS = ["dropblock", "kind_layers", "kinds", "montecarlo", "schedules", "spatial"]
+MODULES = ["functional", "layers", "mask", "mask_generator", "training.monte_carlo", "training.schedules"]
+KINDS = ["alpha", "channel", "drop_block", "drop_connect", "drop_path", "embedding", "gaussian", "locked"]
 
 
-@pytest.mark.parametrize("name", MODULES + KINDS)
+@pytest.mark.parametrize("name", MODULES + [f"kinds.{name}" for name in KINDS])
 def test_examples_in_docstrings(name):
     failed, attempted = doctest.testmod(importlib.import_module(f"fastdrop.{name}"))
     assert attempted > 0

@@ -23,7 +23,7 @@ BELOW_2_52 = 16  # and here U + 1/2 is, too
 
 def element_numbers(generator):
     """U of the first `SIZE` elements."""
-    generate, key = reference._GENERATORS[generator], reference.key_from(SEED)
+    generate, key = reference.GENERATORS[generator], reference.key_from(SEED)
 
     def words(count, use):
         counter = np.zeros((count, 4), np.uint32)
@@ -38,7 +38,7 @@ def element_numbers(generator):
 
 @pytest.fixture(scope="module")
 def all_numbers():
-    return {generator: element_numbers(generator) for generator in reference._GENERATORS}
+    return {generator: element_numbers(generator) for generator in reference.GENERATORS}
 
 
 @pytest.fixture

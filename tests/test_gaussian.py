@@ -10,7 +10,7 @@ from scipy import stats
 import fastdrop
 from arrays import same_bytes
 from copies import copies
-from fastdrop import reference_noise
+from fastdrop import reference
 from refusal import refuse
 from tails import FALSE_ALARM
 
@@ -18,7 +18,7 @@ from tails import FALSE_ALARM
 def test_instruction_sets_and_dtypes_have_the_same_normal_numbers(isa):
     """At p = 1/2 the float64 factor is exactly 1 + z, and the float32 one that, rounded."""
     noise = fastdrop.GaussianNoise(10_000, 0.5, seed=1)
-    z = reference_noise.normals(np.arange(10_000), key=noise.key)
+    z = reference.normals(np.arange(10_000), key=noise.key)
     double = noise.apply(np.ones(10_000))
     np.testing.assert_array_equal(double, 1 + z.astype(np.float64))
     np.testing.assert_array_equal(noise.to_numpy(), double.astype(np.float32))
@@ -30,7 +30,7 @@ def test_a_generator_hands_out_its_next_stream():
     second, other = fastdrop.gaussian_dropout(x, 0.5, rng=masks)
     assert (noise.stream, other.stream) == (0, 1)
     assert not (first == second).any()
-    assert same_bytes(first, reference_noise.gaussian_dropout(x, 0.5, rng=0)[0])
+    assert same_bytes(first, reference.gaussian_dropout(x, 0.5, rng=0)[0])
     assert noise == fastdrop.GaussianNoise(100, 0.5, seed=0)
     assert noise.generator == masks.generator
     assert fastdrop.gaussian_dropout(x, rng=7)[1] == fastdrop.gaussian_dropout(x, rng=7)[1]

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The structure itself: arrows between folders, symbols of the per-ISA objects, and what the binary does."""
 
-import ast
 import os
 import re
 import subprocess
@@ -49,56 +48,6 @@ def test_cpp_arrows(source):
     if source.name != "parallel.cpp":
         assert not standard & {"omp.h", "thread", "mutex", "condition_variable", "pthread.h"}
     assert "#pragma omp" not in text
-
-
-def imported(path):
-    """The modules of fastdrop that a Python file imports."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.level == 1:
-            yield from [node.module] if node.module else [alias.name for alias in node.names]
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module]
-            yield from (name for name in names if name.split(".")[0] == "fastdrop")
-
-
-def test_python_arrows():
-    assert set(imported(PACKAGE / "reference.py")) == set(), "the judge stands alone"
-    assert set(imported(PACKAGE / "reference_noise.py")) == {"reference"}
-    assert set(imported(PACKAGE / "_checks.py")) == set()
-    assert set(imported(PACKAGE / "_seeds.py")) <= {"_checks"}
-    assert set(imported(PACKAGE / "_windows.py")) <= {"_checks"}
-    assert set(imported(PACKAGE / "_numbers.py")) <= {"_checks", "_windows"}
-    assert set(imported(PACKAGE / "mask.py")) <= {"_checks", "_core", "_numbers", "_seeds", "_windows"}
-    assert set(imported(PACKAGE / "mask_generator.py")) <= {"_checks", "_core", "_seeds", "_windows", "mask"}
-    assert set(imported(PACKAGE / "functional.py")) <= {
-        "_checks",
-        "_core",
-        "_seeds",
-        "_windows",
-        "mask",
-        "mask_generator",
-    }
-    assert set(imported(PACKAGE / "layers.py")) <= {
-        "_checks",
-        "_numbers",
-        "_seeds",
-        "_windows",
-        "functional",
-        "mask",
-        "mask_generator",
-    }
-    above = {"_checks", "_core", "_seeds", "_windows", "functional", "layers", "mask"}
-    assert set(imported(PACKAGE / "alpha.py")) <= above
-    assert set(imported(PACKAGE / "gaussian.py")) <= above
-    assert set(imported(PACKAGE / "config.py")) <= {"_checks", "_core"}
-    assert set(imported(PACKAGE / "sharing.py")) <= {"_checks"}
-    below = {"_checks", "_seeds", "functional", "mask", "mask_generator"}
-    assert set(imported(PACKAGE / "kinds.py")) <= below | {"sharing"}
-    assert set(imported(PACKAGE / "kind_layers.py")) <= below | {"sharing", "layers"}
-    assert set(imported(PACKAGE / "spatial.py")) <= below | {"sharing", "kind_layers"}
-    assert set(imported(PACKAGE / "dropblock.py")) <= below | {"sharing", "layers", "spatial"}
-    assert set(imported(PACKAGE / "montecarlo.py")) <= below | {"_core", "layers"}
-    assert set(imported(PACKAGE / "schedules.py")) <= {"_checks", "layers"}
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 import fastdrop
 from fastdrop import _core, reference
+from fastdrop.reference.dropout import _SBOX, _aes_round, _xtime
 
 # Counter, key, output, as in docs/stream.md section 1. The 10-round ARS rows and all Philox rows are those of
 # Random123's tests/kat_vectors; it publishes no 7-round ARS rows, so these were made by running Random123.
@@ -53,9 +54,10 @@ ROWS = [
     for (function, rounds), rows in KNOWN_ANSWERS.items()
     for number, row in enumerate(rows)
 ]
-COMPILED_ROWS = [row for row in ROWS if f"{row.values[0]}-{row.values[1]}" in reference._GENERATORS]
+COMPILED_ROWS = [row for row in ROWS if f"{row.values[0]}-{row.values[1]}" in reference.GENERATORS]
 
-GOLDEN = json.loads((Path(__file__).parent / "data" / "golden-masks-v1.json").read_text())
+DATA = Path(__file__).parents[1] / "python" / "fastdrop" / "data"
+GOLDEN = json.loads((DATA / "golden-masks-v1.json").read_text())
 golden = pytest.mark.parametrize(
     "row", GOLDEN, ids=lambda row: "{generator}-seed{seed}-stream{stream}-from{start}-p{p}".format_map(row)
 )
@@ -101,14 +103,14 @@ def aes128(blocks, key):
     for number in range(4, 44):
         word = schedule[-1]
         if number % 4 == 0:
-            word = reference._SBOX[np.roll(word, -1)]
+            word = _SBOX[np.roll(word, -1)]
             word[0] ^= round_constant
-            round_constant = reference._xtime(round_constant)
+            round_constant = _xtime(round_constant)
         schedule.append(word ^ schedule[-4])
     round_keys = np.concatenate(schedule).reshape(11, 16)
     state = blocks ^ round_keys[0]
     for number in range(1, 11):
-        state = reference._aes_round(state, round_keys[number], last=number == 10)
+        state = _aes_round(state, round_keys[number], last=number == 10)
     return state
 
 
@@ -151,13 +153,13 @@ def test_core_blocks_equal_the_reference(isa, generator):
         blocks = _core.generate(generator, low, high, key, count)
         assert blocks.dtype == np.uint32
         assert blocks.shape == (count, 4)
-        expected = reference._GENERATORS[generator](counters(low, high, count), key)
+        expected = reference.GENERATORS[generator](counters(low, high, count), key)
         np.testing.assert_array_equal(blocks, expected)
 
 
 def test_core_blocks_do_not_depend_on_how_many_are_asked_for(isa, generator):
     start = 2**32 - 20
-    whole = reference._GENERATORS[generator](counters(start, 1, 70), KEYS[1])
+    whole = reference.GENERATORS[generator](counters(start, 1, 70), KEYS[1])
     for count in range(70):  # more than four tiles of 16 blocks, each count once
         np.testing.assert_array_equal(_core.generate(generator, start, 1, KEYS[1], count), whole[:count])
 
@@ -190,7 +192,7 @@ def test_reference_gives_the_golden_mask(row):
     if 0 < p < 1:
         first_block = start >> 3
         block_count = ((start + count - 1) >> 3) - first_block + 1
-        blocks = reference._GENERATORS[row["generator"]](counters(first_block, stream, block_count), key)
+        blocks = reference.GENERATORS[row["generator"]](counters(first_block, stream, block_count), key)
         upper = blocks.view("<u2").ravel()[start & 7 :][:count]
         ties = start + np.flatnonzero(upper == int(row["threshold"], 16) >> 48)
         assert len(ties) == row["tie_count"]

@@ -13,7 +13,7 @@ from numpy.polynomial import Chebyshev, Polynomial
 from scipy import stats
 
 import fastdrop
-from fastdrop import reference, reference_noise
+from fastdrop import reference
 from tails import FALSE_ALARM, binomial_tail, two_sided
 
 H = 2.0**-24  # the most that one rounding to float32 is off, relatively
@@ -32,7 +32,7 @@ POLYNOMIALS = {  # the function, its interval, what L, P and Q may be off, wheth
 def test_coefficients_are_those_of_the_document(name):
     """Derived again: interpolation at the Chebyshev nodes, as powers, rounded to float32."""
     function, low, high, bound, relative = POLYNOMIALS[name]
-    given = [float(coefficient) for coefficient in getattr(reference_noise, name)]
+    given = [float(coefficient) for coefficient in getattr(reference, name)]
     exact = Chebyshev.interpolate(function, len(given) - 1, domain=[low, high]).convert(kind=Polynomial)
     assert [float(np.float32(coefficient)) for coefficient in exact.coef] == given
     x = np.linspace(low, high, 1_000_001)
@@ -69,18 +69,18 @@ def angle(word):
 def test_the_radius_is_that_of_the_logarithm():
     words = many_words()
     wanted = np.sqrt(-2 * np.log(uniform(words)))
-    got = reference_noise.radius(words)
+    got = reference.radius(words)
     assert got.dtype == np.float32
     assert (np.abs(got - wanted) <= 7 * H * wanted).all()
     assert wanted.max() == pytest.approx(math.sqrt(62 * math.log(2)))  # 6.56
 
 
 def test_sine_and_cosine_are_right_to_seven_roundings():
-    y = reference_noise.quarter_turns(many_words())
+    y = reference.quarter_turns(many_words())
     np.testing.assert_array_equal(y, angle(many_words()))
     assert np.abs(y).max() <= 1
-    assert (np.abs(reference_noise.sine(y) - np.sin(HALF_PI * y.astype(float))) < 6 * H).all()
-    assert (np.abs(reference_noise.cosine(y) - np.cos(HALF_PI * y.astype(float))) < 7 * H).all()
+    assert (np.abs(reference.sine(y) - np.sin(HALF_PI * y.astype(float))) < 6 * H).all()
+    assert (np.abs(reference.cosine(y) - np.cos(HALF_PI * y.astype(float))) < 7 * H).all()
 
 
 def element_words(count, key, stream, generator):
@@ -89,7 +89,7 @@ def element_words(count, key, stream, generator):
     counter[:, 0] = np.arange(count // 4)
     counter[:, 1] = 2**31
     counter[:, 2:] = stream % 2**32, stream >> 32
-    words = reference._GENERATORS[generator](counter, key).reshape(-1)
+    words = reference.GENERATORS[generator](counter, key).reshape(-1)
     first = np.arange(count).reshape(-1, 2, 16)
     return words[first[:, 0]].ravel(), words[first[:, 1]].ravel(), first[:, 0].ravel(), first[:, 1].ravel()
 
@@ -98,7 +98,7 @@ def test_numbers_are_those_of_box_and_muller(generator):
     """In double, from the words alone."""
     key, stream, count = reference.key_from(SEED), 2**33 + 7, 2**16
     v, w, first, second = element_words(count, key, stream, generator)
-    got = reference_noise.normals(np.arange(count), key=key, stream=stream, generator=generator)
+    got = reference.normals(np.arange(count), key=key, stream=stream, generator=generator)
     r, turn = np.sqrt(-2 * np.log(uniform(v))), HALF_PI * (angle(w) + 2 * (w >> 31))
     # Half a turn changes both signs of an angle; the document leaves the sine's as it is.
     sine = np.where(w >> 31, -1, 1) * np.sin(turn)
@@ -109,8 +109,8 @@ def test_numbers_are_those_of_box_and_muller(generator):
 def test_no_counter_is_that_of_a_mask():
     """Lower halves: masks below 2^60 or, with bit 127, anything; noise from 2^63 on, without bit 127."""
     last = np.array([2**63 - 1], np.uint64)
-    mask, tie = reference._counter(last >> np.uint64(3), 5, 0), reference._counter(last, 5, 1)
-    noise = reference._counter(last >> np.uint64(2) | np.uint64(2**63), 2**63 - 1, 0)
+    mask, tie = reference.counter_from(last >> np.uint64(3), 5, 0), reference.counter_from(last, 5, 1)
+    noise = reference.counter_from(last >> np.uint64(2) | np.uint64(2**63), 2**63 - 1, 0)
     assert mask[0, 1] < 2**28
     assert tie[0, 3] >> 31 == 1
     assert (noise[0, 1] >> 31, noise[0, 3] >> 31) == (1, 0)
@@ -121,7 +121,7 @@ def test_no_counter_is_that_of_a_mask():
 SIZE = 2**22
 
 
-@pytest.fixture(scope="module", params=sorted(reference._GENERATORS))
+@pytest.fixture(scope="module", params=sorted(reference.GENERATORS))
 def numbers(request):
     """The normal numbers of the compiled core: factors 1 + z at p = 1/2 in float64, exactly less 1."""
 

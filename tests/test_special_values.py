@@ -10,7 +10,7 @@ import pytest
 
 import fastdrop
 from arrays import DTYPES, HALVES, nans, same_bytes, special_values, unsigned
-from fastdrop import reference, reference_noise
+from fastdrop import reference
 from operations import WITH_INPUTS, twins
 from processes import run
 
@@ -63,8 +63,8 @@ def test_alpha_and_gaussian_dropout_round_every_value_as_others_do(isa, dtype, p
     y, mask = fastdrop.alpha_dropout(x, p, rng=0)
     dx = fastdrop.alpha_dropout_backward(x, mask)
     noisy, noise = fastdrop.gaussian_dropout(x, p, rng=0)
-    a, b, dropped = map(np.float32, reference_noise.affine(p))
-    z = reference_noise.normals(np.arange(x.size), key=noise.key)
+    a, b, dropped = map(np.float32, reference.affine(p))
+    z = reference.normals(np.arange(x.size), key=noise.key)
     keep = mask.to_numpy()
     with np.errstate(all="ignore"):
         wide = x.astype(np.float32)
@@ -156,11 +156,11 @@ def test_gaussian_dropout_selects_nothing(isa):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_infinity_times_zero_is_the_nan_that_arithmetic_makes(isa, dtype):
     """Whatever its bits are here: also when it is rounded to 16 of them."""
-    z = reference_noise.normals(np.arange(100), key=reference.key_from(0))
+    z = reference.normals(np.arange(100), key=reference.key_from(0))
     p = 1 / (1 + float(z[z < 0][0]) ** 2)  # so that s z = -1
     x = np.full(100, np.inf, dtype)
     y, _ = fastdrop.gaussian_dropout(x, p, rng=0)
-    assert same_bytes(y, reference_noise.gaussian_dropout(x, p, rng=0)[0])
+    assert same_bytes(y, reference.gaussian_dropout(x, p, rng=0)[0])
     if dtype != "float64":  # whose s z is not rounded as much
         assert np.isnan(y).any()
 

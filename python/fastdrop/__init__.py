@@ -10,26 +10,39 @@ except ImportError as error:
         "that the unrelated file server 'fastdrop', which has the same import name, is not installed over it."
     ) from error
 
-from . import reference, reference_noise
-from .alpha import (
+from . import reference
+from .config import get_num_threads, isa, isas, set_num_threads, show_config, use_isa
+from .functional import dropout, dropout_backward
+from .kinds import (
     AlphaDropout,
+    DropBlock1d,
+    DropBlock2d,
+    DropConnect,
+    Dropout1d,
+    Dropout2d,
+    Dropout3d,
+    DropPath,
+    EmbeddingDropout,
     FeatureAlphaDropout,
+    GaussianDropout,
+    GaussianNoise,
+    LockedDropout,
     alpha_dropout,
     alpha_dropout_backward,
+    channel_dropout,
+    drop_block,
+    drop_connect,
+    drop_path,
+    embedding_dropout,
     feature_alpha_dropout,
+    gaussian_dropout,
+    gaussian_dropout_backward,
+    locked_dropout,
 )
-from .config import get_num_threads, isa, isas, set_num_threads, show_config, use_isa
-from .dropblock import DropBlock1d, DropBlock2d, drop_block
-from .functional import dropout, dropout_backward
-from .gaussian import GaussianDropout, GaussianNoise, gaussian_dropout, gaussian_dropout_backward
-from .kind_layers import DropConnect, DropPath, EmbeddingDropout, LockedDropout
-from .kinds import channel_dropout, drop_connect, drop_path, embedding_dropout, locked_dropout
 from .layers import Dropout
 from .mask import Mask
 from .mask_generator import MaskGenerator
-from .montecarlo import MonteCarlo, mc_dropout
-from .schedules import CurriculumSchedule, LinearSchedule, Scheduler
-from .spatial import Dropout1d, Dropout2d, Dropout3d
+from .training import CurriculumSchedule, LinearSchedule, MonteCarlo, Scheduler, mc_dropout
 
 __all__ = [
     "AlphaDropout",
@@ -71,8 +84,17 @@ __all__ = [
     "locked_dropout",
     "mc_dropout",
     "reference",
-    "reference_noise",
     "set_num_threads",
     "show_config",
     "use_isa",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+def __getattr__(name: str) -> object:
+    if name == "reference_noise":
+        raise AttributeError("fastdrop.reference_noise is now a part of fastdrop.reference", name=name)
+    raise AttributeError(f"module 'fastdrop' has no attribute {name!r}", name=name)

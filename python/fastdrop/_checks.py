@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 INDEX_LIMIT = 2**63  # indices and streams are below it (stream document, section 2)
-_WANTED_DTYPES = "float16, bfloat16, float32 or float64"
+_FLOAT_DTYPES = "float16, bfloat16, float32 or float64"
 
 
-def _shown(value: object) -> str:
+def abbreviate(value: object) -> str:
     try:
         text = repr(value)
     except Exception:  # a broken __repr__, or an integer of more digits than Python prints
@@ -22,22 +22,22 @@ def _shown(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _described(value: object) -> str:
-    return f"{_shown(value)} of type {type(value).__name__}"
+def describe(value: object) -> str:
+    return f"{abbreviate(value)} of type {type(value).__name__}"
 
 
 def probability(p: Any, name: str = "p", of: str = "dropping") -> float | NDArray[np.float64]:
     """A probability as a float from 0 to 1, or as an array of them."""
     if isinstance(p, np.ndarray) and p.dtype.kind in "fiu":
         if p.size and not (p.min() >= 0 and p.max() <= 1):  # a NaN is the least and the greatest of all
-            raise ValueError(f"{name} must be from 0 to 1, the probability of {of}, not {_shown(p)}")
+            raise ValueError(f"{name} must be from 0 to 1, the probability of {of}, not {abbreviate(p)}")
         return np.asarray(p, np.float64, "C") + 0.0
     # Floats first: asking an abstract base class costs as much as a small dropout.
     if type(p) is not float and (isinstance(p, (bool, np.bool_)) or not isinstance(p, numbers.Real)):
         wanted = f"a real number or an array of them, the probability of {of}"
-        raise TypeError(f"{name} must be {wanted}, not {_described(p)}")
+        raise TypeError(f"{name} must be {wanted}, not {describe(p)}")
     if p < 0 or not p <= 1:  # also refuses NaN; before float(), which may overflow or round to 1
-        raise ValueError(f"{name} must be from 0 to 1, the probability of {of}, not {_shown(p)}")
+        raise ValueError(f"{name} must be from 0 to 1, the probability of {of}, not {abbreviate(p)}")
     return float(p) + 0.0  # -0.0 becomes 0.0: equal masks compare and print alike
 
 
@@ -45,16 +45,18 @@ def probability(p: Any, name: str = "p", of: str = "dropping") -> float | NDArra
 DEFAULT_P = float("0.5")
 
 
-def rate(p: Any, keep_prob: Any) -> float | NDArray[np.float64]:
+def drop_probability(p: Any, keep_prob: Any) -> float | NDArray[np.float64]:
     """The probability of dropping from its two spellings, of which one may be given."""
     if keep_prob is None:
         return probability(p)
     if p is not DEFAULT_P:
-        raise ValueError(f"keep_prob must not be given together with p, which is {_shown(p)}: it is 1 - p")
+        raise ValueError(
+            f"keep_prob must not be given together with p, which is {abbreviate(p)}: it is 1 - p"
+        )
     return 1.0 - probability(keep_prob, "keep_prob", "keeping")
 
 
-def one_probability(p: Any, name: str = "p") -> float:
+def scalar_probability(p: Any, name: str = "p") -> float:
     """A probability as a float from 0 to 1; no array of them."""
     result = probability(p, name)
     if not isinstance(result, float):
@@ -69,14 +71,14 @@ def index(value: Any, name: str) -> int:
             raise TypeError
         return operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be an integer, not {_described(value)}") from None
+        raise TypeError(f"{name} must be an integer, not {describe(value)}") from None
 
 
 def integer(value: Any, name: str, lowest: int, limit: int) -> int:
     """`value` as an int, lowest <= value < limit."""
     result = index(value, name)
     if not lowest <= result < limit:
-        raise ValueError(f"{name} must be at least {lowest} and less than {limit}, not {_shown(result)}")
+        raise ValueError(f"{name} must be at least {lowest} and less than {limit}, not {abbreviate(result)}")
     return result
 
 
@@ -88,18 +90,18 @@ def shape(value: Any) -> tuple[int, ...]:
         lengths = tuple(index(length, "shape") for length in (value if several else (value,)))
     except TypeError:
         wanted = "an integer or a sequence of integers"
-        raise TypeError(f"shape must be {wanted}, not {_described(value)}") from None
+        raise TypeError(f"shape must be {wanted}, not {describe(value)}") from None
     if any(length < 0 for length in lengths):
-        raise ValueError(f"shape must have no negative length, not {_shown(lengths)}")
+        raise ValueError(f"shape must have no negative length, not {abbreviate(lengths)}")
     if len(lengths) > 64:
         raise ValueError(f"shape must have at most 64 axes, not {len(lengths)}")
     if math.prod(lengths) > INDEX_LIMIT or any(length >= INDEX_LIMIT for length in lengths):
         wanted = "at most 2**63 elements and no axis as long as that"
-        raise ValueError(f"shape must have {wanted}, not {_shown(lengths)}")
+        raise ValueError(f"shape must have {wanted}, not {abbreviate(lengths)}")
     return lengths
 
 
-def fits(array: NDArray[Any], shape: tuple[int, ...], name: str) -> None:
+def check_broadcast(array: NDArray[Any], shape: tuple[int, ...], name: str) -> None:
     """That an array can be broadcast to that shape."""
     short = shape[len(shape) - array.ndim :]
     if array.ndim > len(shape) or any(n not in (1, m) for n, m in zip(array.shape, short, strict=True)):
@@ -117,7 +119,7 @@ def noise_entries(value: Any) -> tuple[int | None, ...] | None:
         return tuple(None if entry is None else index(entry, "noise_shape") for entry in value)
     except TypeError:
         wanted = "a sequence of an integer or None for every axis"
-        raise TypeError(f"noise_shape must be {wanted}, not {_described(value)}") from None
+        raise TypeError(f"noise_shape must be {wanted}, not {describe(value)}") from None
 
 
 def noise_shape(value: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -130,14 +132,14 @@ def noise_shape(value: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
     )
     if not fits:
         wanted = f"for every axis of {shape} its length, 1 or None"
-        raise ValueError(f"noise_shape must have {wanted}, not be {_shown(entries)}")
+        raise ValueError(f"noise_shape must have {wanted}, not be {abbreviate(entries)}")
     return tuple(length if entry is None else entry for entry, length in zip(entries, shape, strict=True))
 
 
 def choice(value: Any, name: str, allowed: tuple[str, ...]) -> str:
     """`value` if it is one of the allowed strings."""
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be a string, not {_described(value)}")
+        raise TypeError(f"{name} must be a string, not {describe(value)}")
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}")
     return value
@@ -150,11 +152,11 @@ def float_array(value: Any, name: str) -> NDArray[Any]:
         exported = hasattr(value, "__dlpack__") and not hasattr(value, "__array__")
         array = np.from_dlpack(value) if exported else np.asarray(value)
     except (TypeError, ValueError, BufferError, RuntimeError) as error:
-        raise TypeError(f"{name} must be an array of {_WANTED_DTYPES}: {error}") from None
-    if not _is_computed_with(array.dtype):
+        raise TypeError(f"{name} must be an array of {_FLOAT_DTYPES}: {error}") from None
+    if not is_float_dtype(array.dtype):
         fix = f"; convert it with numpy.asarray({name}, dtype=numpy.float32)"
         given = f"{array.dtype}{fix if array.dtype.kind in 'iub' else ''}"
-        raise TypeError(f"{name} must be an array of {_WANTED_DTYPES}, not of {given}")
+        raise TypeError(f"{name} must be an array of {_FLOAT_DTYPES}, not of {given}")
     return array
 
 
@@ -174,35 +176,35 @@ def packed_bits(value: Any, name: str, count: int) -> NDArray[np.uint8]:
             raise TypeError
     except (TypeError, ValueError, BufferError):
         wanted = "an array of uint8 with one axis, or bytes"
-        raise TypeError(f"{name} must be {wanted}, not {_described(value)}") from None
+        raise TypeError(f"{name} must be {wanted}, not {describe(value)}") from None
     if array.size != (count + 7) // 8:
         wanted = f"{(count + 7) // 8} bytes for {count} elements"
         raise ValueError(f"{name} must have {wanted}, not {array.size}")
     return array
 
 
-def _is_computed_with(dtype: np.dtype[Any]) -> bool:
+def is_float_dtype(dtype: np.dtype[Any]) -> bool:
     """Whether that is one of the wanted dtypes. bfloat16 is ml_dtypes', which need not be installed."""
     if dtype.kind == "f" and dtype.itemsize in (2, 4, 8):
         return True
     return dtype.type.__name__ == "bfloat16"
 
 
-def given_array(value: Any, name: str) -> NDArray[Any]:
+def as_given(value: Any, name: str) -> NDArray[Any]:
     """As `float_array`, but an array, also of a subclass, as it is: what evaluation returns."""
     array = float_array(value, name)
     return value if isinstance(value, np.ndarray) else array
 
 
-def same_shape(array: NDArray[Any], wanted: tuple[int, ...], name: str) -> None:
+def check_shape(array: NDArray[Any], wanted: tuple[int, ...], name: str) -> None:
     if array.shape != wanted:
         raise ValueError(f"{name} must have the mask's shape {wanted}, not {array.shape}")
 
 
-def output(out: Any, x: NDArray[Any], name: str) -> None:
+def check_out(out: Any, x: NDArray[Any], name: str) -> None:
     """That `out` can take the result for `x`."""
     if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be a numpy.ndarray, not {_described(out)}")
+        raise TypeError(f"out must be a numpy.ndarray, not {describe(out)}")
     if out.dtype.newbyteorder("=") != x.dtype.newbyteorder("="):
         raise TypeError(f"out must have the dtype of {name}, {x.dtype}, not {out.dtype}")
     if out.shape != x.shape:
@@ -241,28 +243,28 @@ def _same_memory(a: NDArray[Any], b: NDArray[Any]) -> bool:
     )
 
 
-def state(value: Any, keys: set[str]) -> None:
+def check_state(value: Any, keys: set[str]) -> None:
     """That `value` is a dict with exactly these keys."""
     wanted = f"state must be a dict with the keys {sorted(keys)}"
     if not isinstance(value, dict):
-        raise TypeError(f"{wanted}, not {_described(value)}")
+        raise TypeError(f"{wanted}, not {describe(value)}")
     if set(value) != keys:
-        raise ValueError(f"{wanted}, not {_shown(list(value))}")
+        raise ValueError(f"{wanted}, not {abbreviate(list(value))}")
 
 
 def axis(value: Any, name: str, ndim: int) -> int:
     """`value` as the number of one of an array's axes, counted from the first."""
     result = index(value, name)
     if not -ndim <= result < ndim:
-        raise ValueError(f"{name} must be an axis of an array of {ndim} axes, not {_shown(result)}")
+        raise ValueError(f"{name} must be an axis of an array of {ndim} axes, not {abbreviate(result)}")
     return result % ndim
 
 
 def positive(value: Any, name: str) -> float:
     """`value` as a finite float above 0."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a real number, not {_described(value)}")
+        raise TypeError(f"{name} must be a real number, not {describe(value)}")
     number = float(value)
     if not 0 < number < math.inf:
-        raise ValueError(f"{name} must be above 0 and finite, not {_shown(value)}")
+        raise ValueError(f"{name} must be above 0 and finite, not {abbreviate(value)}")
     return number

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Windows of a mask: strides in index space, and the indices that cut them."""
+"""Windows of a mask: strides in index space, and the basic indices that select them."""
 
 from collections.abc import Sequence
 from types import EllipsisType
@@ -8,8 +8,10 @@ from typing import Any, TypeAlias
 from . import _checks
 
 NoiseShape: TypeAlias = Sequence[int | None] | None
-Pick: TypeAlias = int | range
 Index: TypeAlias = int | slice | EllipsisType | tuple[int | slice | EllipsisType, ...]
+
+# What an index selects along one axis: one element, or a range of them.
+AxisIndex: TypeAlias = int | range
 
 
 def c_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -21,38 +23,38 @@ def c_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(reversed(strides))
 
 
-def strides_of(shape: tuple[int, ...], noise_shape: tuple[int, ...]) -> tuple[int, ...] | None:
+def noise_strides(shape: tuple[int, ...], noise_shape: tuple[int, ...]) -> tuple[int, ...] | None:
     """Strides in index space that share a decision where the noise shape does; None for C order."""
-    return None if noise_shape == shape else plain(c_strides(noise_shape), shape)
+    return None if noise_shape == shape else none_if_c_order(c_strides(noise_shape), shape)
 
 
-def plain(strides: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...] | None:
+def none_if_c_order(strides: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...] | None:
     """The strides, or None if they are those of C order."""
     return None if strides == c_strides(shape) else strides
 
 
-def cut(start: int, strides: tuple[int, ...], picks: list[Pick]) -> tuple[int, tuple[int, ...]]:
+def slice_window(start: int, strides: tuple[int, ...], index: list[AxisIndex]) -> tuple[int, tuple[int, ...]]:
     """Start and strides of a window: 0 along axes of length 1, and everywhere if it has no elements."""
-    ranges = [(stride, pick) for stride, pick in zip(strides, picks, strict=True) if isinstance(pick, range)]
-    if not all(pick for _, pick in ranges):
+    ranges = [(stride, axis) for stride, axis in zip(strides, index, strict=True) if isinstance(axis, range)]
+    if not all(axis for _, axis in ranges):
         return 0, (0,) * len(ranges)
-    first = (pick.start if isinstance(pick, range) else pick for pick in picks)
-    start += sum(stride * place for stride, place in zip(strides, first, strict=True))
-    return start, tuple(stride * pick.step if len(pick) > 1 else 0 for stride, pick in ranges)
+    first = (axis.start if isinstance(axis, range) else axis for axis in index)
+    start += sum(stride * position for stride, position in zip(strides, first, strict=True))
+    return start, tuple(stride * axis.step if len(axis) > 1 else 0 for stride, axis in ranges)
 
 
-def picks_of(index: Any, shape: tuple[int, ...]) -> list[Pick]:
-    """What a basic index picks of every axis."""
-    picks: list[Pick] = []
+def parse_index(index: Any, shape: tuple[int, ...]) -> list[AxisIndex]:
+    """What a basic index selects along every axis."""
+    parsed: list[AxisIndex] = []
     for length, entry in zip(shape, _entries(index, len(shape)), strict=True):
         if isinstance(entry, slice):
-            picks.append(range(length)[entry])
+            parsed.append(range(length)[entry])
         elif -length <= entry < length:
-            picks.append(entry % length)
+            parsed.append(entry % length)
         else:
-            given = _checks._shown(entry)
+            given = _checks.abbreviate(entry)
             raise IndexError(f"a mask's index must be within the axis of length {length}, not {given}")
-    return picks
+    return parsed
 
 
 def _entries(index: Any, ndim: int) -> list[Any]:

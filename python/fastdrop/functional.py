@@ -1,27 +1,26 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Dropout as functions of arrays."""
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _checks, _core
-from ._seeds import Seed, key_from
+from ._rates import p_and_scale
 from ._windows import NoiseShape
-from .mask import Mask, rates_of, window_of
-from .mask_generator import MaskGenerator
-
-if TYPE_CHECKING:
-    from ._core import _Window
-
-Rng: TypeAlias = Seed | MaskGenerator
+from .mask import Mask, keep_all, run_operation, whole_window
+from .mask_generator import MaskGenerator, Rng, draw_mask
 
 
-def _draw(rng: Rng, window: "_Window") -> Mask:
-    if isinstance(rng, MaskGenerator):
-        return rng._next(window)
-    return Mask._of((0, *key_from(rng, "rng"), 0, *window, None))
+class DropoutOptions(TypedDict, total=False):
+    """The keywords that the kinds of dropout hand on to `dropout`."""
+
+    rng: Rng
+    inverted: bool
+    keep_prob: float | NDArray[Any] | None
+    training: bool
+    out: NDArray[Any] | None
 
 
 def dropout(
@@ -101,15 +100,13 @@ def dropout(
         done = _core.dropout(x, out, rng._source, p, Mask)
         if done is not None:
             return done
-    rate, scale = rates_of(p, keep_prob, inverted)
+    p, scale = p_and_scale(p, keep_prob, inverted)
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
-    window = window_of(array.shape, noise_shape, rate, scale)
+    window = whole_window(array.shape, noise_shape, p, scale)
     if training:
-        mask = _draw(rng, window)
-        return mask._apply(array, out, "x"), mask
-    mask = Mask._of(
-        (0, 0, 0, 0, *window_of(array.shape, noise_shape, 0.0, 1.0 if inverted else 1.0 - rate), None)
-    )
+        mask = draw_mask(rng, window)
+        return run_operation("dropout", mask, array, out, "x"), mask
+    mask = keep_all(array.shape, noise_shape, 1.0 if inverted else 1.0 - p)
     if out is not None or not inverted:
         return mask.apply(array, out=out), mask
     _checks.float_array(array, "x")
@@ -143,5 +140,5 @@ def dropout_backward(dy: ArrayLike, mask: Mask, *, out: NDArray[Any] | None = No
     """
     if not isinstance(mask, Mask):
         wanted = "the fastdrop.Mask that dropout returned"
-        raise TypeError(f"mask must be {wanted}, not {_checks._described(mask)}")
-    return mask._apply(dy, out, "dy")
+        raise TypeError(f"mask must be {wanted}, not {_checks.describe(mask)}")
+    return run_operation("dropout", mask, dy, out, "dy")

@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Layers: objects with a training state. They hold no mathematics."""
 
-from typing import Any
+from typing import Any, ClassVar, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _checks
-from ._numbers import Rate
-from ._seeds import key_from
+from ._rates import ScalarOrArray
 from ._windows import NoiseShape
-from .functional import Rng, dropout, dropout_backward
+from .functional import dropout, dropout_backward
 from .mask import Mask
-from .mask_generator import MaskGenerator
+from .mask_generator import MaskGenerator, Rng, as_generator
 
 
 class Dropout:
@@ -77,7 +76,7 @@ class Dropout:
         keep_prob: float | NDArray[Any] | None = None,
         rng: Rng = None,
     ) -> None:
-        self.p = _checks.rate(p, keep_prob)
+        self.p = _checks.drop_probability(p, keep_prob)
         self.noise_shape = noise_shape
         self.inverted = inverted
         self.rng = rng
@@ -91,10 +90,10 @@ class Dropout:
 
     @rng.setter
     def rng(self, rng: Rng) -> None:
-        self._rng = rng if isinstance(rng, MaskGenerator) else MaskGenerator._of(0, key_from(rng, "rng"))
+        self._rng = as_generator(rng)
 
     @property
-    def p(self) -> Rate:
+    def p(self) -> ScalarOrArray:
         """Probability of dropping."""
         return self._p
 
@@ -102,7 +101,7 @@ class Dropout:
     def p(self, p: float | NDArray[Any]) -> None:
         self._p = self._checked(p)
 
-    def _checked(self, p: Any) -> Rate:
+    def _checked(self, p: Any) -> ScalarOrArray:
         return _checks.probability(p)
 
     @property
@@ -206,11 +205,11 @@ class Dropout:
         TypeError, ValueError
             If `state` is not what `state_dict` returns; the layer is then unchanged.
         """
-        _checks.state(state, {"p", "training", "rng"})
+        _checks.check_state(state, {"p", "training", "rng"})
         p, training = state["p"], state["training"]
         p = self._checked(np.array(p) if isinstance(p, list) else p)
         if not isinstance(training, bool):
-            raise TypeError(f"state['training'] must be a bool, not {_checks._described(training)}")
+            raise TypeError(f"state['training'] must be a bool, not {_checks.describe(training)}")
         self.rng.state = state["rng"]  # checks, and raises before it changes anything
         self._p, self.training, self.mask = p, training, None
 
@@ -221,7 +220,45 @@ class Dropout:
         return f"{own}, training={self.training}, rng={self.rng!r})"
 
 
-def layers_of(value: Any) -> list[Dropout]:
+class LayerOptions(TypedDict, total=False):
+    """The keywords that every layer hands on to `Dropout`."""
+
+    inverted: bool
+    keep_prob: float | NDArray[Any] | None
+    rng: Rng
+
+
+class ShapedDropout(Dropout):
+    """A `Dropout` whose noise shape follows from the shape of its input."""
+
+    _input_name: ClassVar[str] = "x"
+
+    def __init__(self, p: float | NDArray[Any], **options: Unpack[LayerOptions]) -> None:
+        if "noise_shape" in options:
+            raise TypeError(
+                f"noise_shape must not be given to {type(self).__name__}: it follows from the input"
+            )
+        super().__init__(p, **options)
+
+    def _noise_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        raise NotImplementedError
+
+    def forward(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Drop and scale, as `Dropout.forward` does; the noise shape follows from the shape of `x`."""
+        array = _checks.as_given(x, self._input_name)
+        self.noise_shape = self._noise_of(array.shape)
+        return super().forward(array, out=out)
+
+    def _arguments(self) -> str:
+        """The layer's own arguments, as its repr shows them."""
+        return ""
+
+    def __repr__(self) -> str:
+        own = self._arguments() + ("" if self.inverted else ", inverted=False")
+        return f"{type(self).__name__}(p={self.p!r}{own}, training={self.training}, rng={self.rng!r})"
+
+
+def check_layers(value: Any) -> list[Dropout]:
     """Several layers as a list."""
     try:
         layers = list(value)
@@ -229,5 +266,5 @@ def layers_of(value: Any) -> list[Dropout]:
             raise TypeError
     except TypeError:
         wanted = "an iterable of layers of fastdrop"
-        raise TypeError(f"layers must be {wanted}, not {_checks._described(value)}") from None
+        raise TypeError(f"layers must be {wanted}, not {_checks.describe(value)}") from None
     return layers

@@ -3,22 +3,27 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _checks, _core
-from ._numbers import Rate, number_of, part_of, rate_of, scale_of
-from ._seeds import Seed, key_from, text_of, words_of
-from ._windows import Index, NoiseShape, c_strides, cut, picks_of, plain, strides_of
+from ._keys import Seed, format_key, key_from, unpack_key
+from ._rates import ScalarOrArray, broadcast_rate, p_and_scale, scale_from_p, slice_rate, view_rate
+from ._windows import Index, NoiseShape, c_strides, noise_strides, none_if_c_order, parse_index, slice_window
 
 if TYPE_CHECKING:
     from ._core import _Numbers, _Window
 
-# Two functions of the core: for arrays that it can walk as they lie, and for all others.
-Operation: TypeAlias = tuple[Callable[..., NDArray[Any] | None], Callable[..., None]]
-SCALE_KEPT: Operation = (_core.scale_kept, _core.scale_kept_strided)
+DEFAULT_GENERATOR = "ars4x32-7"
+
+# The core's two functions of an operation: for arrays that it can walk as they lie, and for all others.
+_OPERATIONS: dict[str, tuple[Callable[..., NDArray[Any] | None], Callable[..., None]]] = {
+    "dropout": (_core.scale_kept, _core.scale_kept_strided),
+    "alpha_dropout": (_core.affine_kept, _core.affine_kept_strided),
+    "gaussian_dropout": (_core.scale_by_noise, _core.scale_by_noise_strided),
+}
 
 
 class Mask:
@@ -92,14 +97,12 @@ class Mask:
         keep_prob: float | NDArray[Any] | None = None,
         seed: Seed = None,
         stream: int = 0,
-        generator: str = "ars4x32-7",
+        generator: str = DEFAULT_GENERATOR,
     ) -> None:
         lengths = _checks.shape(shape)
-        window = window_of(lengths, noise_shape, *rates_of(p, keep_prob, inverted))
+        window = whole_window(lengths, noise_shape, *p_and_scale(p, keep_prob, inverted))
         stream = _checks.integer(stream, "stream", 0, _checks.INDEX_LIMIT)
-        number = _core.generators.index(_checks.choice(generator, "generator", _core.generators))
-        key = key_from(seed, "seed")
-        self._numbers = (number, *key, stream, *window, None)
+        self._numbers = (generator_id(generator), *key_from(seed, "seed"), stream, *window, None)
 
     @staticmethod
     def from_array(keep: ArrayLike, p: float | NDArray[Any] = 0.0) -> "Mask":
@@ -132,7 +135,7 @@ class Mask:
         True
         """
         array = _checks.bool_array(keep, "keep")
-        return Mask._stored(np.packbits(array, bitorder="little"), array.shape, p)
+        return _stored_mask(np.packbits(array, bitorder="little"), array.shape, p)
 
     @staticmethod
     def from_bits(
@@ -163,27 +166,7 @@ class Mask:
             If an argument is of the wrong kind, or the bits are not those of the shape.
         """
         lengths = _checks.shape(shape)
-        return Mask._stored(_checks.packed_bits(bits, "bits", math.prod(lengths)), lengths, p)
-
-    @staticmethod
-    def _stored(bits: NDArray[np.uint8], shape: tuple[int, ...], p: Any) -> "Mask":
-        rate = _checks.probability(p)
-        if np.any(rate == 1):
-            raise ValueError("p must be less than 1 where elements are kept, not 1.0")
-        size = math.prod(shape)
-        padded = np.zeros(-(-size // 128) * 16, np.uint8)  # the core reads whole tiles, of up to 128
-        padded[: bits.size] = bits
-        if size % 8:
-            padded[size // 8] &= 2 ** (size % 8) - 1  # equal masks are equal to the last bit
-        rule = _core.rules.index("stored")
-        window = window_of(shape, None, rate, scale_of(rate, True))
-        return Mask._of((rule, 0, 0, 0, *window, padded.tobytes()))
-
-    @staticmethod
-    def _of(numbers: "_Numbers") -> "Mask":
-        mask = object.__new__(Mask)
-        mask._numbers = numbers
-        return mask
+        return _stored_mask(_checks.packed_bits(bits, "bits", math.prod(lengths)), lengths, p)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -201,17 +184,17 @@ class Mask:
         return math.prod(self.shape)
 
     @property
-    def p(self) -> Rate:
+    def p(self) -> ScalarOrArray:
         """Probability of dropping: a float, or where it varies a read-only array of the mask's shape."""
-        return rate_of(self._numbers[4], self.shape)
+        return view_rate(self._numbers[4], self.shape)
 
     @property
-    def scale(self) -> Rate:
+    def scale(self) -> ScalarOrArray:
         """What kept elements are multiplied by: 1 / (1 - p), or 1 if not inverted; 0 where p = 1 keeps none.
 
         As `p` a float, or where it varies an array.
         """
-        return rate_of(self._numbers[5], self.shape)
+        return view_rate(self._numbers[5], self.shape)
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
@@ -229,7 +212,7 @@ class Mask:
     @property
     def key(self) -> tuple[int, int, int, int]:
         """The generator's key: four 32-bit words; of a stored mask zeros."""
-        return words_of(*self._numbers[1:3])
+        return unpack_key(*self._numbers[1:3])
 
     @property
     def stream(self) -> int:
@@ -264,29 +247,7 @@ class Mask:
         TypeError, ValueError
             If an array does not fit; `out` is then untouched.
         """
-        return self._apply(x, out, "x")
-
-    def _apply(
-        self,
-        x: ArrayLike,
-        out: NDArray[Any] | None,
-        name: str,
-        operation: Operation = SCALE_KEPT,
-        *constants: float,
-    ) -> NDArray[Any]:
-        # The core takes arrays that it can walk as they lie; nothing is left to check about them.
-        result = operation[0](x, out, self._numbers, *constants)
-        if result is not None:
-            return result
-        array = _checks.float_array(x, name)
-        _checks.same_shape(array, self.shape, name)
-        if out is None:
-            out = np.empty(array.shape, array.dtype.newbyteorder("="))
-        else:
-            _checks.output(out, array, name)
-        # As a base array, since a subclass may show less of itself, as a MaskedArray with a hard mask does.
-        operation[1](array, np.asarray(out), self._numbers, *constants)
-        return out
+        return run_operation("dropout", self, x, out, "x")
 
     def to_numpy(self) -> NDArray[np.bool_]:
         """The mask as an array of bool: True where an element is kept."""
@@ -310,12 +271,12 @@ class Mask:
     def __getitem__(self, index: Index) -> "Mask":
         """A window: basic indexing with integers, slices (steps too) and ``...``, as on an array."""
         rule, key_low, key_high, stream, p, scale, start, shape, strides, bits = self._numbers
-        picks = picks_of(index, shape)
-        lengths = tuple(len(pick) for pick in picks if isinstance(pick, range))
-        start, steps = cut(start, c_strides(shape) if strides is None else strides, picks)
-        window = start, lengths, None if 0 in lengths else plain(steps, lengths)
-        rates = part_of(p, picks), part_of(scale, picks)
-        return Mask._of((rule, key_low, key_high, stream, *rates, *window, bits))
+        selected = parse_index(index, shape)
+        lengths = tuple(len(axis) for axis in selected if isinstance(axis, range))
+        start, steps = slice_window(start, c_strides(shape) if strides is None else strides, selected)
+        rates = slice_rate(p, selected), slice_rate(scale, selected)
+        window = start, lengths, None if 0 in lengths else none_if_c_order(steps, lengths)
+        return _from_numbers((rule, key_low, key_high, stream, *rates, *window, bits))
 
     def __eq__(self, other: object) -> bool:
         return self._numbers == other._numbers if isinstance(other, Mask) else NotImplemented
@@ -331,26 +292,84 @@ class Mask:
         window = f", start={start}" if start or strides else ""
         window += f", strides={strides}" if strides else ""
         p, scale = ("array" if isinstance(rate, np.ndarray) else rate for rate in (self.p, self.scale))
-        usual = scale == (scale_of(p, True) if isinstance(p, float) else "array")
+        usual = scale == (scale_from_p(p, True) if isinstance(p, float) else "array")
         bits = self._numbers[9]
-        origin = f"key={text_of(self.key)}, stream={self.stream}" if bits is None else f"{len(bits)} bytes"
+        origin = f"key={format_key(self.key)}, stream={self.stream}" if bits is None else f"{len(bits)} bytes"
         return (
             f"<fastdrop.Mask shape={self.shape}, p={p}{'' if usual else f', scale={scale}'}, {origin}, "
             f"generator={self.generator!r}{window}>"
         )
 
 
-def rates_of(p: Any, keep_prob: Any, inverted: bool) -> tuple[Rate, Rate]:
-    """p and the scale that it means."""
-    rate = _checks.rate(p, keep_prob)
-    return rate, scale_of(rate, inverted)
-
-
-def window_of(shape: tuple[int, ...], noise_shape: NoiseShape, p: Rate, scale: Rate) -> "_Window":
-    """The numbers of a whole mask that depend on its shape."""
-    noise = _checks.noise_shape(noise_shape, shape)
-    return number_of(p, noise), number_of(scale, noise), 0, shape, strides_of(shape, noise)
+def _from_numbers(numbers: "_Numbers") -> Mask:
+    mask = object.__new__(Mask)
+    mask._numbers = numbers
+    return mask
 
 
 def _unpickled(generator: str, *rest: Any) -> Mask:
-    return Mask._of((_core.rules.index(generator), *rest))
+    return _from_numbers((_core.rules.index(generator), *rest))
+
+
+def _stored_mask(bits: NDArray[np.uint8], shape: tuple[int, ...], p: Any) -> Mask:
+    checked = _checks.probability(p)
+    if np.any(checked == 1):
+        raise ValueError("p must be less than 1 where elements are kept, not 1.0")
+    size = math.prod(shape)
+    padded = np.zeros(-(-size // 128) * 16, np.uint8)  # the core reads whole tiles, of up to 128
+    padded[: bits.size] = bits
+    if size % 8:
+        padded[size // 8] &= 2 ** (size % 8) - 1  # equal masks are equal to the last bit
+    window = whole_window(shape, None, checked, scale_from_p(checked, True))
+    return _from_numbers((_core.rules.index("stored"), 0, 0, 0, *window, padded.tobytes()))
+
+
+# --- For the other modules: they neither know nor touch what a mask consists of -------------------
+
+
+def generator_id(name: Any, argument: str = "generator") -> int:
+    """What the core calls the generator of that name."""
+    return _core.generators.index(_checks.choice(name, argument, _core.generators))
+
+
+def whole_window(
+    shape: tuple[int, ...], noise_shape: NoiseShape, p: ScalarOrArray, scale: ScalarOrArray
+) -> "_Window":
+    """What of a mask depends on its shape: for `new_mask`, which takes no stream for what is refused here."""
+    noise = _checks.noise_shape(noise_shape, shape)
+    return broadcast_rate(p, noise), broadcast_rate(scale, noise), 0, shape, noise_strides(shape, noise)
+
+
+def new_mask(generator: int, key: tuple[int, int], stream: int, window: "_Window") -> Mask:
+    """The mask of that stream."""
+    return _from_numbers((generator, *key, stream, *window, None))
+
+
+def keep_all(shape: tuple[int, ...], noise_shape: NoiseShape, scale: ScalarOrArray) -> Mask:
+    """The mask of evaluation: p is 0, so it has no need of a key."""
+    return new_mask(0, (0, 0), 0, whole_window(shape, noise_shape, 0.0, scale))
+
+
+def with_scale(mask: Mask, scale: float) -> Mask:
+    """A mask that keeps the same elements and scales them otherwise."""
+    return _from_numbers((*mask._numbers[:5], scale, *mask._numbers[6:]))
+
+
+def run_operation(
+    operation: str, mask: Mask, x: ArrayLike, out: NDArray[Any] | None, name: str, *constants: float
+) -> NDArray[Any]:
+    """Do an operation of the core to `x`, which the caller's caller knows by that name."""
+    walk, walk_any_layout = _OPERATIONS[operation]
+    # The core takes arrays that it can walk as they lie; nothing is left to check about them.
+    result = walk(x, out, mask._numbers, *constants)
+    if result is not None:
+        return result
+    array = _checks.float_array(x, name)
+    _checks.check_shape(array, mask.shape, name)
+    if out is None:
+        out = np.empty(array.shape, array.dtype.newbyteorder("="))
+    else:
+        _checks.check_out(out, array, name)
+    # As a base array, since a subclass may show less of itself, as a MaskedArray with a hard mask does.
+    walk_any_layout(array, np.asarray(out), mask._numbers, *constants)
+    return out

@@ -3,18 +3,21 @@
 
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _checks, _core
-from ._seeds import WORD, Seed, halves_of, key_from, text_of, words_of
+from ._keys import WORD_LIMIT, Seed, format_key, key_from, pack_key, unpack_key
+from ._rates import p_and_scale
 from ._windows import NoiseShape
-from .mask import Mask, rates_of, window_of
+from .mask import DEFAULT_GENERATOR, Mask, generator_id, new_mask, whole_window
 
 if TYPE_CHECKING:
     from ._core import _Source, _Window
+
+_DEFAULT_ID = generator_id(DEFAULT_GENERATOR)
 
 
 class MaskGenerator:
@@ -49,24 +52,17 @@ class MaskGenerator:
     # Replaced as a whole: no mask is half of the old state and half of the new. The lock guards the children.
     _source: "_Source"
 
-    def __init__(self, seed: Seed = None, *, generator: str = "ars4x32-7") -> None:
-        number = _core.generators.index(_checks.choice(generator, "generator", _core.generators))
-        self._start(number, key_from(seed, "seed"))
+    def __init__(self, seed: Seed = None, *, generator: str = DEFAULT_GENERATOR) -> None:
+        self._start(generator_id(generator), key_from(seed, "seed"))
 
-    @classmethod
-    def _of(cls, number: int, key: tuple[int, int]) -> "MaskGenerator":
-        masks = object.__new__(cls)
-        masks._start(number, key)
-        return masks
-
-    def _start(self, number: int, key: tuple[int, int]) -> None:
-        self._source, self._children = (number, *key, _core.new_streams(0)), 0
+    def _start(self, generator: int, key: tuple[int, int]) -> None:
+        self._source, self._children = (generator, *key, _core.new_streams(0)), 0
         self._lock = threading.Lock()
 
     @property
     def key(self) -> tuple[int, int, int, int]:
         """The key of every mask handed out: four 32-bit words."""
-        return words_of(*self._source[1:3])
+        return unpack_key(*self._source[1:3])
 
     @property
     def generator(self) -> str:
@@ -104,11 +100,7 @@ class MaskGenerator:
             If an argument is of the wrong kind or out of range; no stream is used up then.
         """
         lengths = _checks.shape(shape)
-        return self._next(window_of(lengths, noise_shape, *rates_of(p, keep_prob, inverted)))
-
-    def _next(self, window: "_Window") -> Mask:
-        number, key_low, key_high, streams = self._source
-        return Mask._of((number, key_low, key_high, _core.take_stream(streams), *window, None))
+        return draw_mask(self, whole_window(lengths, noise_shape, *p_and_scale(p, keep_prob, inverted)))
 
     def spawn(self, n_children: int) -> "list[MaskGenerator]":
         """New generators with keys of their own, for workers or layers.
@@ -135,10 +127,7 @@ class MaskGenerator:
         with self._lock:
             first = self._children
             self._children += count
-        seeds = (
-            np.random.SeedSequence(self.key, spawn_key=(child,)) for child in range(first, first + count)
-        )
-        return [MaskGenerator._of(self._source[0], key_from(seed, "seed")) for seed in seeds]
+        return [child_generator(self, child) for child in range(first, first + count)]
 
     @property
     def state(self) -> dict[str, Any]:
@@ -153,9 +142,9 @@ class MaskGenerator:
 
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
-        number, key, stream, children = _checked_state(state)
+        generator, key, stream, children = _checked_state(state)
         with self._lock:
-            self._source, self._children = (number, *key, _core.new_streams(stream)), children
+            self._source, self._children = (generator, *key, _core.new_streams(stream)), children
 
     def __getstate__(self) -> dict[str, Any]:
         return self.state
@@ -165,18 +154,48 @@ class MaskGenerator:
         self.state = state
 
     def __repr__(self) -> str:
-        key = text_of(self.key)
+        key = format_key(self.key)
         stream = _core.streams_handed_out(self._source[3])
         return f"<fastdrop.MaskGenerator key={key}, stream={stream}, generator={self.generator!r}>"
 
 
 def _checked_state(state: Any) -> tuple[int, tuple[int, int], int, int]:
-    _checks.state(state, {"generator", "key", "stream", "children"})
-    generator = _checks.choice(state["generator"], "state['generator']", _core.generators)
-    number = _core.generators.index(generator)
+    _checks.check_state(state, {"generator", "key", "stream", "children"})
+    generator = generator_id(state["generator"], "state['generator']")
     if not isinstance(state["key"], Sequence) or len(state["key"]) != 4:
-        raise ValueError(f"state['key'] must be four integers, not {_checks._described(state['key'])}")
-    words = [_checks.integer(word, "state['key']", 0, WORD) for word in state["key"]]
+        raise ValueError(f"state['key'] must be four integers, not {_checks.describe(state['key'])}")
+    words = [_checks.integer(word, "state['key']", 0, WORD_LIMIT) for word in state["key"]]
     stream = _checks.integer(state["stream"], "state['stream']", 0, _checks.INDEX_LIMIT + 1)
     children = _checks.integer(state["children"], "state['children']", 0, _checks.INDEX_LIMIT)
-    return number, halves_of(words), stream, children
+    return generator, pack_key(words), stream, children
+
+
+# --- For the other modules: they neither know nor touch what a generator consists of ---------------
+
+Rng: TypeAlias = Seed | MaskGenerator
+
+
+def new_generator(generator: int, key: tuple[int, int]) -> MaskGenerator:
+    """A generator at the start of that key."""
+    masks = object.__new__(MaskGenerator)
+    masks._start(generator, key)
+    return masks
+
+
+def child_generator(parent: MaskGenerator, child: int) -> MaskGenerator:
+    """The child of that number, whether `spawn` has made it or not."""
+    seed = np.random.SeedSequence(parent.key, spawn_key=(child,))
+    return new_generator(parent._source[0], key_from(seed, "seed"))
+
+
+def as_generator(rng: Rng) -> MaskGenerator:
+    """A `MaskGenerator` as it is; of anything else that is a source of keys a new one."""
+    return rng if isinstance(rng, MaskGenerator) else new_generator(_DEFAULT_ID, key_from(rng, "rng"))
+
+
+def draw_mask(rng: Rng, window: "_Window") -> Mask:
+    """The next mask of a `MaskGenerator`; of anything else that is a source of keys the mask of stream 0."""
+    if isinstance(rng, MaskGenerator):
+        generator, key_low, key_high, streams = rng._source
+        return new_mask(generator, (key_low, key_high), _core.take_stream(streams), window)
+    return new_mask(_DEFAULT_ID, key_from(rng, "rng"), 0, window)

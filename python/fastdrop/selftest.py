@@ -13,12 +13,9 @@ import fastdrop
 
 def golden_masks() -> list[dict[str, Any]]:
     """The rows of the golden file that the package ships."""
-    for folder in fastdrop.__path__:  # an editable install has two: the sources, and what was built
-        path = Path(folder) / "golden-masks-v1.json"
-        if path.exists():
-            rows: list[dict[str, Any]] = json.loads(path.read_text())
-            return rows
-    raise FileNotFoundError("golden-masks-v1.json is missing from the installed package")
+    path = Path(__file__).parent / "data" / "golden-masks-v1.json"
+    rows: list[dict[str, Any]] = json.loads(path.read_text())
+    return rows
 
 
 def matches(row: dict[str, Any]) -> bool:

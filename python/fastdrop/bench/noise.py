@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastdrop
-from fastdrop import reference_noise
+from fastdrop import reference as reference_noise
 
 from .cases import Case, Data, drawn
 from .contenders import Check, Contender, floors, timed_isas

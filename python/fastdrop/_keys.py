@@ -11,7 +11,7 @@ from . import _checks
 
 Seed: TypeAlias = int | Sequence[int] | SeedSequence | BitGenerator | Generator | None
 
-WORD = 2**32
+WORD_LIMIT = 2**32
 
 
 def key_from(seed: Any, name: str) -> tuple[int, int]:
@@ -28,24 +28,24 @@ def key_from(seed: Any, name: str) -> tuple[int, int]:
             except (TypeError, ValueError) as error:
                 raise type(error)(
                     f"{name} must be None, a non-negative integer or a sequence of them, or a numpy.random "
-                    f"SeedSequence, BitGenerator or Generator, not {_checks._described(seed)}"
+                    f"SeedSequence, BitGenerator or Generator, not {_checks.describe(seed)}"
                 ) from None
         words = seed.generate_state(4, np.uint32).tolist()
-    return halves_of(words)
+    return pack_key(words)
 
 
-def halves_of(words: Sequence[int]) -> tuple[int, int]:
-    """A key as the core takes it, from the low 32 bits of four words."""
-    low = WORD - 1
+def pack_key(words: Sequence[int]) -> tuple[int, int]:
+    """A key as the core takes it, in two 64-bit halves, from the low 32 bits of four words."""
+    low = WORD_LIMIT - 1
     a, b, c, d = words
     return a & low | (b & low) << 32, c & low | (d & low) << 32
 
 
-def words_of(key_low: int, key_high: int) -> tuple[int, int, int, int]:
+def unpack_key(key_low: int, key_high: int) -> tuple[int, int, int, int]:
     """A key as users see it, from its two 64-bit halves."""
-    return key_low % WORD, key_low >> 32, key_high % WORD, key_high >> 32
+    return key_low % WORD_LIMIT, key_low >> 32, key_high % WORD_LIMIT, key_high >> 32
 
 
-def text_of(key: Sequence[int]) -> str:
+def format_key(key: Sequence[int]) -> str:
     """Four words in hexadecimal."""
     return f"({', '.join(f'0x{word:08x}' for word in key)})"

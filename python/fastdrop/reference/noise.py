@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What alpha dropout and Gaussian dropout mean, in plain NumPy: the second part of the reference.
 
-As in ``reference.py``, this is the definition and the judge, written to be read, and slow on purpose. The
+As in ``dropout.py``, this is the definition and the judge, written to be read, and slow on purpose. The
 rules are those of sections 7 and 8 of ``docs/stream.md``. Every operation is rounded by itself, to the type
 of its operands, so that any machine with IEEE arithmetic gives these bits. Values of 16 bits are float32
 meanwhile, constants too, and the result is rounded once more (section 4).
@@ -14,12 +14,17 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import reference
+from .dropout import GENERATORS, Mask, Words, computed_with, counter_from, key_from, rounded, scaled, widened
 
 __all__ = [
     "ALPHA_PRIME",
+    "COSINE",
+    "LOGARITHM",
+    "SINE",
+    "TWICE_LN_2",
     "Noise",
     "affine",
+    "alpha_applied",
     "alpha_dropout",
     "alpha_dropout_backward",
     "cosine",
@@ -34,7 +39,7 @@ __all__ = [
 
 Floats: TypeAlias = NDArray[np.float32]
 
-# --- 6. Alpha dropout -----------------------------------------------------------------------------
+# --- 7. Alpha dropout -----------------------------------------------------------------------------
 # Klambauer, Unterthiner, Mayr and Hochreiter, "Self-Normalizing Neural Networks", NIPS 2017: the limit of
 # SELU for large negative inputs, and the affine map that gives mean 0 and variance 1 back.
 
@@ -48,45 +53,45 @@ def affine(p: float) -> tuple[float, float, float]:
     return a, b, a * ALPHA_PRIME + b
 
 
-def _rate(mask: reference.Mask) -> float:
+def _rate(mask: Mask) -> float:
     """The p of a mask that has one for all elements."""
     return float(mask.p.max(initial=0))
 
 
 def alpha_dropout(
     x: ArrayLike, p: float = 0.5, *, rng: Any = None, training: bool = True
-) -> tuple[NDArray[Any], reference.Mask]:
+) -> tuple[NDArray[Any], Mask]:
     """``y = round(round(a x) + b)`` where kept, ``round(a alpha' + b)`` where dropped."""
     x = np.asarray(x)
-    mask = reference.Mask(x.shape, p if training else 0.0, seed=rng)
+    mask = Mask(x.shape, p if training else 0.0, seed=rng)
     return alpha_applied(x, mask), mask
 
 
 def feature_alpha_dropout(
     x: ArrayLike, p: float = 0.5, *, channel_axis: int = 1, rng: Any = None
-) -> tuple[NDArray[Any], reference.Mask]:
+) -> tuple[NDArray[Any], Mask]:
     """The same with one decision for each sample, counted by axis 0, and channel."""
     x = np.asarray(x)
     own = {0, channel_axis % x.ndim}
     noise_shape = [length if axis in own else 1 for axis, length in enumerate(x.shape)]
-    mask = reference.Mask(x.shape, p, noise_shape=noise_shape, seed=rng)
+    mask = Mask(x.shape, p, noise_shape=noise_shape, seed=rng)
     return alpha_applied(x, mask), mask
 
 
-def alpha_applied(x: NDArray[Any], mask: reference.Mask) -> NDArray[Any]:
+def alpha_applied(x: NDArray[Any], mask: Mask) -> NDArray[Any]:
     """What `alpha_dropout` does, with that mask."""
     p = _rate(mask)
     if p == 0 and mask.bits is None:
         return x.copy()
     if p == 1:
         return np.zeros_like(x)
-    a, b, dropped = np.array(affine(p)).astype(reference.computed_with(x.dtype))
+    a, b, dropped = np.array(affine(p)).astype(computed_with(x.dtype))
     with np.errstate(all="ignore"):
-        y = np.where(mask.to_numpy(), reference.widened(x) * a + b, dropped)
-        return reference.rounded(y, x.dtype)
+        y = np.where(mask.to_numpy(), widened(x) * a + b, dropped)
+        return rounded(y, x.dtype)
 
 
-def alpha_dropout_backward(dy: ArrayLike, mask: reference.Mask) -> NDArray[Any]:
+def alpha_dropout_backward(dy: ArrayLike, mask: Mask) -> NDArray[Any]:
     """``dx = round(a dy)`` where kept, ``+0.0`` where dropped."""
     dy = np.asarray(dy)
     p = _rate(mask)
@@ -94,20 +99,20 @@ def alpha_dropout_backward(dy: ArrayLike, mask: reference.Mask) -> NDArray[Any]:
         return dy.copy()
     if p == 1:
         return np.zeros_like(dy)
-    a = np.array(affine(p)[0]).astype(reference.computed_with(dy.dtype))
+    a = np.array(affine(p)[0]).astype(computed_with(dy.dtype))
     with np.errstate(all="ignore"):
-        return np.where(mask.to_numpy(), reference.scaled(dy, a), np.zeros((), dy.dtype))
+        return np.where(mask.to_numpy(), scaled(dy, a), np.zeros((), dy.dtype))
 
 
-# --- 7. Gaussian noise ----------------------------------------------------------------------------
+# --- 8. Gaussian noise ----------------------------------------------------------------------------
 
 
-def _words(index: NDArray[np.uint64], key: Sequence[int], stream: int, generator: str) -> reference.Words:
+def _words(index: NDArray[np.uint64], key: Sequence[int], stream: int, generator: str) -> Words:
     """The 32-bit word of every element: four of them share a block, whose counter has bit 63 set."""
     block, inverse = np.unique(index >> np.uint64(2), return_inverse=True)
-    counter = reference._counter(block | np.uint64(2**63), stream, 0)
-    blocks = reference._GENERATORS[generator](counter, key)
-    words: reference.Words = blocks[inverse.reshape(-1), (index & np.uint64(3)).astype(np.intp)]
+    counter = counter_from(block | np.uint64(2**63), stream, 0)
+    blocks = GENERATORS[generator](counter, key)
+    words: Words = blocks[inverse.reshape(-1), (index & np.uint64(3)).astype(np.intp)]
     return words
 
 
@@ -135,7 +140,7 @@ def _polynomial(coefficients: Sequence[np.float32], x: Floats) -> Floats:
     return result
 
 
-def radius(word: reference.Words) -> Floats:
+def radius(word: Words) -> Floats:
     """``sqrt(-2 ln u)`` for the uniform number u of that word."""
     f = ((word >> np.uint32(1)) | np.uint32(1)).astype(np.float32)  # 2^31 u
     bits = f.view(np.uint32)
@@ -145,7 +150,7 @@ def radius(word: reference.Words) -> Floats:
     return np.sqrt(halvings * TWICE_LN_2 + t * _polynomial(LOGARITHM, t))
 
 
-def quarter_turns(word: reference.Words) -> Floats:
+def quarter_turns(word: Words) -> Floats:
     """The angle of that word, from -1 to 1 quarter of a turn; the word's top bit adds half a turn."""
     signed = ((word << np.uint32(1)) | np.uint32(1)).view(np.int32)
     return signed.astype(np.float32) * np.float32(2.0**-31)
@@ -186,7 +191,7 @@ class Noise:
         generator: str = "ars4x32-7",
     ) -> None:
         self.index = np.arange(math.prod(np.atleast_1d(shape)), dtype=np.uint64).reshape(shape)
-        self.p, self.key, self.stream, self.generator = p, reference.key_from(seed), stream, generator
+        self.p, self.key, self.stream, self.generator = p, key_from(seed), stream, generator
 
     def __getitem__(self, window: Any) -> "Noise":
         part = object.__new__(Noise)
@@ -199,10 +204,10 @@ class Noise:
         if self.p == 0:
             return x.copy()
         z = normals(self.index, key=self.key, stream=self.stream, generator=self.generator)
-        computed = reference.computed_with(x.dtype).type
+        computed = computed_with(x.dtype).type
         deviation = computed(math.sqrt(self.p / (1 - self.p)))
         with np.errstate(all="ignore"):
-            return reference.scaled(x, computed(1) + deviation * z.astype(computed))
+            return scaled(x, computed(1) + deviation * z.astype(computed))
 
 
 def gaussian_dropout(

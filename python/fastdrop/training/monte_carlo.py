@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _checks, _core
-from ._seeds import key_from
-from .functional import Rng
-from .layers import Dropout, layers_of
-from .mask_generator import MaskGenerator
+from .. import _checks
+from ..layers import Dropout, check_layers
+from ..mask_generator import MaskGenerator, Rng, as_generator, child_generator
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +59,7 @@ class MonteCarlo:
         TypeError, ValueError
             If `sample` is not an integer of at least 0.
         """
-        return _generator(self.root, _checks.integer(sample, "sample", 0, _checks.INDEX_LIMIT))
+        return child_generator(self.root, _checks.integer(sample, "sample", 0, _checks.INDEX_LIMIT))
 
 
 def mc_dropout(
@@ -134,10 +132,10 @@ def mc_dropout(
     >>> again = network(x, result.generator(7))  # sample 7 alone
     """
     if not callable(fn):
-        raise TypeError(f"fn must be a function of x and a MaskGenerator, not {_checks._described(fn)}")
+        raise TypeError(f"fn must be a function of x and a MaskGenerator, not {_checks.describe(fn)}")
     count = _checks.integer(samples, "samples", 1, _checks.INDEX_LIMIT)
-    root = rng.spawn(1)[0] if isinstance(rng, MaskGenerator) else MaskGenerator._of(0, key_from(rng, "rng"))
-    answers = _answers(fn, x, root, count, layers_of(layers))
+    root = rng.spawn(1)[0] if isinstance(rng, MaskGenerator) else as_generator(rng)
+    answers = _answers(fn, x, root, count, check_layers(layers))
     first = next(answers)
     axis = None if class_axis is None else _checks.axis(class_axis, "class_axis", first.ndim)
     # Welford, "Note on a method for calculating corrected sums of squares" (1962): no cancellation.
@@ -160,11 +158,6 @@ def mc_dropout(
     return MonteCarlo(mean, std, total, information, count, root)
 
 
-def _generator(root: MaskGenerator, sample: int) -> MaskGenerator:
-    seed = np.random.SeedSequence(root.key, spawn_key=(sample,))
-    return MaskGenerator._of(_core.generators.index(root.generator), key_from(seed, "seed"))
-
-
 def _answers(
     fn: Callable[[Any, MaskGenerator], ArrayLike],
     x: Any,
@@ -173,7 +166,7 @@ def _answers(
     layers: list[Dropout],
 ) -> Iterator[NDArray[np.float64]]:
     for sample in range(count):
-        rng = _generator(root, sample)
+        rng = child_generator(root, sample)
         with _dropping(layers, rng):
             answer = fn(x, rng)
         yield _answer(answer)
@@ -182,8 +175,8 @@ def _answers(
 def _answer(value: Any) -> NDArray[np.float64]:
     """A copy, since `fn` may return the same array each time, overwritten."""
     array = None if value is None or isinstance(value, tuple) else np.asarray(value)
-    if array is None or not (array.dtype.kind in "fiub" or _checks._is_computed_with(array.dtype)):
-        raise TypeError(f"fn must return an array of real numbers, not {_checks._described(value)}")
+    if array is None or not (array.dtype.kind in "fiub" or _checks.is_float_dtype(array.dtype)):
+        raise TypeError(f"fn must return an array of real numbers, not {_checks.describe(value)}")
     return np.array(array, np.float64)
 
 

@@ -8,18 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _checks, _core
-from ._seeds import Seed, text_of
-from ._windows import Index
-from .functional import Rng, _draw
-from .layers import Dropout
-from .mask import Mask, Operation, window_of
-
-_SCALE_BY_NOISE: Operation = (_core.scale_by_noise, _core.scale_by_noise_strided)
+from .. import _checks
+from .._keys import Seed, format_key
+from .._windows import Index
+from ..layers import Dropout
+from ..mask import DEFAULT_GENERATOR, Mask, keep_all, run_operation, whole_window, with_scale
+from ..mask_generator import Rng, draw_mask
 
 
 def _probability(p: Any) -> float:
-    rate = _checks.one_probability(p)
+    rate = _checks.scalar_probability(p)
     if rate == 1:
         raise ValueError("p must be less than 1 in Gaussian dropout, whose variance is p / (1 - p), not 1.0")
     return rate
@@ -69,17 +67,11 @@ class GaussianNoise:
         *,
         seed: Seed = None,
         stream: int = 0,
-        generator: str = "ars4x32-7",
+        generator: str = DEFAULT_GENERATOR,
     ) -> None:
         p = _probability(p)
         mask = Mask(shape, p, seed=seed, stream=stream, generator=generator)
-        self._mask = Mask._of((*mask._numbers[:5], _deviation(p), *mask._numbers[6:]))
-
-    @staticmethod
-    def _of(mask: Mask) -> "GaussianNoise":
-        noise = object.__new__(GaussianNoise)
-        noise._mask = mask
-        return noise
+        self._mask = with_scale(mask, _deviation(p))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -99,7 +91,7 @@ class GaussianNoise:
     @property
     def p(self) -> float:
         """The rate."""
-        return _checks.one_probability(self._mask.p)
+        return _checks.scalar_probability(self._mask.p)
 
     @property
     def standard_deviation(self) -> float:
@@ -144,7 +136,7 @@ class GaussianNoise:
         return self._apply(x, out, "x")
 
     def _apply(self, x: ArrayLike, out: NDArray[Any] | None, name: str) -> NDArray[Any]:
-        return self._mask._apply(x, out, name, _SCALE_BY_NOISE)
+        return run_operation("gaussian_dropout", self._mask, x, out, name)
 
     def to_numpy(self) -> NDArray[np.float32]:
         """The factors for float32 data, as an array."""
@@ -152,7 +144,7 @@ class GaussianNoise:
 
     def __getitem__(self, index: Index) -> "GaussianNoise":
         """A window: basic indexing with integers, slices (steps too) and ``...``, as on an array."""
-        return GaussianNoise._of(self._mask[index])
+        return _noise_from(self._mask[index])
 
     def __eq__(self, other: object) -> bool:
         return self._mask == other._mask if isinstance(other, GaussianNoise) else NotImplemented
@@ -162,9 +154,15 @@ class GaussianNoise:
 
     def __repr__(self) -> str:
         return (
-            f"<fastdrop.GaussianNoise shape={self.shape}, p={self.p!r}, key={text_of(self.key)}, "
+            f"<fastdrop.GaussianNoise shape={self.shape}, p={self.p!r}, key={format_key(self.key)}, "
             f"stream={self.stream}, generator={self.generator!r}>"
         )
+
+
+def _noise_from(mask: Mask) -> GaussianNoise:
+    noise = object.__new__(GaussianNoise)
+    noise._mask = mask
+    return noise
 
 
 def _deviation(p: float) -> float:
@@ -226,9 +224,9 @@ def gaussian_dropout(
     p = _probability(p)
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
     if training:
-        noise = GaussianNoise._of(_draw(rng, window_of(array.shape, None, p, _deviation(p))))
+        noise = _noise_from(draw_mask(rng, whole_window(array.shape, None, p, _deviation(p))))
         return noise._apply(array, out, "x"), noise
-    noise = GaussianNoise._of(Mask._of((0, 0, 0, 0, 0.0, 0.0, 0, array.shape, None, None)))
+    noise = _noise_from(keep_all(array.shape, None, 0.0))
     if out is not None:
         return noise.apply(array, out=out), noise
     _checks.float_array(array, "x")
@@ -261,7 +259,7 @@ def gaussian_dropout_backward(
     """
     if not isinstance(noise, GaussianNoise):
         wanted = "the fastdrop.GaussianNoise that gaussian_dropout returned"
-        raise TypeError(f"noise must be {wanted}, not {_checks._described(noise)}")
+        raise TypeError(f"noise must be {wanted}, not {_checks.describe(noise)}")
     return noise._apply(dy, out, "dy")
 
 
@@ -295,7 +293,7 @@ class GaussianDropout(Dropout):
     @property
     def noise(self) -> GaussianNoise | None:
         """The noise of the last forward pass."""
-        return None if self.mask is None else GaussianNoise._of(self.mask)
+        return None if self.mask is None else _noise_from(self.mask)
 
     def forward(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """The next `gaussian_dropout` of `x`; in evaluation, `x` itself, or `out` holding a copy."""
@@ -305,4 +303,4 @@ class GaussianDropout(Dropout):
 
     def backward(self, dy: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """The gradient with respect to the last forward pass's input."""
-        return gaussian_dropout_backward(dy, GaussianNoise._of(self._last_mask()), out=out)
+        return gaussian_dropout_backward(dy, _noise_from(self._last_mask()), out=out)

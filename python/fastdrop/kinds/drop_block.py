@@ -7,14 +7,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _checks
-from ._seeds import key_from
-from .functional import Rng, dropout
-from .layers import Dropout
-from .mask import Mask
-from .mask_generator import MaskGenerator
-from .sharing import given, numbers_of
-from .spatial import FeatureMaps
+from .. import _checks
+from ..functional import dropout
+from ..layers import Dropout
+from ..mask import Mask
+from ..mask_generator import MaskGenerator, Rng, as_generator
+from ._feature_maps import FeatureMaps
+from ._noise_shapes import check_axes, not_none
 
 
 def drop_block(
@@ -91,23 +90,22 @@ def drop_block(
     >>> mask.p, float(y.mean())
     (0.3333333333333333, 1.0)
     """
-    p = _checks.one_probability(_checks.rate(p, keep_prob))
-    array = _checks.given_array(x, "x")
-    block = _block(array.shape, block_size, **given(sample_axis=sample_axis), channel_axis=channel_axis)
+    p = _checks.scalar_probability(_checks.drop_probability(p, keep_prob))
+    array = _checks.as_given(x, "x")
+    block = _block(array.shape, block_size, **not_none(sample_axis=sample_axis), channel_axis=channel_axis)
     if not training:
         return dropout(array, p, training=False, out=out)
-    masks = rng if isinstance(rng, MaskGenerator) else MaskGenerator._of(0, key_from(rng, "rng"))
-    mask = _blocks_dropped(array.shape, p, block, masks)
+    mask = _blocks_dropped(array.shape, p, block, as_generator(rng))
     return mask.apply(array, out=out), mask
 
 
-def _block(shape: tuple[int, ...], block_size: int, **own: int) -> tuple[int, ...]:
+def _block(shape: tuple[int, ...], block_size: int, **axes: int) -> tuple[int, ...]:
     """The shape of a block: 1 along the axes of samples and channels."""
     size = _checks.integer(block_size, "block_size", 1, _checks.INDEX_LIMIT)
-    numbers = numbers_of(len(shape), **own)
-    block = tuple(1 if axis in numbers else size for axis in range(len(shape)))
+    not_space = check_axes(len(shape), **axes)
+    block = tuple(1 if axis in not_space else size for axis in range(len(shape)))
     for axis, (length, side) in enumerate(zip(shape, block, strict=True)):
-        if length < side and axis not in numbers:
+        if length < side and axis not in not_space:
             raise ValueError(f"block_size must be at most {length}, the length of axis {axis}, not {size}")
     return block
 
@@ -161,11 +159,11 @@ class _DropBlock(Dropout):
         self.maps = FeatureMaps(self._space, channel_axis, batched)
 
     def _checked(self, p: Any) -> float:
-        return _checks.one_probability(p)
+        return _checks.scalar_probability(p)
 
     def forward(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Drop blocks and scale, as `drop_block` does; in evaluation, `x` itself, or `out` holding a copy."""
-        array = _checks.given_array(x, "x")
+        array = _checks.as_given(x, "x")
         self.maps.check(array.shape)
         y, self.mask = drop_block(
             array,

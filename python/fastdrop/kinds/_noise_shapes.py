@@ -1,44 +1,44 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """From the axes that a kind of dropout names to its noise shape."""
 
-from . import _checks
+from .. import _checks
 
 
-def given(**axes: int | None) -> dict[str, int]:
+def not_none(**axes: int | None) -> dict[str, int]:
     """The axes that are not None, where that is allowed to say that there is none."""
     return {name: axis for name, axis in axes.items() if axis is not None}
 
 
-def numbers_of(ndim: int, **axes: int) -> dict[int, str]:
-    """Number and name of every axis; two names for one are refused."""
+def check_axes(ndim: int, **axes: int) -> dict[int, str]:
+    """Index and name of every axis; two names for one axis are refused."""
     names: dict[int, str] = {}
-    for name, number in axes.items():
-        axis = _checks.axis(number, name, ndim)
+    for name, value in axes.items():
+        axis = _checks.axis(value, name, ndim)
         if axis in names:
             raise ValueError(f"{name} must not be {axis}, which is {names[axis]}")
         names[axis] = name
     return names
 
 
-def own_along(shape: tuple[int, ...], **axes: int) -> tuple[int, ...]:
+def independent_along(shape: tuple[int, ...], **axes: int) -> tuple[int, ...]:
     """The noise shape with a decision for every index along these axes, shared along all the others."""
-    own = numbers_of(len(shape), **axes)
-    return tuple(length if axis in own else 1 for axis, length in enumerate(shape))
+    independent = check_axes(len(shape), **axes)
+    return tuple(length if axis in independent else 1 for axis, length in enumerate(shape))
 
 
 def shared_along(shape: tuple[int, ...], **axes: int) -> tuple[int, ...]:
     """The noise shape with a decision for every index along all the other axes."""
-    shared = numbers_of(len(shape), **axes)
+    shared = check_axes(len(shape), **axes)
     return tuple(1 if axis in shared else length for axis, length in enumerate(shape))
 
 
-def table_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+def check_table(shape: tuple[int, ...]) -> tuple[int, ...]:
     """`shape` if it is that of a table."""
     if len(shape) != 2:
         raise ValueError(f"table must have the two axes (rows, columns), not the shape {shape}")
     return shape
 
 
-def row_noise(shape: tuple[int, ...], row_axis: int | None) -> tuple[int, ...]:
+def rowwise(shape: tuple[int, ...], row_axis: int | None) -> tuple[int, ...]:
     """The noise shape of weights: every element for itself, or whole rows."""
-    return shape if row_axis is None else own_along(shape, row_axis=row_axis)
+    return shape if row_axis is None else independent_along(shape, row_axis=row_axis)

@@ -1,45 +1,80 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Channel dropout as layers, and what their input looks like: stated, never guessed from the rank."""
+"""Channel dropout: whole feature maps."""
 
 from typing import Any, ClassVar, Unpack
 
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from . import _checks
-from .kind_layers import LayerOptions, _SharingDropout
-from .sharing import given, own_along
-
-
-class FeatureMaps:
-    """Which axes of an array are samples, channels and space, for a layer that says so in its arguments."""
-
-    def __init__(self, space: str, channel_axis: int | None, batched: bool) -> None:
-        if not isinstance(batched, bool):
-            raise TypeError(f"batched must be a bool, not {_checks._described(batched)}")
-        ndim = len(space) + 1 + batched
-        self.batched = batched
-        self.sample_axis = 0 if batched else None
-        self.channel_axis = int(batched)
-        if channel_axis is not None:
-            self.channel_axis = _checks.axis(channel_axis, "channel_axis", ndim)
-        if self.channel_axis == self.sample_axis:
-            raise ValueError("channel_axis must not be 0 with batched=True: that is the axis of samples")
-        names = [*("N" if batched else ""), *space]
-        names.insert(self.channel_axis, "C")
-        self.names = f"({', '.join(names)})"
-        self.ndim = ndim
-
-    def check(self, shape: tuple[int, ...]) -> None:
-        """Refuse an array of another rank than stated."""
-        if len(shape) != self.ndim:
-            wanted = f"the {self.ndim} axes {self.names} of batched={self.batched}"
-            raise ValueError(f"x must have {wanted}, not the shape {shape}")
-
-    def __str__(self) -> str:
-        return f", channel_axis={self.channel_axis}, batched={self.batched}"
+from .. import _checks
+from ..functional import DropoutOptions, dropout
+from ..layers import LayerOptions, ShapedDropout
+from ..mask import Mask
+from ._feature_maps import FeatureMaps
+from ._noise_shapes import independent_along, not_none
 
 
-class _ChannelDropout(_SharingDropout):
+def channel_dropout(
+    x: ArrayLike,
+    p: float | NDArray[Any] = _checks.DEFAULT_P,
+    *,
+    channel_axis: int = 1,
+    sample_axis: int | None = 0,
+    **options: Unpack[DropoutOptions],
+) -> tuple[NDArray[Any], Mask]:
+    """Drop whole channels (spatial dropout).
+
+    ``y[n, c, ...] = x[n, c, ...] / (1 - p)`` with probability ``1 - p`` and ``+0.0`` otherwise, decided
+    once for each sample n and channel c: neighbours in a feature map are too alike for
+    single elements to be missed [1]_. Noise shape: ``(N, C, 1, ...)``.
+
+    Parameters
+    ----------
+    x : array_like of a float dtype
+        Values, of any number of axes.
+    p : float or array of float, default 0.5
+        Probability of dropping a channel, from 0 to 1; an array is broadcast to the noise shape.
+    channel_axis : int, default 1
+        Axis of the channels; -1 for channels-last.
+    sample_axis : int or None, default 0
+        Axis of the samples; None: `x` is one sample.
+    **options
+        `rng`, `inverted`, `keep_prob`, `training`, `out`, as in `dropout`.
+
+    Returns
+    -------
+    y : ndarray
+        The result: `out`, or a new array of x's shape and dtype.
+    mask : Mask
+        What `dropout_backward` needs; its noise shape says which axes share.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind or out of range; `out` is then untouched.
+
+    References
+    ----------
+    .. [1] Tompson, Goroshin, Jain, LeCun and Bregler, "Efficient Object Localization Using Convolutional
+       Networks", CVPR 2015, section 3.2.
+
+    Examples
+    --------
+    >>> import numpy as np, fastdrop
+    >>> y, mask = fastdrop.channel_dropout(np.ones((2, 3, 4, 4), np.float32), 0.5, rng=1)
+    >>> mask.noise_shape
+    (2, 3, 1, 1)
+    >>> y[..., 0, 0]
+    array([[2., 0., 0.],
+           [2., 0., 0.]], dtype=float32)
+    """
+    array = _checks.as_given(x, "x")
+    noise_shape = independent_along(
+        array.shape, **not_none(sample_axis=sample_axis), channel_axis=channel_axis
+    )
+    return dropout(array, p, noise_shape=noise_shape, **options)
+
+
+class _ChannelDropout(ShapedDropout):
     _space: ClassVar[str]
 
     def __init__(
@@ -55,8 +90,8 @@ class _ChannelDropout(_SharingDropout):
 
     def _noise_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         self.maps.check(shape)
-        samples = given(sample_axis=self.maps.sample_axis)
-        return own_along(shape, **samples, channel_axis=self.maps.channel_axis)
+        samples = not_none(sample_axis=self.maps.sample_axis)
+        return independent_along(shape, **samples, channel_axis=self.maps.channel_axis)
 
     def _arguments(self) -> str:
         return str(self.maps)

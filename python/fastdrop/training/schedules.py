@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from . import _checks
-from .layers import Dropout, layers_of
+from .. import _checks
+from ..layers import Dropout, check_layers
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class LinearSchedule:
     steps: int
 
     def __post_init__(self) -> None:
-        _checks.one_probability(self.start, "start")
-        _checks.one_probability(self.end, "end")
+        _checks.scalar_probability(self.start, "start")
+        _checks.scalar_probability(self.end, "end")
         _checks.integer(self.steps, "steps", 1, _checks.INDEX_LIMIT)
 
     def __call__(self, step: int) -> float:
@@ -89,7 +89,7 @@ class CurriculumSchedule:
     rate: float
 
     def __post_init__(self) -> None:
-        _checks.one_probability(self.p)
+        _checks.scalar_probability(self.p)
         _checks.positive(self.rate, "rate")
 
     def __call__(self, step: int) -> float:
@@ -131,19 +131,22 @@ class Scheduler:
     """
 
     def __init__(self, layers: Iterable[Dropout], schedule: Callable[[int], float]) -> None:
-        self.layers = layers_of(layers)
+        self.layers = check_layers(layers)
         if not callable(schedule):
-            given = _checks._described(schedule)
+            given = _checks.describe(schedule)
             raise TypeError(f"schedule must be a function of the number of a step, not {given}")
         self.schedule = schedule
         self._set(0)
 
     def _set(self, step_number: int) -> None:
-        p = self.schedule(step_number)
-        for layer in self.layers:
-            layer._checked(p)  # refuses what is no rate of that layer, before anything has changed
-        for layer in self.layers:
-            layer.p = p
+        p, before = self.schedule(step_number), [layer.p for layer in self.layers]
+        try:
+            for layer in self.layers:
+                layer.p = p
+        except (TypeError, ValueError):  # one layer refuses it: all stay as they were
+            for layer, previous in zip(self.layers, before, strict=True):
+                layer.p = previous
+            raise
         self.step_number = step_number
 
     def step(self) -> None:
@@ -167,5 +170,5 @@ class Scheduler:
         TypeError, ValueError
             If `state` is not what `state_dict` returns; nothing is changed then.
         """
-        _checks.state(state, {"step_number"})
+        _checks.check_state(state, {"step_number"})
         self._set(_checks.integer(state["step_number"], "state['step_number']", 0, _checks.INDEX_LIMIT))

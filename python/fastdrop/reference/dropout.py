@@ -20,9 +20,11 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 __all__ = [
+    "GENERATORS",
     "Mask",
     "ars4x32",
     "computed_with",
+    "counter_from",
     "dropout",
     "dropout_backward",
     "keep",
@@ -114,7 +116,7 @@ def _words_to_bytes(words: ArrayLike) -> Bytes:
     return np.ascontiguousarray(words, "<u4").view(np.uint8)
 
 
-_GENERATORS: dict[str, Callable[[ArrayLike, Sequence[int]], Words]] = {
+GENERATORS: dict[str, Callable[[ArrayLike, Sequence[int]], Words]] = {
     "ars4x32-7": ars4x32,
     "philox4x32-10": philox4x32,
 }
@@ -134,7 +136,7 @@ def key_from(rng: Any) -> tuple[int, ...]:
     return tuple(int(word) for word in rng.generate_state(4, np.uint32))
 
 
-def _counter(number: ArrayLike, stream: int, use: int) -> Words:
+def counter_from(number: ArrayLike, stream: int, use: int) -> Words:
     """The counter of a block (`use` 0) or of a tied element (`use` 1): bit 127 keeps the two apart."""
     number = np.asarray(number, np.uint64)
     counter = np.empty((*number.shape, 4), np.uint32)
@@ -160,18 +162,18 @@ def keep(
     index = np.asarray(index, np.uint64)
     if p == 0 or p == 1:
         return np.full(index.shape, p == 0)
-    generate = _GENERATORS[generator]
+    generate = GENERATORS[generator]
     high, low = divmod(threshold(p), 2**48)
 
     # The upper 16 bits of U: eight consecutive elements share the 16 bytes of one block.
     flat = index.reshape(-1)
     block, inverse = np.unique(flat >> np.uint64(3), return_inverse=True)
-    sixteenths = _words_to_bytes(generate(_counter(block, stream, 0), key)).view("<u2")
+    sixteenths = _words_to_bytes(generate(counter_from(block, stream, 0), key)).view("<u2")
     upper = sixteenths[inverse, (flat & np.uint64(7)).astype(np.intp)]
 
     kept = upper > high
     tied = upper == high  # one in 65,536: only here the lower 48 bits decide
-    words = generate(_counter(flat[tied], stream, 1), key).astype(np.uint64)
+    words = generate(counter_from(flat[tied], stream, 1), key).astype(np.uint64)
     lower = words[..., 0] | (words[..., 1] & np.uint64(0xFFFF)) << np.uint64(32)
     kept[tied] = lower >= np.uint64(low)
     return kept.reshape(index.shape)

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _checks, _core
-from .functional import Rng, _draw, dropout
-from .layers import Dropout
-from .mask import Mask, Operation, window_of
+from .. import _checks
+from ..functional import dropout
+from ..layers import Dropout
+from ..mask import Mask, run_operation, whole_window, with_scale
+from ..mask_generator import Rng, draw_mask
 
 # -scale * alpha of SELU: what SELU(x) goes to for large negative x.
 _ALPHA_PRIME = -1.7580993408473766
-_AFFINE_KEPT: Operation = (_core.affine_kept, _core.affine_kept_strided)
 
 
 def _affine(p: float) -> tuple[float, float, float]:
@@ -34,13 +34,13 @@ def _alpha(
     training: bool,
     out: NDArray[Any] | None,
 ) -> tuple[NDArray[Any], Mask]:
-    p = _checks.one_probability(p)
+    p = _checks.scalar_probability(p)
     if not training:
         return dropout(x, rng=rng, training=False, out=out)
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
     a, b, dropped = _affine(p)
-    mask = _draw(rng, window_of(array.shape, noise_shape, p, a))
-    return mask._apply(array, out, "x", _AFFINE_KEPT, b, dropped), mask
+    mask = draw_mask(rng, whole_window(array.shape, noise_shape, p, a))
+    return run_operation("alpha_dropout", mask, array, out, "x", b, dropped), mask
 
 
 def alpha_dropout(
@@ -121,10 +121,9 @@ def alpha_dropout_backward(dy: ArrayLike, mask: Mask, *, out: NDArray[Any] | Non
     """
     if not isinstance(mask, Mask):
         wanted = "the fastdrop.Mask that alpha_dropout returned"
-        raise TypeError(f"mask must be {wanted}, not {_checks._described(mask)}")
-    numbers = mask._numbers
-    scaled = Mask._of((*numbers[:5], _affine(_checks.one_probability(mask.p))[0], *numbers[6:]))
-    return scaled._apply(dy, out, "dy")
+        raise TypeError(f"mask must be {wanted}, not {_checks.describe(mask)}")
+    a, _, _ = _affine(_checks.scalar_probability(mask.p))
+    return run_operation("dropout", with_scale(mask, a), dy, out, "dy")
 
 
 def feature_alpha_dropout(
@@ -170,7 +169,7 @@ def feature_alpha_dropout(
     array([[[ 0.77919394,  0.77919394,  0.77919394],
             [-0.77919394, -0.77919394, -0.77919394]]], dtype=float32)
     """
-    array = _checks.given_array(x, "x")
+    array = _checks.as_given(x, "x")
     axis = _checks.axis(channel_axis, "channel_axis", array.ndim) if array.ndim else 0
     noise_shape = tuple(None if a in (0, axis) else 1 for a in range(array.ndim))
     return _alpha(array, p, rng, noise_shape, training, out)
@@ -205,7 +204,7 @@ class AlphaDropout(Dropout):
         super().__init__(p, rng=rng)
 
     def _checked(self, p: Any) -> float:
-        return _checks.one_probability(p)
+        return _checks.scalar_probability(p)
 
     def forward(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """The next `alpha_dropout` of `x`; in evaluation, `x` itself, or `out` holding a copy."""

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""DropConnect: weights instead of activations, one by one or by rows."""
+
+from typing import Any, Unpack
+
+from numpy.typing import ArrayLike, NDArray
+
+from .. import _checks
+from ..functional import DropoutOptions, dropout
+from ..layers import LayerOptions, ShapedDropout
+from ..mask import Mask
+from ._noise_shapes import rowwise
+
+
+def drop_connect(
+    weight: ArrayLike,
+    p: float | NDArray[Any] = _checks.DEFAULT_P,
+    *,
+    row_axis: int | None = None,
+    **options: Unpack[DropoutOptions],
+) -> tuple[NDArray[Any], Mask]:
+    """Drop weights instead of activations (DropConnect, weight drop).
+
+    ``y = weight / (1 - p)`` with probability ``1 - p`` and ``+0.0`` otherwise, decided for each weight
+    [1]_, or once for each row. In a recurrent network, one mask of the hidden-to-hidden weights serves the
+    whole sequence [2]_. In evaluation, [1]_ samples from a normal distribution of the same moments, where
+    everybody since multiplies by the mean.
+
+    Parameters
+    ----------
+    weight : array_like of a float dtype
+        Weights, of any number of axes.
+    p : float or array of float, default 0.5
+        Probability of dropping, from 0 to 1; an array is broadcast to the noise shape.
+    row_axis : int or None, default None
+        None: a decision for each element. Otherwise one for each index along this axis, shared by all
+        others: in ``y = x @ weight`` axis 1 drops what arrives at an output, and axis 0 what leaves an input.
+    **options
+        `rng`, `inverted`, `keep_prob`, `training`, `out`, as in `dropout`.
+
+    Returns
+    -------
+    y : ndarray
+        The result: `out`, or a new array of the weight's shape and dtype.
+    mask : Mask
+        What `dropout_backward` needs, for the gradient with respect to the weight.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind or out of range; `out` is then untouched.
+
+    References
+    ----------
+    .. [1] Wan, Zeiler, Zhang, LeCun and Fergus, "Regularization of Neural Networks using DropConnect", ICML
+       2013.
+    .. [2] Merity, Keskar and Socher, "Regularizing and Optimizing LSTM Language Models", ICLR 2018,
+       section 2.
+
+    Examples
+    --------
+    >>> import numpy as np, fastdrop
+    >>> y, mask = fastdrop.drop_connect(np.ones((2, 4), np.float32), 0.5, rng=1)
+    >>> y
+    array([[2., 0., 0., 2.],
+           [0., 0., 2., 0.]], dtype=float32)
+    >>> fastdrop.drop_connect(np.ones((2, 4), np.float32), 0.5, row_axis=0, rng=1)[0]
+    array([[2., 2., 2., 2.],
+           [0., 0., 0., 0.]], dtype=float32)
+    """
+    array = _checks.as_given(weight, "weight")
+    return dropout(array, p, noise_shape=rowwise(array.shape, row_axis), **options)
+
+
+class DropConnect(ShapedDropout):
+    """`drop_connect` as a layer: weights, kept or dropped one by one or by rows.
+
+    `forward` takes the weights, and `backward` the gradient with respect to what it returned.
+
+    Parameters
+    ----------
+    p : float or array of float, default 0.5
+        Probability of dropping, from 0 to 1; an array is broadcast to the noise shape.
+    row_axis : int or None, default None
+        None: a decision for each element. Otherwise one for each index along this axis.
+    **options
+        `inverted`, `keep_prob`, `rng`, as in `Dropout`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind or out of range; in `forward`, if the weights have no such axis.
+
+    Examples
+    --------
+    >>> import numpy as np, fastdrop
+    >>> drop = fastdrop.DropConnect(0.5, rng=1)
+    >>> drop(np.ones((2, 4), np.float32))
+    array([[2., 0., 0., 2.],
+           [0., 0., 2., 0.]], dtype=float32)
+    """
+
+    _input_name = "weight"
+
+    def __init__(
+        self,
+        p: float | NDArray[Any] = _checks.DEFAULT_P,
+        *,
+        row_axis: int | None = None,
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(p, **options)
+        self.row_axis = None if row_axis is None else _checks.index(row_axis, "row_axis")
+
+    def _noise_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return rowwise(shape, self.row_axis)
+
+    def _arguments(self) -> str:
+        return f", row_axis={self.row_axis}"

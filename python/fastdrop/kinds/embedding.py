@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Embedding dropout: whole rows of a table of words."""
+
+from typing import Any, Unpack
+
+from numpy.typing import ArrayLike, NDArray
+
+from .. import _checks
+from ..functional import DropoutOptions, dropout
+from ..layers import LayerOptions, ShapedDropout
+from ..mask import Mask
+from ._noise_shapes import check_table, independent_along
+
+
+def embedding_dropout(
+    table: ArrayLike, p: float | NDArray[Any] = _checks.DEFAULT_P, **options: Unpack[DropoutOptions]
+) -> tuple[NDArray[Any], Mask]:
+    """Drop whole rows of an embedding table: words, wherever they occur in the batch.
+
+    ``y[v, :] = table[v, :] / (1 - p)`` with probability ``1 - p`` and ``+0.0`` otherwise, decided once for
+    each row v ([1]_, [2]_). Look words up in the result, ``y[words]``. Noise shape: ``(V, 1)``.
+
+    Parameters
+    ----------
+    table : array_like of a float dtype, of shape (V, E)
+        One row for each word.
+    p : float or array of float, default 0.5
+        Probability of dropping a row, from 0 to 1; an array is broadcast to the noise shape.
+    **options
+        `rng`, `inverted`, `keep_prob`, `training`, `out`, as in `dropout`.
+
+    Returns
+    -------
+    y : ndarray
+        The result: `out`, or a new array of the table's shape and dtype.
+    mask : Mask
+        What `dropout_backward` needs, for the gradient with respect to the table.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind or out of range; `out` is then untouched.
+
+    References
+    ----------
+    .. [1] Gal and Ghahramani, "A Theoretically Grounded Application of Dropout in Recurrent Neural
+       Networks", NIPS 2016, section 4.2.
+    .. [2] Merity, Keskar and Socher, "Regularizing and Optimizing LSTM Language Models", ICLR 2018,
+       section 4.3.
+
+    Examples
+    --------
+    >>> import numpy as np, fastdrop
+    >>> table = np.arange(8, dtype=np.float32).reshape(4, 2)
+    >>> y, mask = fastdrop.embedding_dropout(table, 0.5, rng=1)
+    >>> y[[0, 1, 0]]
+    array([[0., 2.],
+           [0., 0.],
+           [0., 2.]], dtype=float32)
+    """
+    array = _checks.as_given(table, "table")
+    return dropout(array, p, noise_shape=independent_along(check_table(array.shape), row_axis=0), **options)
+
+
+class EmbeddingDropout(ShapedDropout):
+    """`embedding_dropout` as a layer: whole rows of a table, kept or dropped.
+
+    `forward` takes the table, and `backward` the gradient with respect to what it returned.
+
+    Parameters
+    ----------
+    p : float or array of float, default 0.5
+        Probability of dropping a row, from 0 to 1; an array is broadcast to the noise shape.
+    **options
+        `inverted`, `keep_prob`, `rng`, as in `Dropout`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind or out of range; in `forward`, if the table has not two axes.
+
+    Examples
+    --------
+    >>> import numpy as np, fastdrop
+    >>> drop = fastdrop.EmbeddingDropout(0.5, rng=1)
+    >>> table, words = np.arange(8, dtype=np.float32).reshape(4, 2), [0, 1, 0]
+    >>> drop(table)[words]
+    array([[0., 2.],
+           [0., 0.],
+           [0., 2.]], dtype=float32)
+    >>> gradient = np.zeros_like(table)
+    >>> np.add.at(gradient, words, 1)
+    >>> drop.backward(gradient)
+    array([[4., 4.],
+           [0., 0.],
+           [0., 0.],
+           [0., 0.]], dtype=float32)
+    """
+
+    _input_name = "table"
+
+    def __init__(self, p: float | NDArray[Any] = _checks.DEFAULT_P, **options: Unpack[LayerOptions]) -> None:
+        super().__init__(p, **options)
+
+    def _noise_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return independent_along(check_table(shape), row_axis=0)

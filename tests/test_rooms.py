@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The rooms of the Python package: who may import whom, whose names are private, and what is public."""
+
+import ast
+import importlib
+from pathlib import Path
+
+import pytest
+
+import fastdrop
+
+PACKAGE = Path(__file__).parents[1] / "python" / "fastdrop"
+
+# Which module may import which of the package's others. A folder stands for all of its files.
+BASE = {"_checks", "_core", "_keys", "_rates", "_windows"}
+DRAWN = {"_checks", "functional", "layers", "mask", "mask_generator"}
+PYTHON_ARROWS = {
+    "_checks": set(),
+    "_windows": {"_checks"},
+    "_keys": {"_checks"},
+    "_rates": {"_checks", "_windows"},
+    "mask": BASE,
+    "mask_generator": BASE | {"mask"},
+    "functional": BASE | {"mask", "mask_generator"},
+    "layers": BASE | {"functional", "mask", "mask_generator"},
+    "kinds/_noise_shapes": {"_checks"},
+    "kinds/_feature_maps": {"_checks"},
+    "kinds/alpha": DRAWN,
+    "kinds/channel": DRAWN | {"kinds/_feature_maps", "kinds/_noise_shapes"},
+    "kinds/drop_block": DRAWN | {"kinds/_feature_maps", "kinds/_noise_shapes"},
+    "kinds/drop_connect": DRAWN | {"kinds/_noise_shapes"},
+    "kinds/drop_path": DRAWN | {"kinds/_noise_shapes"},
+    "kinds/embedding": DRAWN | {"kinds/_noise_shapes"},
+    "kinds/gaussian": DRAWN | {"_keys", "_windows"},
+    "kinds/locked": DRAWN | {"kinds/_noise_shapes"},
+    "kinds/__init__": {"kinds"},
+    "training/monte_carlo": {"_checks", "layers", "mask_generator"},
+    "training/schedules": {"_checks", "layers"},
+    "training/__init__": {"training"},
+    "reference/dropout": set(),  # the judge stands alone
+    "reference/noise": {"reference/dropout"},
+    "reference/__init__": {"reference"},
+    "config": {"_checks", "_core"},
+    "selftest": {"__init__"},
+    "__init__": {"_core", "config", "functional", "kinds", "layers", "mask", "mask_generator"}
+    | {"reference", "training"},
+    "__main__": {"__init__", "bench", "selftest"},
+}
+EVERY_MODULE = {str(path.relative_to(PACKAGE).with_suffix("")): path for path in PACKAGE.rglob("*.py")}
+MODULES = {name: path for name, path in EVERY_MODULE.items() if not name.startswith("bench/")}
+
+
+def imported(path):
+    """The modules of fastdrop that one of its files imports, as their paths in the package."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            folder = path.parents[node.level - 1]
+            names = [node.module.replace(".", "/")] if node.module else [alias.name for alias in node.names]
+            yield from (str((folder / name).relative_to(PACKAGE)) for name in names)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module]
+            dotted = (name.split(".") for name in names)
+            yield from ("/".join(rest) or "__init__" for root, *rest in dotted if root == "fastdrop")
+
+
+def test_every_python_module_is_in_the_table_of_arrows():
+    assert set(PYTHON_ARROWS) == set(MODULES)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_python_arrows(module):
+    allowed = PYTHON_ARROWS[module]
+    for name in imported(MODULES[module]):
+        assert {name, name.split("/")[0]} & allowed, f"{module} must not import {name}"
+
+
+# What is left of the old core: its one-step `dropout` takes what a MaskGenerator consists of.
+PRIVATE_NAMES_OF_OTHERS = {("functional", "_source")}
+
+
+def is_private(name):
+    return name.startswith("_") and not name.startswith("__")
+
+
+def foreign_private_names(path):
+    """The names with one leading underscore that a file uses and another file defines."""
+    tree = ast.parse(path.read_text())
+    own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    own |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    stored = {node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and is_own_object(node)}
+    own |= {node.attr for node in stored if isinstance(node.ctx, ast.Store)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").rsplit(".")[-1] != "_core":
+            modules = {Path(name).name for name in EVERY_MODULE} | {"_core"}
+            yield from (a.name for a in node.names if is_private(a.name) and a.name not in modules)
+        elif isinstance(node, ast.Attribute) and is_private(node.attr) and not is_own_object(node):
+            yield from {node.attr} - own
+
+
+def is_own_object(attribute):
+    return isinstance(attribute.value, ast.Name) and attribute.value.id in {"self", "cls"}
+
+
+@pytest.mark.parametrize("module", EVERY_MODULE)
+def test_no_module_uses_a_private_name_of_another(module):
+    found = {(module, name) for name in foreign_private_names(EVERY_MODULE[module])}
+    assert found <= PRIVATE_NAMES_OF_OTHERS
+
+
+def test_the_guard_of_private_names_sees_them(tmp_path):
+    path = tmp_path / "module.py"
+    path.write_text(
+        "from . import _checks\n"
+        "from ._checks import _hidden\n"
+        "from .mask import Mask\n"
+        "class Own:\n"
+        "    def __init__(self, mask: Mask):\n"
+        "        self._mask, self._other = mask, Own(mask)._mask\n"
+        "        mask._state, _checks._limit, self.mask._state\n"
+        "def _helper(): ...\n"
+    )
+    assert sorted(foreign_private_names(path)) == ["_hidden", "_limit", "_state", "_state"]
+
+
+@pytest.mark.parametrize("name", ["", ".kinds", ".training", ".reference"])
+def test_packages_show_their_public_names_only(name):
+    package = importlib.import_module("fastdrop" + name)
+    assert dir(package) == sorted(package.__all__)
+    assert not [name for name in dir(package) if is_private(name)]
+    assert all(hasattr(package, name) for name in package.__all__)
+
+
+def test_the_reference_has_every_public_name_of_its_parts():
+    parts = [importlib.import_module(f"fastdrop.reference.{part}") for part in ("dropout", "noise")]
+    assert {*parts[0].__all__, *parts[1].__all__} == set(fastdrop.reference.__all__)
+    for part in parts:
+        assert all(getattr(fastdrop.reference, name) is getattr(part, name) for name in part.__all__)
+
+
+def test_names_that_are_gone():
+    with pytest.raises(AttributeError, match=r"reference_noise is now a part of fastdrop\.reference"):
+        fastdrop.reference_noise  # noqa: B018
+    with pytest.raises(AttributeError, match="module 'fastdrop' has no attribute 'no_such_name'"):
+        fastdrop.no_such_name  # noqa: B018
+    assert not hasattr(fastdrop, "reference_noise")
