@@ -102,6 +102,7 @@ def raw_moments(function):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("p", [0.05, 0.1, 0.5])
 @pytest.mark.parametrize("function", [lambda z: z, selu], ids=["normal", "selu"])
 def test_samples_of_mean_0_and_variance_1_keep_both(generator, function, p):

@@ -97,7 +97,7 @@ def on(call, mask):
     return lambda x, out=None: call(mask, x, out)
 
 
-@settings(max_examples=max(1000, settings.default.max_examples))
+@settings(max_examples=max(600, settings.default.max_examples))
 @given(SMALL, NAMES, st.sampled_from(DTYPES), st.sampled_from(PROBABILITIES), st.data())
 def test_any_layout_of_a_small_array_gives_what_the_reference_gives(shape, name, dtype, p, data):
     operation = OPERATIONS[name]
@@ -111,7 +111,7 @@ def test_any_layout_of_a_small_array_gives_what_the_reference_gives(shape, name,
     check(on(operation.call, mask), reference, x_layout, out_layout, special_values(shape, dtype))
 
 
-@settings(max_examples=max(400, settings.default.max_examples))
+@settings(max_examples=max(300, settings.default.max_examples))
 @given(LARGE, NAMES, st.sampled_from(DTYPES), st.sampled_from(PROBABILITIES), st.data())
 def test_any_layout_of_a_large_array_gives_what_a_plain_copy_gives(shape, name, dtype, p, data):
     operation = OPERATIONS[name]

@@ -20,7 +20,7 @@ from windows import chains
 FORMS = [(name, form) for name, operation in OPERATIONS.items() for form in operation.takes]
 
 
-@settings(max_examples=6 * settings.default.max_examples)
+@settings(max_examples=4 * settings.default.max_examples)
 @given(
     st.sampled_from(fastdrop.isas()), st.sampled_from(FORMS), st.sampled_from([0.1, 0.5]), chains(), st.data()
 )
