@@ -140,9 +140,11 @@ def test_a_bad_state_leaves_generator_and_layer_as_they_were(state, kind, messag
     assert masks.state == before
     drop = fastdrop.Dropout(0.1, rng=masks).eval()
     drop(X)
-    mask = drop.mask
-    refuse(lambda: drop.load_state_dict({"p": 0.7, "training": True, "rng": state}), kind, message)
-    assert (drop.state_dict(), drop.mask) == ({"p": 0.1, "training": False, "rng": before}, mask)
+    whole, mask = drop.state_dict(), drop.mask
+    assert whole["rng"] == before
+    for bad in ({"p": 0.7, "training": True, "rng": state}, whole | {"p": 0.7, "rng": state}):
+        refuse(lambda: drop.load_state_dict(bad), kind, message)  # noqa: B023
+        assert (drop.state_dict(), drop.mask) == (whole, mask)
 
 
 def test_state_is_a_copy_and_the_rest_is_read_only():
@@ -191,7 +193,9 @@ def test_a_copy_can_go_backward():
         assert other.backward(X).tobytes() == drop.backward(X).tobytes()
 
 
-LAYER_KEYS = "state must be a dict with the keys ['p', 'rng', 'training'], not "
+LAYER_KEYS = (
+    "state must be a dict with the keys ['inverted', 'layer', 'noise_shape', 'p', 'rng', 'training'], not "
+)
 LAYER = fastdrop.Dropout(0.4, rng=0).state_dict()
 BAD_LAYER_STATES = [
     *[(state, TypeError, LAYER_KEYS) for state in (None, [], "p", 0.5)],

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "python" / "fastdrop"
 
 # Which module may import which of the package's others. A folder stands for all of its files.
 BASE = {"_checks", "_core", "_keys", "_rates", "_windows"}
-DRAWN = {"_checks", "functional", "layers", "mask", "mask_generator"}
+DRAWN = {"_checks", "_options", "functional", "layers", "mask", "mask_generator"}
 PYTHON_ARROWS = {
     "_checks": set(),
     "_windows": {"_checks"},
@@ -22,9 +22,10 @@ PYTHON_ARROWS = {
     "mask": BASE,
     "mask_generator": BASE | {"mask"},
     "functional": BASE | {"mask", "mask_generator"},
-    "layers": BASE | {"functional", "mask", "mask_generator"},
+    "_options": set(),
+    "layers": BASE | {"_options", "functional", "mask", "mask_generator"},
     "kinds/_noise_shapes": {"_checks"},
-    "kinds/_feature_maps": {"_checks"},
+    "kinds/_feature_maps": {"_checks", "_options", "layers"},
     "kinds/alpha": DRAWN,
     "kinds/channel": DRAWN | {"kinds/_feature_maps", "kinds/_noise_shapes"},
     "kinds/drop_block": DRAWN | {"kinds/_feature_maps", "kinds/_noise_shapes"},

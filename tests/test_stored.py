@@ -71,7 +71,7 @@ def test_stored_masks_are_equal_if_their_bits_and_scales_are():
             assert (other, hash(other), repr(other)) == (thing, hash(thing), repr(thing))
             assert same_bytes(other.to_numpy(), thing.to_numpy())
     assert (mask.shape, mask.p, mask.scale, mask.generator) == ((6, 10), 0.25, 1 / 0.75, "stored")
-    assert repr(mask) == "<fastdrop.Mask shape=(6, 10), p=0.25, 16 bytes, generator='stored'>"
+    assert repr(mask) == "<Mask shape=(6, 10), p=0.25, stored as 16 bytes>"
     assert len(pickle.dumps(fastdrop.Mask.from_array(np.ones(80_000, bool)))) < 10_500
 
 

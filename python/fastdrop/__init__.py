@@ -39,7 +39,7 @@ from .kinds import (
     gaussian_dropout_backward,
     locked_dropout,
 )
-from .layers import Dropout
+from .layers import Dropout, Layer
 from .mask import Mask
 from .mask_generator import MaskGenerator
 from .training import CurriculumSchedule, LinearSchedule, MonteCarlo, Scheduler, mc_dropout
@@ -59,6 +59,7 @@ __all__ = [
     "FeatureAlphaDropout",
     "GaussianDropout",
     "GaussianNoise",
+    "Layer",
     "LinearSchedule",
     "LockedDropout",
     "Mask",

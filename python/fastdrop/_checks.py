@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Every argument check and every error text: which argument, what came, what is wanted."""
 
+from __future__ import annotations
+
 import math
 import numbers
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+# Short names of what arguments are: a signature in help() is to be read.
+Array: TypeAlias = NDArray[Any]
+Probability: TypeAlias = float | NDArray[Any]
 
 INDEX_LIMIT = 2**63  # indices and streams are below it (stream document, section 2)
 _FLOAT_DTYPES = "float16, bfloat16, float32 or float64"
@@ -74,6 +80,11 @@ def index(value: Any, name: str) -> int:
         raise TypeError(f"{name} must be an integer, not {describe(value)}") from None
 
 
+def optional_index(value: Any, name: str) -> int | None:
+    """None, or `value` as an int."""
+    return None if value is None else index(value, name)
+
+
 def integer(value: Any, name: str, lowest: int, limit: int) -> int:
     """`value` as an int, lowest <= value < limit."""
     result = index(value, name)
@@ -134,6 +145,13 @@ def noise_shape(value: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
         wanted = f"for every axis of {shape} its length, 1 or None"
         raise ValueError(f"noise_shape must have {wanted}, not be {abbreviate(entries)}")
     return tuple(length if entry is None else entry for entry, length in zip(entries, shape, strict=True))
+
+
+def boolean(value: Any, name: str) -> bool:
+    """`value` as a bool; nothing else is one, because it could be meant as a number."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be a bool, not {describe(value)}")
+    return bool(value)
 
 
 def choice(value: Any, name: str, allowed: tuple[str, ...]) -> str:
@@ -220,9 +238,9 @@ def check_out(out: Any, x: NDArray[Any], name: str) -> None:
 
 
 def _overlaps_itself(array: NDArray[Any]) -> bool:
-    """Whether elements may share memory: never so in what slicing and transposing make of a plain array.
+    """Whether elements may share memory, which no slice or transpose of a contiguous array's do.
 
-    Taken by rising stride, each axis must step over all that the axes before it reach.
+    In the order of rising strides, each axis must step over all that the axes before it reach.
     """
     axes = [axis for axis in zip(array.strides, array.shape, strict=True) if axis[1] > 1]
     reach = array.itemsize
@@ -253,7 +271,7 @@ def check_state(value: Any, keys: set[str]) -> None:
 
 
 def axis(value: Any, name: str, ndim: int) -> int:
-    """`value` as the number of one of an array's axes, counted from the first."""
+    """`value` as the index of an axis, counted from the first."""
     result = index(value, name)
     if not -ndim <= result < ndim:
         raise ValueError(f"{name} must be an axis of an array of {ndim} axes, not {abbreviate(result)}")
@@ -264,7 +282,7 @@ def positive(value: Any, name: str) -> float:
     """`value` as a finite float above 0."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a real number, not {describe(value)}")
-    number = float(value)
-    if not 0 < number < math.inf:
+    result = float(value)
+    if not 0 < result < math.inf:
         raise ValueError(f"{name} must be above 0 and finite, not {abbreviate(value)}")
-    return number
+    return result

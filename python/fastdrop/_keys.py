@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """From what users seed with to the key of a generator (docs/stream.md, section 2)."""
 
+from __future__ import annotations
+
+import operator
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -12,6 +15,7 @@ from . import _checks
 Seed: TypeAlias = int | Sequence[int] | SeedSequence | BitGenerator | Generator | None
 
 WORD_LIMIT = 2**32
+_LONGEST_SEED = 24  # characters, so that a repr stays on a line; 2**64 has 20
 
 
 def key_from(seed: Any, name: str) -> tuple[int, int]:
@@ -46,6 +50,18 @@ def unpack_key(key_low: int, key_high: int) -> tuple[int, int, int, int]:
     return key_low % WORD_LIMIT, key_low >> 32, key_high % WORD_LIMIT, key_high >> 32
 
 
-def format_key(key: Sequence[int]) -> str:
-    """Four words in hexadecimal."""
-    return f"({', '.join(f'0x{word:08x}' for word in key)})"
+def plain_seed(seed: Any) -> int | tuple[int, ...] | None:
+    """The seed for a repr to show, if it is an integer or a short sequence of them; otherwise None."""
+    try:
+        if isinstance(seed, Sequence):
+            plain: int | tuple[int, ...] = tuple(map(operator.index, seed))
+        else:
+            plain = operator.index(seed)
+    except TypeError:
+        return None
+    return plain if len(repr(plain)) <= _LONGEST_SEED else None
+
+
+def format_key(key: Sequence[int], seed: int | tuple[int, ...] | None = None) -> str:
+    """What every repr shows of a key: the seed that it was made from, if that is known, or its first word."""
+    return f"key=0x{key[0]:08x}..." if seed is None else f"seed={seed}"

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The rates of a mask, p and the scale that p gives: constant, or broadcast along axes."""
 
+from __future__ import annotations
+
 from typing import Any, TypeAlias
 
 import numpy as np

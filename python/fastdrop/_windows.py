@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Windows of a mask: strides in index space, and the basic indices that select them."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from types import EllipsisType
 from typing import Any, TypeAlias

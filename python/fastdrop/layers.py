@@ -1,39 +1,47 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Layers: objects with a training state. They hold no mathematics."""
 
-from typing import Any, ClassVar, TypedDict, Unpack
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from . import _checks
+from ._checks import Array, Probability
+from ._options import Option, declared_options, p_from_json, to_json
 from ._rates import ScalarOrArray
 from ._windows import NoiseShape
-from .functional import dropout, dropout_backward
+from .functional import DropoutOptions, dropout, dropout_backward
 from .mask import Mask
 from .mask_generator import MaskGenerator, Rng, as_generator
 
 
-class Dropout:
-    """Dropout as a layer: forward, backward, train, eval.
+def _read_only(p: Any, name: str) -> ScalarOrArray:
+    checked = _checks.probability(p, name)
+    if isinstance(checked, np.ndarray):
+        checked.setflags(write=False)  # or else an element could be set without a check
+    return checked
 
-    Every forward pass in training takes the next mask of the layer's `MaskGenerator`; the backward pass
-    uses the mask of the last forward pass.
+
+class Layer(ABC):
+    """What every layer of fastdrop has: a probability, a source of masks, and two modes.
+
+    Every forward pass in training takes the next mask of the layer's `MaskGenerator`. The backward pass uses
+    the mask of the last forward pass. A layer has the attributes of its class only: setting another one
+    raises AttributeError.
 
     Parameters
     ----------
     p : float or array of float, default 0.5
-        Probability of dropping an element, from 0 to 1. An array is broadcast to the noise shape.
-    noise_shape : sequence of int or None, optional
-        For every axis of the input its length or None, or 1: one decision is shared along the whole axis.
-    inverted : bool, default True
-        Scale in training. False: in evaluation, both passes multiply by ``1 - p`` instead.
-    keep_prob : float or array of float, optional
-        The probability of keeping, instead of `p`, which is then ``1 - keep_prob``.
+        Probability of dropping, from 0 to 1.
     rng : optional
-        None (fresh entropy), an int, a `numpy.random` SeedSequence, BitGenerator or Generator, of which the
-        layer makes a `MaskGenerator` of its own; or a `MaskGenerator`, which it then shares. Layers with the
-        same int drop the same elements: give them one `MaskGenerator`, or one each from its `spawn`.
+        As for `Dropout`.
 
     Raises
     ------
@@ -44,44 +52,34 @@ class Dropout:
     ----------
     p : float or array of float
         Probability of dropping; may be set between steps.
-    noise_shape : tuple of int or None, or None
-        Where decisions are shared; may be set between steps.
-    inverted : bool
-        Whether training scales, or evaluation; may be set between steps.
     training : bool
         Whether elements are dropped.
     rng : MaskGenerator
         Where the masks come from.
-    mask : Mask or None
-        The mask of the last forward pass.
 
     Examples
     --------
     >>> import numpy as np, fastdrop
-    >>> drop = fastdrop.Dropout(0.5, rng=0)
-    >>> y = drop(np.ones((2, 3), np.float32))
-    >>> dx = drop.backward(np.ones((2, 3), np.float32))
-    >>> bool((y == dx).all())
+    >>> layers = [fastdrop.Dropout(0.5, rng=0), fastdrop.GaussianDropout(0.2, rng=1)]
+    >>> all(isinstance(layer, fastdrop.Layer) for layer in layers)
     True
-    >>> drop.eval()(y) is y
-    True
+    >>> layers[1].eval().p = 0.1
+    >>> layers[1]
+    GaussianDropout(p=0.1, training=False, rng=<MaskGenerator seed=1, stream=0>)
     """
 
-    def __init__(
-        self,
-        p: float | NDArray[Any] = _checks.DEFAULT_P,
-        *,
-        noise_shape: NoiseShape = None,
-        inverted: bool = True,
-        keep_prob: float | NDArray[Any] | None = None,
-        rng: Rng = None,
-    ) -> None:
-        self.p = _checks.drop_probability(p, keep_prob)
-        self.noise_shape = noise_shape
-        self.inverted = inverted
+    # _drawn: the mask, or the noise, of the last forward pass.
+    __slots__ = ("__weakref__", "_drawn", "_p", "_rng", "_training")
+    _drawn: Any
+    _p: ScalarOrArray
+
+    p: Option[ScalarOrArray] = Option(_read_only, "Probability of dropping.")
+
+    def __init__(self, p: Probability = _checks.DEFAULT_P, *, rng: Rng = None) -> None:
+        self.p = p
         self.rng = rng
-        self.training = True
-        self.mask: Mask | None = None
+        self._training = True
+        self._drawn = None
 
     @property
     def rng(self) -> MaskGenerator:
@@ -93,33 +91,24 @@ class Dropout:
         self._rng = as_generator(rng)
 
     @property
-    def p(self) -> ScalarOrArray:
-        """Probability of dropping."""
-        return self._p
+    def training(self) -> bool:
+        """Whether elements are dropped."""
+        return self._training
 
-    @p.setter
-    def p(self, p: float | NDArray[Any]) -> None:
-        self._p = self._checked(p)
+    @training.setter
+    def training(self, training: bool) -> None:
+        self._training = _checks.boolean(training, "training")
 
-    def _checked(self, p: Any) -> ScalarOrArray:
-        return _checks.probability(p)
+    @abstractmethod
+    def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
+        """Apply dropout. In evaluation: return `x`, or copy it to `out`.
 
-    @property
-    def noise_shape(self) -> NoiseShape:
-        """For every axis of the input its length, None for its length, or 1 where decisions are shared."""
-        return self._noise_shape
-
-    @noise_shape.setter
-    def noise_shape(self, noise_shape: NoiseShape) -> None:
-        self._noise_shape = _checks.noise_entries(noise_shape)
-
-    def forward(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Drop and scale; in evaluation, `x` itself, or `out` holding a copy, or not inverted, x (1 - p).
+        A layer with ``inverted=False`` multiplies by ``1 - p`` in evaluation.
 
         Parameters
         ----------
         x : array_like of float16, bfloat16, float32 or float64
-            Values, of any shape.
+            Values.
         out : ndarray, optional
             Where to write: `x` itself, or an array like it that does not overlap it.
 
@@ -131,24 +120,15 @@ class Dropout:
         Raises
         ------
         TypeError, ValueError
-            If an array does not fit, as in `dropout`.
+            If an array does not fit.
         """
-        y, self.mask = dropout(
-            x,
-            self._p,
-            rng=self._rng,
-            noise_shape=self._noise_shape,
-            inverted=self.inverted,
-            training=self.training,
-            out=out,
-        )
-        return y
 
-    def __call__(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    def __call__(self, x: ArrayLike, *, out: Array | None = None) -> Array:
         """Call `forward`."""
         return self.forward(x, out=out)
 
-    def backward(self, dy: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    @abstractmethod
+    def backward(self, dy: ArrayLike, *, out: Array | None = None) -> Array:
         """The gradient with respect to the last forward pass's input.
 
         Parameters
@@ -168,103 +148,232 @@ class Dropout:
         TypeError, ValueError
             If there was no forward pass, or an array does not fit.
         """
-        return dropout_backward(dy, self._last_mask(), out=out)
 
-    def _last_mask(self) -> Mask:
-        if self.mask is None:
+    def _last_drawn(self) -> Any:
+        if self._drawn is None:
             raise ValueError("backward needs the mask of a forward pass, and there was none yet")
-        return self.mask
+        return self._drawn
 
-    def train(self, mode: bool = True) -> "Dropout":
+    def train(self, mode: bool = True) -> Self:
         """Drop from now on, or with ``mode=False`` stop dropping. Returns the layer."""
-        self.training = bool(mode)
+        self._training = bool(mode)
         return self
 
-    def eval(self) -> "Dropout":
+    def eval(self) -> Self:
         """Stop dropping. Returns the layer."""
         return self.train(False)
 
     def state_dict(self) -> dict[str, Any]:
-        """What the next masks depend on, for a checkpoint; plain numbers and strings that JSON can hold."""
-        p = self._p if isinstance(self._p, float) else self._p.tolist()
-        return {"p": p, "training": bool(self.training), "rng": self.rng.state}
+        """What the next masks and results depend on, for a checkpoint.
+
+        Returns
+        -------
+        dict
+            The name of the layer's class, all of its options, `training`, and the state of `rng`: plain
+            numbers, strings and lists that JSON can hold.
+        """
+        options = {name: to_json(getattr(self, name)) for name in declared_options(type(self))}
+        own = {"layer": type(self).__name__, **options, "training": self._training}
+        return {**own, "rng": self._rng.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on with the masks that would have followed when `state_dict` was taken.
 
         The next call must be a forward pass: the mask of the last one is not part of the state. A generator
-        that is shared is set for everybody who shares it.
+        that is shared is set for everybody who shares it. A state that holds `p`, `training` and `rng` only,
+        as an older version wrote it, leaves the other options as they are.
 
         Parameters
         ----------
         state : dict
-            What `state_dict` returned.
+            What `state_dict` of a layer of the same class returned.
 
         Raises
         ------
         TypeError, ValueError
             If `state` is not what `state_dict` returns; the layer is then unchanged.
         """
-        _checks.check_state(state, {"p", "training", "rng"})
-        p, training = state["p"], state["training"]
-        p = self._checked(np.array(p) if isinstance(p, list) else p)
-        if not isinstance(training, bool):
-            raise TypeError(f"state['training'] must be a bool, not {_checks.describe(training)}")
-        self.rng.state = state["rng"]  # checks, and raises before it changes anything
-        self._p, self.training, self.mask = p, training, None
+        kind = type(self).__name__
+        if isinstance(state, dict) and state.get("layer", kind) != kind:
+            other = _checks.abbreviate(state["layer"])
+            raise ValueError(f"state must be that of the layer {kind!r}, not of the layer {other}")
+        options = list(declared_options(type(self)))
+        if isinstance(state, dict) and set(state) == {"p", "training", "rng"}:
+            options = ["p"]
+        else:
+            _checks.check_state(state, {"layer", *options, "training", "rng"})
+        trial = copy.copy(self)  # refuses what is wrong before this layer has changed
+        for name in options:
+            setattr(trial, name, p_from_json(state[name]) if name == "p" else state[name])
+        trial._check_options()
+        training = _checks.boolean(state["training"], "state['training']")
+        self._rng.state = state["rng"]  # checks, and raises before it changes anything
+        for name in options:
+            setattr(self, name, getattr(trial, name))
+        self._training, self._drawn = training, None
+
+    def _check_options(self) -> None:  # noqa: B027 -- most layers have none
+        """Refuse options that do not go together."""
+
+    def __getstate__(self) -> object:
+        return super().__getstate__()  # so that every protocol of pickle takes the slots
 
     def __repr__(self) -> str:
-        shared = "" if self._noise_shape is None else f", noise_shape={self._noise_shape}"
-        inverted = "" if self.inverted else ", inverted=False"
-        own = f"{type(self).__name__}(p={self._p!r}{shared}{inverted}"
-        return f"{own}, training={self.training}, rng={self.rng!r})"
+        options = [text for option in declared_options(type(self)).values() for text in option.show(self)]
+        mode = [] if self._training else ["training=False"]
+        return f"{type(self).__name__}({', '.join([*options, *mode, f'rng={self._rng!r}'])})"
 
 
-class LayerOptions(TypedDict, total=False):
-    """The keywords that every layer hands on to `Dropout`."""
+class MaskLayer(Layer):
+    """A layer whose forward pass draws a `Mask`."""
 
-    inverted: bool
-    keep_prob: float | NDArray[Any] | None
-    rng: Rng
+    __slots__ = ()
 
+    @property
+    def mask(self) -> Mask | None:
+        """The mask of the last forward pass."""
+        mask: Mask | None = self._drawn
+        return mask
 
-class ShapedDropout(Dropout):
-    """A `Dropout` whose noise shape follows from the shape of its input."""
+    @mask.setter
+    def mask(self, mask: Mask | None) -> None:
+        if mask is not None and not isinstance(mask, Mask):
+            raise TypeError(f"mask must be a fastdrop.Mask or None, not {_checks.describe(mask)}")
+        self._drawn = mask
 
-    _input_name: ClassVar[str] = "x"
-
-    def __init__(self, p: float | NDArray[Any], **options: Unpack[LayerOptions]) -> None:
-        if "noise_shape" in options:
-            raise TypeError(
-                f"noise_shape must not be given to {type(self).__name__}: it follows from the input"
-            )
-        super().__init__(p, **options)
-
-    def _noise_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        raise NotImplementedError
-
-    def forward(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Drop and scale, as `Dropout.forward` does; the noise shape follows from the shape of `x`."""
-        array = _checks.as_given(x, self._input_name)
-        self.noise_shape = self._noise_of(array.shape)
-        return super().forward(array, out=out)
-
-    def _arguments(self) -> str:
-        """The layer's own arguments, as its repr shows them."""
-        return ""
-
-    def __repr__(self) -> str:
-        own = self._arguments() + ("" if self.inverted else ", inverted=False")
-        return f"{type(self).__name__}(p={self.p!r}{own}, training={self.training}, rng={self.rng!r})"
+    def backward(self, dy: ArrayLike, *, out: Array | None = None) -> Array:
+        return dropout_backward(dy, self._last_drawn(), out=out)
 
 
-def check_layers(value: Any) -> list[Dropout]:
+class ScalingLayer(MaskLayer):
+    """A `MaskLayer` that scales in training or, not inverted, in evaluation."""
+
+    __slots__ = ("_inverted",)
+    _inverted: bool
+
+    inverted = Option(_checks.boolean, "Whether training scales, or evaluation.", usual=True)
+
+    def __init__(
+        self,
+        p: Probability = _checks.DEFAULT_P,
+        *,
+        inverted: bool = True,
+        keep_prob: Probability | None = None,
+        rng: Rng = None,
+    ) -> None:
+        super().__init__(_checks.drop_probability(p, keep_prob), rng=rng)
+        self.inverted = inverted
+
+    def _keywords(self, out: Array | None) -> DropoutOptions:
+        """What the function of the layer's kind is told beside its axes."""
+        return {"rng": self._rng, "inverted": self._inverted, "training": self._training, "out": out}
+
+
+class Dropout(ScalingLayer):
+    """`dropout` as a layer.
+
+    Every forward pass in training takes the next mask of the layer's `MaskGenerator`. The backward pass uses
+    the mask of the last forward pass.
+
+    Parameters
+    ----------
+    p : float or array of float, default 0.5
+        Probability of dropping an element, from 0 to 1. An array is broadcast to the noise shape.
+    noise_shape : sequence of int or None, optional
+        For every axis of the input its length or None, or 1: one decision is shared along the whole axis.
+    inverted : bool, default True
+        Scale in training. False: in evaluation, both passes multiply by ``1 - p`` instead.
+    keep_prob : float or array of float, optional
+        The probability of keeping, instead of `p`, which is then ``1 - keep_prob``.
+    rng : optional
+        None (fresh entropy), an int, a `numpy.random` SeedSequence, BitGenerator or Generator, of which the
+        layer makes a `MaskGenerator` of its own; or a `MaskGenerator`, which it then shares. Layers with the
+        same int drop the same elements: give them one `MaskGenerator`, or one each from its `spawn`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind or out of range.
+
+    Attributes
+    ----------
+    p, training, rng
+        As for `Layer`.
+    noise_shape : tuple of int or None, or None
+        Where decisions are shared; may be set between steps.
+    inverted : bool
+        Whether training scales, or evaluation; may be set between steps.
+    mask : Mask or None
+        The mask of the last forward pass.
+
+    Examples
+    --------
+    >>> import numpy as np, fastdrop
+    >>> drop = fastdrop.Dropout(0.5, rng=0)
+    >>> y = drop(np.ones((2, 3), np.float32))
+    >>> dx = drop.backward(np.ones((2, 3), np.float32))
+    >>> bool((y == dx).all())
+    True
+    >>> drop
+    Dropout(p=0.5, rng=<MaskGenerator seed=0, stream=1>)
+    >>> drop.eval()(y) is y
+    True
+    """
+
+    __slots__ = ("_noise_shape",)
+    _noise_shape: NoiseShape
+
+    noise_shape = Option(
+        lambda value, _: _checks.noise_entries(value),
+        "For every axis of the input its length, None for its length, or 1 where decisions are shared.",
+        usual=None,
+    )
+
+    def __init__(
+        self,
+        p: Probability = _checks.DEFAULT_P,
+        *,
+        noise_shape: NoiseShape = None,
+        inverted: bool = True,
+        keep_prob: Probability | None = None,
+        rng: Rng = None,
+    ) -> None:
+        super().__init__(p, inverted=inverted, keep_prob=keep_prob, rng=rng)
+        self.noise_shape = noise_shape
+
+    def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
+        y, self._drawn = dropout(
+            x,
+            self._p,
+            rng=self._rng,
+            noise_shape=self._noise_shape,
+            inverted=self._inverted,
+            training=self._training,
+            out=out,
+        )
+        return y
+
+
+def check_layers(value: Any) -> list[Layer]:
     """Several layers as a list."""
     try:
         layers = list(value)
-        if not all(isinstance(layer, Dropout) for layer in layers):
+        if not all(isinstance(layer, Layer) for layer in layers):
             raise TypeError
     except TypeError:
         wanted = "an iterable of layers of fastdrop"
         raise TypeError(f"layers must be {wanted}, not {_checks.describe(value)}") from None
     return layers
+
+
+@contextmanager
+def dropping_by(rng: MaskGenerator, layers: list[Layer]) -> Iterator[None]:
+    """The layers drop by masks of `rng`, and afterwards are as they were."""
+    before = [(layer._training, layer._rng, layer._drawn) for layer in layers]
+    try:
+        for layer in layers:
+            layer._training, layer._rng = True, rng
+        yield
+    finally:
+        for layer, state in zip(layers, before, strict=True):
+            layer._training, layer._rng, layer._drawn = state

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Masks that are numbers instead of arrays, and their windows."""
+"""Masks that are a few numbers instead of an array, and their windows."""
+
+from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _checks, _core
+from ._checks import Array, Probability
 from ._keys import Seed, format_key, key_from, unpack_key
 from ._rates import ScalarOrArray, broadcast_rate, p_and_scale, scale_from_p, slice_rate, view_rate
 from ._windows import Index, NoiseShape, c_strides, noise_strides, none_if_c_order, parse_index, slice_window
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 DEFAULT_GENERATOR = "ars4x32-7"
 
 # The core's two functions of an operation: for arrays that it can walk as they lie, and for all others.
-_OPERATIONS: dict[str, tuple[Callable[..., NDArray[Any] | None], Callable[..., None]]] = {
+_OPERATIONS: dict[str, tuple[Callable[..., Array | None], Callable[..., None]]] = {
     "dropout": (_core.scale_kept, _core.scale_kept_strided),
     "alpha_dropout": (_core.affine_kept, _core.affine_kept_strided),
     "gaussian_dropout": (_core.scale_by_noise, _core.scale_by_noise_strided),
@@ -29,11 +32,12 @@ _OPERATIONS: dict[str, tuple[Callable[..., NDArray[Any] | None], Callable[..., N
 class Mask:
     """A dropout mask, or a window of one: a few numbers, and no array unless it is stored (`from_array`).
 
-    Whether an element is kept is a function of the mask's numbers and of the element's index in the whole
-    mask, in C order (``docs/stream.md``). So a mask costs the same whatever its shape, a window has the
-    bits of the whole, and forward, backward, machines, threads and shards agree without storing anything.
+    Whether an element is kept depends on the mask's generator, key, stream and p, and on the element's index
+    in the whole mask, in C order (``docs/stream.md``). So a mask costs the same whatever its shape, a window
+    has the bits of the whole, and forward, backward, machines, threads and shards agree without storing
+    anything.
 
-    Masks are immutable, hashable and picklable, and equal if their numbers are.
+    Masks are immutable, hashable and picklable. Two masks are equal if all that they depend on is equal.
 
     Parameters
     ----------
@@ -85,16 +89,16 @@ class Mask:
     """
 
     __slots__ = ("_numbers",)
-    _numbers: "_Numbers"
+    _numbers: _Numbers
 
     def __init__(
         self,
         shape: int | Sequence[int],
-        p: float | NDArray[Any] = _checks.DEFAULT_P,
+        p: Probability = _checks.DEFAULT_P,
         *,
         noise_shape: NoiseShape = None,
         inverted: bool = True,
-        keep_prob: float | NDArray[Any] | None = None,
+        keep_prob: Probability | None = None,
         seed: Seed = None,
         stream: int = 0,
         generator: str = DEFAULT_GENERATOR,
@@ -105,7 +109,7 @@ class Mask:
         self._numbers = (generator_id(generator), *key_from(seed, "seed"), stream, *window, None)
 
     @staticmethod
-    def from_array(keep: ArrayLike, p: float | NDArray[Any] = 0.0) -> "Mask":
+    def from_array(keep: ArrayLike, p: Probability = 0.0) -> Mask:
         """A mask of your own, from an array: stored, as one bit an element.
 
         Parameters
@@ -141,8 +145,8 @@ class Mask:
     def from_bits(
         bits: NDArray[np.uint8] | bytes | bytearray | memoryview,
         shape: int | Sequence[int],
-        p: float | NDArray[Any] = 0.0,
-    ) -> "Mask":
+        p: Probability = 0.0,
+    ) -> Mask:
         """A mask of your own, from bits as ``np.packbits(keep, bitorder="little")`` returns them.
 
         Parameters
@@ -219,7 +223,7 @@ class Mask:
         """Number of the mask among those of its key."""
         return self._numbers[3]
 
-    def apply(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    def apply(self, x: ArrayLike, *, out: Array | None = None) -> Array:
         """Scale what is kept, and put zero where an element is dropped.
 
         ``y = round(x * s)`` where kept and ``+0.0`` where dropped, with the mask's `scale` s rounded once to
@@ -229,13 +233,12 @@ class Mask:
         Parameters
         ----------
         x : array_like of float16, bfloat16, float32 or float64
-            Values, of the mask's shape, in any layout and byte order; nothing is copied but sequences. What
-            has the buffer protocol or ``__dlpack__`` counts as an array, and subclasses as base arrays.
+            Values, of the mask's shape, in any layout and byte order. Arrays, buffers and DLPack objects are
+            used in place; lists are converted. A subclass is treated as `numpy.ndarray`.
         out : ndarray, optional
             Where to write: of x's shape and dtype, in any layout whose elements have memory of their own,
-            and either `x` itself or not overlapping it. From 32 MiB on a new array takes twice as
-            long as a used one or more, because its pages come from the system at every call; in place takes
-            least.
+            and either `x` itself or not overlapping it. A new array of 32 MiB or more takes at least twice as
+            long as a reused one, because the system maps its pages at every call. In place is fastest.
 
         Returns
         -------
@@ -257,7 +260,7 @@ class Mask:
         """The mask as ``np.packbits(mask.to_numpy(), bitorder="little")``, which `from_bits` takes."""
         return np.packbits(self.to_numpy(), bitorder="little")
 
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
         if copy is False:
             raise ValueError("a Mask has no array to share; a copy is needed")
         array = self.to_numpy()
@@ -268,7 +271,7 @@ class Mask:
             raise TypeError("a mask without axes has no len()")
         return self.shape[0]
 
-    def __getitem__(self, index: Index) -> "Mask":
+    def __getitem__(self, index: Index) -> Mask:
         """A window: basic indexing with integers, slices (steps too) and ``...``, as on an array."""
         rule, key_low, key_high, stream, p, scale, start, shape, strides, bits = self._numbers
         selected = parse_index(index, shape)
@@ -288,20 +291,17 @@ class Mask:
         return _unpickled, (self.generator, *self._numbers[1:])
 
     def __repr__(self) -> str:
-        start, _, strides = self._numbers[6:9]
-        window = f", start={start}" if start or strides else ""
-        window += f", strides={strides}" if strides else ""
-        p, scale = ("array" if isinstance(rate, np.ndarray) else rate for rate in (self.p, self.scale))
-        usual = scale == (scale_from_p(p, True) if isinstance(p, float) else "array")
-        bits = self._numbers[9]
-        origin = f"key={format_key(self.key)}, stream={self.stream}" if bits is None else f"{len(bits)} bytes"
-        return (
-            f"<fastdrop.Mask shape={self.shape}, p={p}{'' if usual else f', scale={scale}'}, {origin}, "
-            f"generator={self.generator!r}{window}>"
-        )
+        p, scale = self.p, self.scale
+        usual = isinstance(scale, np.ndarray) or (isinstance(p, float) and scale == scale_from_p(p, True))
+        own = f"p={_short(p)}" if usual else f"p={_short(p)}, scale={scale!r}"
+        return f"<Mask shape={self.shape}, {own}, {format_origin(self)}>"
 
 
-def _from_numbers(numbers: "_Numbers") -> Mask:
+def _short(rate: ScalarOrArray) -> str:
+    return "array" if isinstance(rate, np.ndarray) else repr(rate)
+
+
+def _from_numbers(numbers: _Numbers) -> Mask:
     mask = object.__new__(Mask)
     mask._numbers = numbers
     return mask
@@ -334,19 +334,19 @@ def generator_id(name: Any, argument: str = "generator") -> int:
 
 def whole_window(
     shape: tuple[int, ...], noise_shape: NoiseShape, p: ScalarOrArray, scale: ScalarOrArray
-) -> "_Window":
-    """What of a mask depends on its shape: for `new_mask`, which takes no stream for what is refused here."""
+) -> _Window:
+    """The part of a mask that depends on its shape, to be checked before a stream is used up for it."""
     noise = _checks.noise_shape(noise_shape, shape)
     return broadcast_rate(p, noise), broadcast_rate(scale, noise), 0, shape, noise_strides(shape, noise)
 
 
-def new_mask(generator: int, key: tuple[int, int], stream: int, window: "_Window") -> Mask:
+def new_mask(generator: int, key: tuple[int, int], stream: int, window: _Window) -> Mask:
     """The mask of that stream."""
     return _from_numbers((generator, *key, stream, *window, None))
 
 
 def keep_all(shape: tuple[int, ...], noise_shape: NoiseShape, scale: ScalarOrArray) -> Mask:
-    """The mask of evaluation: p is 0, so it has no need of a key."""
+    """The mask of evaluation. Its p is 0, so its key does not matter."""
     return new_mask(0, (0, 0), 0, whole_window(shape, noise_shape, 0.0, scale))
 
 
@@ -355,12 +355,27 @@ def with_scale(mask: Mask, scale: float) -> Mask:
     return _from_numbers((*mask._numbers[:5], scale, *mask._numbers[6:]))
 
 
+def format_generator(name: str) -> str:
+    """How a repr ends that has another generator than the usual one."""
+    return "" if name == DEFAULT_GENERATOR else f", generator={name!r}"
+
+
+def format_origin(mask: Mask) -> str:
+    """Where the decisions of a mask come from, for a repr: its key, its stream, and the window."""
+    start, _, strides, bits = mask._numbers[6:]
+    window = f", start={start}" if start else ""
+    window += f", strides={strides}" if strides else ""
+    if bits is not None:
+        return f"stored as {len(bits)} bytes{window}"
+    return f"{format_key(mask.key)}, stream={mask.stream}{format_generator(mask.generator)}{window}"
+
+
 def run_operation(
-    operation: str, mask: Mask, x: ArrayLike, out: NDArray[Any] | None, name: str, *constants: float
-) -> NDArray[Any]:
-    """Do an operation of the core to `x`, which the caller's caller knows by that name."""
+    operation: str, mask: Mask, x: ArrayLike, out: Array | None, name: str, *constants: float
+) -> Array:
+    """Do an operation of the core on `x`; `name` is what an error calls it."""
     walk, walk_any_layout = _OPERATIONS[operation]
-    # The core takes arrays that it can walk as they lie; nothing is left to check about them.
+    # The core checks the arrays that it can walk as they lie, and returns None for all others.
     result = walk(x, out, mask._numbers, *constants)
     if result is not None:
         return result

@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Generators that hand out masks, one stream after another, and can be saved and spawned."""
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import _checks, _core
-from ._keys import WORD_LIMIT, Seed, format_key, key_from, pack_key, unpack_key
+from ._checks import Probability
+from ._keys import WORD_LIMIT, Seed, format_key, key_from, pack_key, plain_seed, unpack_key
 from ._rates import p_and_scale
 from ._windows import NoiseShape
-from .mask import DEFAULT_GENERATOR, Mask, generator_id, new_mask, whole_window
+from .mask import DEFAULT_GENERATOR, Mask, format_generator, generator_id, new_mask, whole_window
 
 if TYPE_CHECKING:
     from ._core import _Source, _Window
@@ -48,15 +50,16 @@ class MaskGenerator:
     (0, 1)
     """
 
-    __slots__ = ("_children", "_lock", "_source")
-    # Replaced as a whole: no mask is half of the old state and half of the new. The lock guards the children.
-    _source: "_Source"
+    __slots__ = ("_children", "_lock", "_seed", "_source")
+    # Replaced as a whole, so that no mask mixes the old state with the new. The lock guards the children.
+    _source: _Source
+    _seed: int | tuple[int, ...] | None  # what the repr shows instead of the key
 
     def __init__(self, seed: Seed = None, *, generator: str = DEFAULT_GENERATOR) -> None:
-        self._start(generator_id(generator), key_from(seed, "seed"))
+        self._start(generator_id(generator), key_from(seed, "seed"), plain_seed(seed))
 
-    def _start(self, generator: int, key: tuple[int, int]) -> None:
-        self._source, self._children = (generator, *key, _core.new_streams(0)), 0
+    def _start(self, generator: int, key: tuple[int, int], seed: int | tuple[int, ...] | None = None) -> None:
+        self._source, self._children, self._seed = (generator, *key, _core.new_streams(0)), 0, seed
         self._lock = threading.Lock()
 
     @property
@@ -72,11 +75,11 @@ class MaskGenerator:
     def mask(
         self,
         shape: int | Sequence[int],
-        p: float | NDArray[Any] = _checks.DEFAULT_P,
+        p: Probability = _checks.DEFAULT_P,
         *,
         noise_shape: NoiseShape = None,
         inverted: bool = True,
-        keep_prob: float | NDArray[Any] | None = None,
+        keep_prob: Probability | None = None,
     ) -> Mask:
         """The next mask.
 
@@ -102,10 +105,10 @@ class MaskGenerator:
         lengths = _checks.shape(shape)
         return draw_mask(self, whole_window(lengths, noise_shape, *p_and_scale(p, keep_prob, inverted)))
 
-    def spawn(self, n_children: int) -> "list[MaskGenerator]":
+    def spawn(self, n_children: int) -> list[MaskGenerator]:
         """New generators with keys of their own, for workers or layers.
 
-        The key of child number `c` is that of
+        The key of child `c`, counted from 0, is that of
         ``numpy.random.SeedSequence(key, spawn_key=(c,))``; children are numbered over all calls.
 
         Parameters
@@ -131,7 +134,7 @@ class MaskGenerator:
 
     @property
     def state(self) -> dict[str, Any]:
-        """What the next masks depend on, as plain numbers and strings that JSON can hold; may be set."""
+        """What the next masks depend on: numbers and strings that JSON can hold. It may be set."""
         with self._lock:
             return {
                 "generator": self.generator,
@@ -144,19 +147,25 @@ class MaskGenerator:
     def state(self, state: dict[str, Any]) -> None:
         generator, key, stream, children = _checked_state(state)
         with self._lock:
+            if key != self._source[1:3]:
+                self._seed = None
             self._source, self._children = (generator, *key, _core.new_streams(stream)), children
 
-    def __getstate__(self) -> dict[str, Any]:
-        return self.state
+    def __getstate__(self) -> tuple[dict[str, Any], int | tuple[int, ...] | None]:
+        return self.state, self._seed
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self._lock = threading.Lock()
-        self.state = state
+    def __setstate__(self, saved: tuple[dict[str, Any], int | tuple[int, ...] | None]) -> None:
+        state, seed = saved
+        generator, key, stream, children = _checked_state(state)
+        self._start(generator, key, seed)
+        self._source, self._children = (generator, *key, _core.new_streams(stream)), children
 
     def __repr__(self) -> str:
-        key = format_key(self.key)
-        stream = _core.streams_handed_out(self._source[3])
-        return f"<fastdrop.MaskGenerator key={key}, stream={stream}, generator={self.generator!r}>"
+        with self._lock:  # no seed of the old state beside a stream of the new
+            source, seed = self._source, self._seed
+        key = format_key(unpack_key(*source[1:3]), seed)
+        name = format_generator(_core.generators[source[0]])
+        return f"<MaskGenerator {key}, stream={_core.streams_handed_out(source[3])}{name}>"
 
 
 def _checked_state(state: Any) -> tuple[int, tuple[int, int], int, int]:
@@ -175,25 +184,27 @@ def _checked_state(state: Any) -> tuple[int, tuple[int, int], int, int]:
 Rng: TypeAlias = Seed | MaskGenerator
 
 
-def new_generator(generator: int, key: tuple[int, int]) -> MaskGenerator:
-    """A generator at the start of that key."""
+def new_generator(generator: int, key: tuple[int, int], seed: Any = None) -> MaskGenerator:
+    """A generator at the start of that key, which is that of the seed, if one is given."""
     masks = object.__new__(MaskGenerator)
-    masks._start(generator, key)
+    masks._start(generator, key, plain_seed(seed))
     return masks
 
 
 def child_generator(parent: MaskGenerator, child: int) -> MaskGenerator:
-    """The child of that number, whether `spawn` has made it or not."""
+    """The child of that index, whether `spawn` has made it or not."""
     seed = np.random.SeedSequence(parent.key, spawn_key=(child,))
     return new_generator(parent._source[0], key_from(seed, "seed"))
 
 
 def as_generator(rng: Rng) -> MaskGenerator:
     """A `MaskGenerator` as it is; of anything else that is a source of keys a new one."""
-    return rng if isinstance(rng, MaskGenerator) else new_generator(_DEFAULT_ID, key_from(rng, "rng"))
+    if isinstance(rng, MaskGenerator):
+        return rng
+    return new_generator(_DEFAULT_ID, key_from(rng, "rng"), rng)
 
 
-def draw_mask(rng: Rng, window: "_Window") -> Mask:
+def draw_mask(rng: Rng, window: _Window) -> Mask:
     """The next mask of a `MaskGenerator`; of anything else that is a source of keys the mask of stream 0."""
     if isinstance(rng, MaskGenerator):
         generator, key_low, key_high, streams = rng._source

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """From the axes that a kind of dropout names to its noise shape."""
 
+from __future__ import annotations
+
 from .. import _checks
 
 

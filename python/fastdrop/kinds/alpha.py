@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Alpha dropout: what is dropped becomes SELU's lower limit, and mean and variance stay what they were."""
 
+from __future__ import annotations
+
 import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from .. import _checks
+from .._checks import Array
+from .._options import Option
 from ..functional import dropout
-from ..layers import Dropout
+from ..layers import MaskLayer
 from ..mask import Mask, run_operation, whole_window, with_scale
 from ..mask_generator import Rng, draw_mask
 
@@ -32,8 +36,8 @@ def _alpha(
     rng: Rng,
     noise_shape: tuple[int | None, ...] | None,
     training: bool,
-    out: NDArray[Any] | None,
-) -> tuple[NDArray[Any], Mask]:
+    out: Array | None,
+) -> tuple[Array, Mask]:
     p = _checks.scalar_probability(p)
     if not training:
         return dropout(x, rng=rng, training=False, out=out)
@@ -49,8 +53,8 @@ def alpha_dropout(
     *,
     rng: Rng = None,
     training: bool = True,
-    out: NDArray[Any] | None = None,
-) -> tuple[NDArray[Any], Mask]:
+    out: Array | None = None,
+) -> tuple[Array, Mask]:
     """Dropout for self-normalising networks, in one pass: inputs of mean 0 and variance 1 keep both.
 
     ``y = a x + b`` with probability ``1 - p`` and ``a alpha' + b`` otherwise, where ``alpha' = -1.7581`` is
@@ -95,7 +99,7 @@ def alpha_dropout(
     return _alpha(x, p, rng, None, training, out)
 
 
-def alpha_dropout_backward(dy: ArrayLike, mask: Mask, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+def alpha_dropout_backward(dy: ArrayLike, mask: Mask, *, out: Array | None = None) -> Array:
     """The gradient of `alpha_dropout`, and of `feature_alpha_dropout`, with respect to its input.
 
     ``dx = a dy`` where the mask keeps, and ``+0.0`` where it drops: there y does not depend on x.
@@ -118,6 +122,13 @@ def alpha_dropout_backward(dy: ArrayLike, mask: Mask, *, out: NDArray[Any] | Non
     ------
     TypeError, ValueError
         If an argument is of the wrong kind or shape; `out` is then untouched.
+
+    Examples
+    --------
+    >>> import numpy as np, fastdrop
+    >>> y, mask = fastdrop.alpha_dropout(np.zeros(4, np.float32), 0.5, rng=1)
+    >>> fastdrop.alpha_dropout_backward(np.ones(4, np.float32), mask)
+    array([0.8864049, 0.       , 0.       , 0.8864049], dtype=float32)
     """
     if not isinstance(mask, Mask):
         wanted = "the fastdrop.Mask that alpha_dropout returned"
@@ -133,8 +144,8 @@ def feature_alpha_dropout(
     channel_axis: int = 1,
     rng: Rng = None,
     training: bool = True,
-    out: NDArray[Any] | None = None,
-) -> tuple[NDArray[Any], Mask]:
+    out: Array | None = None,
+) -> tuple[Array, Mask]:
     """Alpha dropout of whole channels: `alpha_dropout` with one decision for each sample and channel.
 
     Parameters
@@ -175,8 +186,8 @@ def feature_alpha_dropout(
     return _alpha(array, p, rng, noise_shape, training, out)
 
 
-class AlphaDropout(Dropout):
-    """`alpha_dropout` as a layer, with the methods of `Dropout`.
+class AlphaDropout(MaskLayer):
+    """`alpha_dropout` as a layer, with the methods of `Layer`.
 
     Parameters
     ----------
@@ -200,24 +211,23 @@ class AlphaDropout(Dropout):
     True
     """
 
+    __slots__ = ()
+
+    p = Option(_checks.scalar_probability, "Probability of dropping an element.")
+
     def __init__(self, p: float = _checks.DEFAULT_P, *, rng: Rng = None) -> None:
         super().__init__(p, rng=rng)
 
-    def _checked(self, p: Any) -> float:
-        return _checks.scalar_probability(p)
-
-    def forward(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The next `alpha_dropout` of `x`; in evaluation, `x` itself, or `out` holding a copy."""
-        y, self.mask = alpha_dropout(x, float(self._p), rng=self._rng, training=self.training, out=out)
+    def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
+        y, self.mask = alpha_dropout(x, self.p, rng=self.rng, training=self.training, out=out)
         return y
 
-    def backward(self, dy: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The gradient with respect to the last forward pass's input."""
-        return alpha_dropout_backward(dy, self._last_mask(), out=out)
+    def backward(self, dy: ArrayLike, *, out: Array | None = None) -> Array:
+        return alpha_dropout_backward(dy, self._last_drawn(), out=out)
 
 
 class FeatureAlphaDropout(AlphaDropout):
-    """`feature_alpha_dropout` as a layer, with the methods of `Dropout`.
+    """`feature_alpha_dropout` as a layer, with the methods of `Layer`.
 
     Parameters
     ----------
@@ -232,15 +242,26 @@ class FeatureAlphaDropout(AlphaDropout):
     ------
     TypeError, ValueError
         If an argument is of the wrong kind or out of range.
+
+    Examples
+    --------
+    >>> import numpy as np, fastdrop
+    >>> drop = fastdrop.FeatureAlphaDropout(0.5, rng=1)
+    >>> drop(np.zeros((1, 2, 3), np.float32))
+    array([[[ 0.77919394,  0.77919394,  0.77919394],
+            [-0.77919394, -0.77919394, -0.77919394]]], dtype=float32)
     """
+
+    __slots__ = ("_channel_axis",)
+
+    channel_axis = Option(_checks.index, "The axis of the channels.", usual=1)
 
     def __init__(self, p: float = _checks.DEFAULT_P, *, channel_axis: int = 1, rng: Rng = None) -> None:
         super().__init__(p, rng=rng)
-        self.channel_axis = _checks.index(channel_axis, "channel_axis")
+        self.channel_axis = channel_axis
 
-    def forward(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The next `feature_alpha_dropout` of `x`; in evaluation, `x` itself, or `out` holding a copy."""
+    def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
         y, self.mask = feature_alpha_dropout(
-            x, float(self._p), channel_axis=self.channel_axis, rng=self._rng, training=self.training, out=out
+            x, self.p, channel_axis=self.channel_axis, rng=self.rng, training=self.training, out=out
         )
         return y

@@ -1,26 +1,30 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Channel dropout: whole feature maps."""
 
-from typing import Any, ClassVar, Unpack
+from __future__ import annotations
 
-from numpy.typing import ArrayLike, NDArray
+from typing import Unpack
+
+from numpy.typing import ArrayLike
 
 from .. import _checks
+from .._checks import Array, Probability
 from ..functional import DropoutOptions, dropout
-from ..layers import LayerOptions, ShapedDropout
+from ..layers import ScalingLayer
 from ..mask import Mask
-from ._feature_maps import FeatureMaps
+from ..mask_generator import Rng
+from ._feature_maps import FeatureMapLayer
 from ._noise_shapes import independent_along, not_none
 
 
 def channel_dropout(
     x: ArrayLike,
-    p: float | NDArray[Any] = _checks.DEFAULT_P,
+    p: Probability = _checks.DEFAULT_P,
     *,
     channel_axis: int = 1,
     sample_axis: int | None = 0,
     **options: Unpack[DropoutOptions],
-) -> tuple[NDArray[Any], Mask]:
+) -> tuple[Array, Mask]:
     """Drop whole channels (spatial dropout).
 
     ``y[n, c, ...] = x[n, c, ...] / (1 - p)`` with probability ``1 - p`` and ``+0.0`` otherwise, decided
@@ -74,27 +78,35 @@ def channel_dropout(
     return dropout(array, p, noise_shape=noise_shape, **options)
 
 
-class _ChannelDropout(ShapedDropout):
-    _space: ClassVar[str]
+class _ChannelDropout(FeatureMapLayer, ScalingLayer):
+    """`channel_dropout` as a layer, for feature maps whose axes the arguments state."""
+
+    __slots__ = ("_batched", "_channel_axis")
 
     def __init__(
         self,
-        p: float | NDArray[Any] = _checks.DEFAULT_P,
+        p: Probability = _checks.DEFAULT_P,
         *,
         channel_axis: int | None = None,
         batched: bool = True,
-        **options: Unpack[LayerOptions],
+        inverted: bool = True,
+        keep_prob: Probability | None = None,
+        rng: Rng = None,
     ) -> None:
-        super().__init__(p, **options)
-        self.maps = FeatureMaps(self._space, channel_axis, batched)
+        super().__init__(p, inverted=inverted, keep_prob=keep_prob, rng=rng)
+        self._set_axes(channel_axis, batched)
 
-    def _noise_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        self.maps.check(shape)
-        samples = not_none(sample_axis=self.maps.sample_axis)
-        return independent_along(shape, **samples, channel_axis=self.maps.channel_axis)
-
-    def _arguments(self) -> str:
-        return str(self.maps)
+    def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
+        array, maps = _checks.as_given(x, "x"), self._maps()
+        maps.check(array.shape)
+        y, self.mask = channel_dropout(
+            array,
+            self.p,
+            channel_axis=maps.channel_axis,
+            sample_axis=maps.sample_axis,
+            **self._keywords(out),
+        )
+        return y
 
 
 class Dropout1d(_ChannelDropout):
@@ -108,8 +120,8 @@ class Dropout1d(_ChannelDropout):
         Axis of the channels, by default the first that is not the samples'; -1 for channels-last.
     batched : bool, default True
         Whether axis 0 is that of the samples. False: the input is one sample, ``(C, L)``.
-    **options
-        `inverted`, `keep_prob`, `rng`, as in `Dropout`.
+    inverted, keep_prob, rng : optional
+        As for `Dropout`.
 
     Raises
     ------
@@ -131,33 +143,22 @@ class Dropout1d(_ChannelDropout):
            [0., 0., 0., 0.]], dtype=float32)
     """
 
+    __slots__ = ()
     _space = "L"
 
 
 class Dropout2d(_ChannelDropout):
-    """`channel_dropout` as a layer for images ``(N, C, H, W)``: whole channels, kept or dropped [1]_.
+    """`channel_dropout` as a layer for images ``(N, C, H, W)``: whole channels, kept or dropped.
 
     Parameters
     ----------
-    p : float or array of float, default 0.5
-        Probability of dropping a channel, from 0 to 1; an array is broadcast to the noise shape.
-    channel_axis : int, optional
-        Axis of the channels, by default the first that is not the samples'; -1 for channels-last.
-    batched : bool, default True
-        Whether axis 0 is that of the samples. False: the input is one sample, ``(C, H, W)``.
-    **options
-        `inverted`, `keep_prob`, `rng`, as in `Dropout`.
+    p, channel_axis, batched, inverted, keep_prob, rng : optional
+        As for `Dropout1d`. With ``batched=False`` the input is one sample, ``(C, H, W)``.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is of the wrong kind or out of range; in `forward`, if `x` has another number of
-        axes than stated.
-
-    References
-    ----------
-    .. [1] Tompson, Goroshin, Jain, LeCun and Bregler, "Efficient Object Localization Using Convolutional
-       Networks", CVPR 2015, section 3.2.
+        As for `Dropout1d`.
 
     Examples
     --------
@@ -170,33 +171,22 @@ class Dropout2d(_ChannelDropout):
     (2, 1, 1, 3)
     """
 
+    __slots__ = ()
     _space = "HW"
 
 
 class Dropout3d(_ChannelDropout):
-    """`channel_dropout` as a layer for volumes ``(N, C, D, H, W)``: whole channels, kept or dropped [1]_.
+    """`channel_dropout` as a layer for volumes ``(N, C, D, H, W)``: whole channels, kept or dropped.
 
     Parameters
     ----------
-    p : float or array of float, default 0.5
-        Probability of dropping a channel, from 0 to 1; an array is broadcast to the noise shape.
-    channel_axis : int, optional
-        Axis of the channels, by default the first that is not the samples'; -1 for channels-last.
-    batched : bool, default True
-        Whether axis 0 is that of the samples. False: the input is one sample, ``(C, D, H, W)``.
-    **options
-        `inverted`, `keep_prob`, `rng`, as in `Dropout`.
+    p, channel_axis, batched, inverted, keep_prob, rng : optional
+        As for `Dropout1d`. With ``batched=False`` the input is one sample, ``(C, D, H, W)``.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is of the wrong kind or out of range; in `forward`, if `x` has another number of
-        axes than stated.
-
-    References
-    ----------
-    .. [1] Tompson, Goroshin, Jain, LeCun and Bregler, "Efficient Object Localization Using Convolutional
-       Networks", CVPR 2015, section 3.2.
+        As for `Dropout1d`.
 
     Examples
     --------
@@ -207,4 +197,5 @@ class Dropout3d(_ChannelDropout):
            [2., 0., 0.]], dtype=float32)
     """
 
+    __slots__ = ()
     _space = "DHW"

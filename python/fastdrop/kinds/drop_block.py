@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """DropBlock: blocks of a feature map, dropped together."""
 
+from __future__ import annotations
+
 import math
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _checks
+from .._checks import Array
+from .._options import Option
 from ..functional import dropout
-from ..layers import Dropout
+from ..layers import MaskLayer
 from ..mask import Mask
 from ..mask_generator import MaskGenerator, Rng, as_generator
-from ._feature_maps import FeatureMaps
+from ._feature_maps import FeatureMapLayer
 from ._noise_shapes import check_axes, not_none
 
 
@@ -26,25 +30,25 @@ def drop_block(
     rng: Rng = None,
     keep_prob: float | None = None,
     training: bool = True,
-    out: NDArray[Any] | None = None,
-) -> tuple[NDArray[Any], Mask]:
+    out: Array | None = None,
+) -> tuple[Array, Mask]:
     r"""Drop square blocks of feature maps (DropBlock).
 
     A feature map lies along all axes but those of samples and channels: d axes of the lengths ``F_i``.
-    With ``b = block_size``, every place where a whole block fits is the first corner of a dropped block with
-    the probability [1]_
+    With ``b = block_size``, every element at which a whole block can begin is the first corner of a dropped
+    block with the probability [1]_
 
     .. math:: \gamma = p \prod_{i=1}^d \frac{F_i}{b (F_i - b + 1)}
 
     where the product is a quotient of integers, at most 1, rounded once to double. These decisions are a
-    `Mask` with ``p = gamma`` over the places, in the order of x's axes, so every sample and channel has its
-    own. An element is dropped if a block covers it.
+    `Mask` with ``p = gamma``, whose shape is that of the possible corners, in the order of x's axes: every
+    sample and channel has its own. An element is dropped if a block covers it.
 
-    What is kept is scaled by (elements of `x`) / (elements kept), so that the mean magnitude is the same for
-    every mask: `mask.p` is the share of dropped elements, ``dropped / x.size`` rounded to double, and
-    the scale is ``1 / (1 - mask.p)``, as for every mask. (If nothing is kept, p is 0: there is nothing to
-    scale.) Gamma counts blocks as if none overlapped, so on
-    average the share is somewhat less than `p`.
+    Kept elements are scaled by ``x.size / kept``, where ``kept`` is their number, so the mean magnitude does
+    not depend on the mask. The mask therefore has a p of its own: `mask.p` is the share of dropped elements,
+    ``dropped / x.size`` rounded to double, and the scale is ``1 / (1 - mask.p)``, as for every mask. If
+    nothing is kept, `mask.p` is 0, because there is nothing to scale. On average the share is somewhat less
+    than `p`, because gamma counts overlapping blocks as if they did not overlap.
 
     Parameters
     ----------
@@ -111,38 +115,45 @@ def _block(shape: tuple[int, ...], block_size: int, **axes: int) -> tuple[int, .
 
 
 def _blocks_dropped(shape: tuple[int, ...], p: float, block: tuple[int, ...], masks: MaskGenerator) -> Mask:
-    places = tuple(length - side + 1 for length, side in zip(shape, block, strict=True))
-    # Axes of samples and channels are in numerator and denominator alike: they do not change the quotient.
-    # Whole feature maps of a block each are the most there can be: the quotient is at most 1.
-    gamma = p * (math.prod(shape) / max(math.prod(block) * math.prod(places), 1))
+    corners = tuple(length - side + 1 for length, side in zip(shape, block, strict=True))
+    # Sample and channel axes cancel: they are as long in the numerator as in the denominator. The quotient is
+    # at most 1, which it is where one block covers the whole feature map.
+    gamma = p * (math.prod(shape) / max(math.prod(block) * math.prod(corners), 1))
     dropped = np.zeros(shape, np.bool_)
-    corners = tuple(slice(count) for count in places)
-    np.logical_not(masks.mask(places, gamma).to_numpy(), out=dropped[corners])
-    step = 1
+    begins = tuple(slice(count) for count in corners)
+    np.logical_not(masks.mask(corners, gamma).to_numpy(), out=dropped[begins])
+    stride = 1
     for length, side in zip(reversed(shape), reversed(block), strict=True):
-        _widen(dropped.reshape(-1), step, side)
-        step *= length
+        _widen(dropped.reshape(-1), stride, side)
+        stride *= length
     count = np.count_nonzero(dropped)
     return Mask.from_array(~dropped, count / dropped.size if count < dropped.size else 0.0)
 
 
-def _widen(dropped: NDArray[np.bool_], step: int, side: int) -> None:
-    """Drop what follows a dropped place in up to side - 1 steps, in place.
+def _widen(dropped: NDArray[np.bool_], stride: int, side: int) -> None:
+    """Drop the `side - 1` elements that follow each dropped one along an axis of that stride, in place.
 
-    In C order a step along an axis is a step in memory, and as a whole block fits where its first corner is,
-    none leaves its axis. Each round makes a run up to twice as long.
+    A whole block fits where its first corner is, so nothing runs over the end of the axis. Each round makes a
+    run of dropped elements up to twice as long.
     """
     run = 1
     while run < side:
         more = min(run, side - run)
-        dropped[more * step :] |= dropped[: -more * step]
+        dropped[more * stride :] |= dropped[: -more * stride]
         run += more
 
 
-class _DropBlock(Dropout):
+def _checked_block_size(value: Any, name: str) -> int:
+    return _checks.integer(value, name, 1, _checks.INDEX_LIMIT)
+
+
+class _DropBlock(FeatureMapLayer, MaskLayer):
     """`drop_block` as a layer, for feature maps whose axes the arguments state."""
 
-    _space: ClassVar[str]
+    __slots__ = ("_batched", "_block_size", "_channel_axis")
+
+    p = Option(_checks.scalar_probability, "Share of elements to drop.")
+    block_size = Option(_checked_block_size, "Length of a block along every axis of the feature maps.")
 
     def __init__(
         self,
@@ -154,32 +165,24 @@ class _DropBlock(Dropout):
         keep_prob: float | None = None,
         rng: Rng = None,
     ) -> None:
-        super().__init__(p, keep_prob=keep_prob, rng=rng)
-        self.block_size = _checks.integer(block_size, "block_size", 1, _checks.INDEX_LIMIT)
-        self.maps = FeatureMaps(self._space, channel_axis, batched)
+        super().__init__(_checks.drop_probability(p, keep_prob), rng=rng)
+        self.block_size = block_size
+        self._set_axes(channel_axis, batched)
 
-    def _checked(self, p: Any) -> float:
-        return _checks.scalar_probability(p)
-
-    def forward(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Drop blocks and scale, as `drop_block` does; in evaluation, `x` itself, or `out` holding a copy."""
-        array = _checks.as_given(x, "x")
-        self.maps.check(array.shape)
+    def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
+        array, maps = _checks.as_given(x, "x"), self._maps()
+        maps.check(array.shape)
         y, self.mask = drop_block(
             array,
-            self._p,  # type: ignore[arg-type]  # an array is refused there
+            self.p,
             block_size=self.block_size,
-            channel_axis=self.maps.channel_axis,
-            sample_axis=self.maps.sample_axis,
+            channel_axis=maps.channel_axis,
+            sample_axis=maps.sample_axis,
             rng=self.rng,
             training=self.training,
             out=out,
         )
         return y
-
-    def __repr__(self) -> str:
-        own = f"p={self.p!r}, block_size={self.block_size}{self.maps}"
-        return f"{type(self).__name__}({own}, training={self.training}, rng={self.rng!r})"
 
 
 class DropBlock1d(_DropBlock):
@@ -213,6 +216,7 @@ class DropBlock1d(_DropBlock):
            [0. , 0. , 0. , 2.5, 2.5, 2.5, 2.5, 0. , 0. , 0. ]], dtype=float32)
     """
 
+    __slots__ = ()
     _space = "L"
 
 
@@ -248,4 +252,5 @@ class DropBlock2d(_DropBlock):
     (True, True)
     """
 
+    __slots__ = ()
     _space = "HW"

@@ -1,24 +1,29 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """DropConnect: weights instead of activations, one by one or by rows."""
 
-from typing import Any, Unpack
+from __future__ import annotations
 
-from numpy.typing import ArrayLike, NDArray
+from typing import Unpack
+
+from numpy.typing import ArrayLike
 
 from .. import _checks
+from .._checks import Array, Probability
+from .._options import Option
 from ..functional import DropoutOptions, dropout
-from ..layers import LayerOptions, ShapedDropout
+from ..layers import ScalingLayer
 from ..mask import Mask
+from ..mask_generator import Rng
 from ._noise_shapes import rowwise
 
 
 def drop_connect(
     weight: ArrayLike,
-    p: float | NDArray[Any] = _checks.DEFAULT_P,
+    p: Probability = _checks.DEFAULT_P,
     *,
     row_axis: int | None = None,
     **options: Unpack[DropoutOptions],
-) -> tuple[NDArray[Any], Mask]:
+) -> tuple[Array, Mask]:
     """Drop weights instead of activations (DropConnect, weight drop).
 
     ``y = weight / (1 - p)`` with probability ``1 - p`` and ``+0.0`` otherwise, decided for each weight
@@ -72,7 +77,7 @@ def drop_connect(
     return dropout(array, p, noise_shape=rowwise(array.shape, row_axis), **options)
 
 
-class DropConnect(ShapedDropout):
+class DropConnect(ScalingLayer):
     """`drop_connect` as a layer: weights, kept or dropped one by one or by rows.
 
     `forward` takes the weights, and `backward` the gradient with respect to what it returned.
@@ -83,8 +88,8 @@ class DropConnect(ShapedDropout):
         Probability of dropping, from 0 to 1; an array is broadcast to the noise shape.
     row_axis : int or None, default None
         None: a decision for each element. Otherwise one for each index along this axis.
-    **options
-        `inverted`, `keep_prob`, `rng`, as in `Dropout`.
+    inverted, keep_prob, rng : optional
+        As for `Dropout`.
 
     Raises
     ------
@@ -102,18 +107,22 @@ class DropConnect(ShapedDropout):
 
     _input_name = "weight"
 
+    __slots__ = ("_row_axis",)
+
+    row_axis = Option(_checks.optional_index, "Axis along which rows are counted, or None.", usual=None)
+
     def __init__(
         self,
-        p: float | NDArray[Any] = _checks.DEFAULT_P,
+        p: Probability = _checks.DEFAULT_P,
         *,
         row_axis: int | None = None,
-        **options: Unpack[LayerOptions],
+        inverted: bool = True,
+        keep_prob: Probability | None = None,
+        rng: Rng = None,
     ) -> None:
-        super().__init__(p, **options)
-        self.row_axis = None if row_axis is None else _checks.index(row_axis, "row_axis")
+        super().__init__(p, inverted=inverted, keep_prob=keep_prob, rng=rng)
+        self.row_axis = row_axis
 
-    def _noise_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        return rowwise(shape, self.row_axis)
-
-    def _arguments(self) -> str:
-        return f", row_axis={self.row_axis}"
+    def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
+        y, self.mask = drop_connect(x, self.p, row_axis=self.row_axis, **self._keywords(out))
+        return y

@@ -1,24 +1,29 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Drop path, or stochastic depth: residual branches, for whole samples."""
 
-from typing import Any, Unpack
+from __future__ import annotations
 
-from numpy.typing import ArrayLike, NDArray
+from typing import Unpack
+
+from numpy.typing import ArrayLike
 
 from .. import _checks
+from .._checks import Array, Probability
+from .._options import Option
 from ..functional import DropoutOptions, dropout
-from ..layers import LayerOptions, ShapedDropout
+from ..layers import ScalingLayer
 from ..mask import Mask
+from ..mask_generator import Rng
 from ._noise_shapes import independent_along
 
 
 def drop_path(
     x: ArrayLike,
-    p: float | NDArray[Any] = _checks.DEFAULT_P,
+    p: Probability = _checks.DEFAULT_P,
     *,
     sample_axis: int = 0,
     **options: Unpack[DropoutOptions],
-) -> tuple[NDArray[Any], Mask]:
+) -> tuple[Array, Mask]:
     """Drop a residual branch for whole samples (drop path, stochastic depth).
 
     ``y[n] = x[n] / (1 - p)`` with probability ``1 - p`` and ``+0.0`` otherwise, decided once for each
@@ -71,7 +76,7 @@ def drop_path(
     return dropout(array, p, noise_shape=independent_along(array.shape, sample_axis=sample_axis), **options)
 
 
-class DropPath(ShapedDropout):
+class DropPath(ScalingLayer):
     """`drop_path` as a layer: a residual branch, kept or dropped for each sample (stochastic depth).
 
     Parameters
@@ -80,8 +85,8 @@ class DropPath(ShapedDropout):
         Probability of dropping the branch, from 0 to 1; an array is broadcast to the noise shape.
     sample_axis : int, default 0
         Axis of the samples.
-    **options
-        `inverted`, `keep_prob`, `rng`, as in `Dropout`; ``inverted=False`` is the paper's form.
+    inverted, keep_prob, rng : optional
+        As for `Dropout`; ``inverted=False`` is the paper's form.
 
     Raises
     ------
@@ -97,18 +102,22 @@ class DropPath(ShapedDropout):
     (128, 64)
     """
 
+    __slots__ = ("_sample_axis",)
+
+    sample_axis = Option(_checks.index, "Axis of the samples.", usual=0)
+
     def __init__(
         self,
-        p: float | NDArray[Any] = _checks.DEFAULT_P,
+        p: Probability = _checks.DEFAULT_P,
         *,
         sample_axis: int = 0,
-        **options: Unpack[LayerOptions],
+        inverted: bool = True,
+        keep_prob: Probability | None = None,
+        rng: Rng = None,
     ) -> None:
-        super().__init__(p, **options)
-        self.sample_axis = _checks.index(sample_axis, "sample_axis")
+        super().__init__(p, inverted=inverted, keep_prob=keep_prob, rng=rng)
+        self.sample_axis = sample_axis
 
-    def _noise_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        return independent_along(shape, sample_axis=self.sample_axis)
-
-    def _arguments(self) -> str:
-        return f", sample_axis={self.sample_axis}"
+    def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
+        y, self.mask = drop_path(x, self.p, sample_axis=self.sample_axis, **self._keywords(out))
+        return y

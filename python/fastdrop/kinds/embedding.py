@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Embedding dropout: whole rows of a table of words."""
 
-from typing import Any, Unpack
+from __future__ import annotations
 
-from numpy.typing import ArrayLike, NDArray
+from typing import Unpack
+
+from numpy.typing import ArrayLike
 
 from .. import _checks
+from .._checks import Array, Probability
 from ..functional import DropoutOptions, dropout
-from ..layers import LayerOptions, ShapedDropout
+from ..layers import ScalingLayer
 from ..mask import Mask
 from ._noise_shapes import check_table, independent_along
 
 
 def embedding_dropout(
-    table: ArrayLike, p: float | NDArray[Any] = _checks.DEFAULT_P, **options: Unpack[DropoutOptions]
-) -> tuple[NDArray[Any], Mask]:
+    table: ArrayLike, p: Probability = _checks.DEFAULT_P, **options: Unpack[DropoutOptions]
+) -> tuple[Array, Mask]:
     """Drop whole rows of an embedding table: words, wherever they occur in the batch.
 
     ``y[v, :] = table[v, :] / (1 - p)`` with probability ``1 - p`` and ``+0.0`` otherwise, decided once for
@@ -62,7 +65,7 @@ def embedding_dropout(
     return dropout(array, p, noise_shape=independent_along(check_table(array.shape), row_axis=0), **options)
 
 
-class EmbeddingDropout(ShapedDropout):
+class EmbeddingDropout(ScalingLayer):
     """`embedding_dropout` as a layer: whole rows of a table, kept or dropped.
 
     `forward` takes the table, and `backward` the gradient with respect to what it returned.
@@ -71,8 +74,8 @@ class EmbeddingDropout(ShapedDropout):
     ----------
     p : float or array of float, default 0.5
         Probability of dropping a row, from 0 to 1; an array is broadcast to the noise shape.
-    **options
-        `inverted`, `keep_prob`, `rng`, as in `Dropout`.
+    inverted, keep_prob, rng : optional
+        As for `Dropout`.
 
     Raises
     ------
@@ -99,8 +102,8 @@ class EmbeddingDropout(ShapedDropout):
 
     _input_name = "table"
 
-    def __init__(self, p: float | NDArray[Any] = _checks.DEFAULT_P, **options: Unpack[LayerOptions]) -> None:
-        super().__init__(p, **options)
+    __slots__ = ()
 
-    def _noise_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        return independent_along(check_table(shape), row_axis=0)
+    def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
+        y, self.mask = embedding_dropout(x, self.p, **self._keywords(out))
+        return y

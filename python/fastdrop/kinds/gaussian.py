@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Gaussian dropout: every element is multiplied by a normal number of mean 1."""
+"""Gaussian dropout: every element is multiplied by a normally distributed factor of mean 1."""
+
+from __future__ import annotations
 
 import math
 from collections.abc import Sequence
@@ -9,18 +11,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _checks
-from .._keys import Seed, format_key
+from .._checks import Array
+from .._keys import Seed
+from .._options import Option
 from .._windows import Index
-from ..layers import Dropout
-from ..mask import DEFAULT_GENERATOR, Mask, keep_all, run_operation, whole_window, with_scale
+from ..layers import Layer
+from ..mask import DEFAULT_GENERATOR, Mask, format_origin, keep_all, run_operation, whole_window, with_scale
 from ..mask_generator import Rng, draw_mask
 
 
-def _probability(p: Any) -> float:
-    rate = _checks.scalar_probability(p)
-    if rate == 1:
+def _checked_p(value: Any, name: str = "p") -> float:
+    p = _checks.scalar_probability(value, name)
+    if p == 1:
         raise ValueError("p must be less than 1 in Gaussian dropout, whose variance is p / (1 - p), not 1.0")
-    return rate
+    return p
 
 
 class GaussianNoise:
@@ -31,7 +35,7 @@ class GaussianNoise:
     else (``docs/stream.md``, section 8). So forward, backward, machines, threads and shards agree without
     storing anything, as for a `Mask`. A different p scales the same z.
 
-    Noise objects are immutable, hashable and picklable, and equal if their numbers are.
+    Noise is immutable, hashable and picklable. Two are equal if all that they depend on is equal.
 
     Parameters
     ----------
@@ -57,7 +61,7 @@ class GaussianNoise:
     """
 
     __slots__ = ("_mask",)
-    # The same numbers as a mask, whose windows are these; its scale is the standard deviation.
+    # A mask of the same state and window, whose scale is the standard deviation.
     _mask: Mask
 
     def __init__(
@@ -69,7 +73,7 @@ class GaussianNoise:
         stream: int = 0,
         generator: str = DEFAULT_GENERATOR,
     ) -> None:
-        p = _probability(p)
+        p = _checked_p(p)
         mask = Mask(shape, p, seed=seed, stream=stream, generator=generator)
         self._mask = with_scale(mask, _deviation(p))
 
@@ -113,7 +117,7 @@ class GaussianNoise:
         """Number of the noise among those of its key."""
         return self._mask.stream
 
-    def apply(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    def apply(self, x: ArrayLike, *, out: Array | None = None) -> Array:
         """Multiply every element by its factor: the forward pass and, on the gradient, the backward pass.
 
         Parameters
@@ -135,14 +139,14 @@ class GaussianNoise:
         """
         return self._apply(x, out, "x")
 
-    def _apply(self, x: ArrayLike, out: NDArray[Any] | None, name: str) -> NDArray[Any]:
+    def _apply(self, x: ArrayLike, out: Array | None, name: str) -> Array:
         return run_operation("gaussian_dropout", self._mask, x, out, name)
 
     def to_numpy(self) -> NDArray[np.float32]:
         """The factors for float32 data, as an array."""
         return self.apply(np.ones(self.shape, np.float32))
 
-    def __getitem__(self, index: Index) -> "GaussianNoise":
+    def __getitem__(self, index: Index) -> GaussianNoise:
         """A window: basic indexing with integers, slices (steps too) and ``...``, as on an array."""
         return _noise_from(self._mask[index])
 
@@ -152,11 +156,11 @@ class GaussianNoise:
     def __hash__(self) -> int:
         return hash((GaussianNoise, self._mask))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _noise_from, (self._mask,)
+
     def __repr__(self) -> str:
-        return (
-            f"<fastdrop.GaussianNoise shape={self.shape}, p={self.p!r}, key={format_key(self.key)}, "
-            f"stream={self.stream}, generator={self.generator!r}>"
-        )
+        return f"<GaussianNoise shape={self.shape}, p={self.p!r}, {format_origin(self._mask)}>"
 
 
 def _noise_from(mask: Mask) -> GaussianNoise:
@@ -175,9 +179,9 @@ def gaussian_dropout(
     *,
     rng: Rng = None,
     training: bool = True,
-    out: NDArray[Any] | None = None,
-) -> tuple[NDArray[Any], GaussianNoise]:
-    """Multiply every element by a normal number of mean 1 and variance ``p / (1 - p)``, in one pass.
+    out: Array | None = None,
+) -> tuple[Array, GaussianNoise]:
+    """Multiply every element by a normal factor of mean 1 and variance ``p / (1 - p)``, in one pass.
 
     ``y = x (1 + s z)`` with ``s = sqrt(p / (1 - p))`` and z standard normal: mean and variance of the factor
     are those of dropout's ([1]_, [2]_).
@@ -221,7 +225,7 @@ def gaussian_dropout(
     >>> bool((y == 2 * dx).all())
     True
     """
-    p = _probability(p)
+    p = _checked_p(p)
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
     if training:
         noise = _noise_from(draw_mask(rng, whole_window(array.shape, None, p, _deviation(p))))
@@ -233,9 +237,7 @@ def gaussian_dropout(
     return array, noise
 
 
-def gaussian_dropout_backward(
-    dy: ArrayLike, noise: GaussianNoise, *, out: NDArray[Any] | None = None
-) -> NDArray[Any]:
+def gaussian_dropout_backward(dy: ArrayLike, noise: GaussianNoise, *, out: Array | None = None) -> Array:
     """The gradient of `gaussian_dropout` with respect to its input: ``dx = dy (1 + s z)``, the same factors.
 
     Parameters
@@ -256,6 +258,13 @@ def gaussian_dropout_backward(
     ------
     TypeError, ValueError
         If an argument is of the wrong kind or shape; `out` is then untouched.
+
+    Examples
+    --------
+    >>> import numpy as np, fastdrop
+    >>> y, noise = fastdrop.gaussian_dropout(np.ones(3, np.float32), 0.1, rng=1)
+    >>> bool((fastdrop.gaussian_dropout_backward(np.ones(3, np.float32), noise) == y).all())
+    True
     """
     if not isinstance(noise, GaussianNoise):
         wanted = "the fastdrop.GaussianNoise that gaussian_dropout returned"
@@ -263,8 +272,8 @@ def gaussian_dropout_backward(
     return noise._apply(dy, out, "dy")
 
 
-class GaussianDropout(Dropout):
-    """`gaussian_dropout` as a layer, with the methods of `Dropout`.
+class GaussianDropout(Layer):
+    """`gaussian_dropout` as a layer, with the methods of `Layer`.
 
     Parameters
     ----------
@@ -282,25 +291,38 @@ class GaussianDropout(Dropout):
     ----------
     noise : GaussianNoise or None
         The noise of the last forward pass.
+
+    Examples
+    --------
+    >>> import numpy as np, fastdrop
+    >>> drop = fastdrop.GaussianDropout(0.1, rng=0)
+    >>> y = drop(np.ones((2, 3), np.float32))
+    >>> bool((y == drop.noise.to_numpy()).all())
+    True
     """
+
+    __slots__ = ()
+
+    p = Option(_checked_p, "The rate: the variance is p / (1 - p).")
 
     def __init__(self, p: float = 0.5, *, rng: Rng = None) -> None:
         super().__init__(p, rng=rng)
 
-    def _checked(self, p: Any) -> float:
-        return _probability(p)
-
     @property
     def noise(self) -> GaussianNoise | None:
         """The noise of the last forward pass."""
-        return None if self.mask is None else _noise_from(self.mask)
+        noise: GaussianNoise | None = self._drawn
+        return noise
 
-    def forward(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The next `gaussian_dropout` of `x`; in evaluation, `x` itself, or `out` holding a copy."""
-        y, noise = gaussian_dropout(x, float(self._p), rng=self._rng, training=self.training, out=out)
-        self.mask = noise._mask
+    @noise.setter
+    def noise(self, noise: GaussianNoise | None) -> None:
+        if noise is not None and not isinstance(noise, GaussianNoise):
+            raise TypeError(f"noise must be a fastdrop.GaussianNoise or None, not {_checks.describe(noise)}")
+        self._drawn = noise
+
+    def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
+        y, self._drawn = gaussian_dropout(x, self.p, rng=self.rng, training=self.training, out=out)
         return y
 
-    def backward(self, dy: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The gradient with respect to the last forward pass's input."""
-        return gaussian_dropout_backward(dy, _noise_from(self._last_mask()), out=out)
+    def backward(self, dy: ArrayLike, *, out: Array | None = None) -> Array:
+        return gaussian_dropout_backward(dy, self._last_drawn(), out=out)

@@ -1,24 +1,29 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Locked dropout: the same elements at every time step."""
 
-from typing import Any, Unpack
+from __future__ import annotations
 
-from numpy.typing import ArrayLike, NDArray
+from typing import Unpack
+
+from numpy.typing import ArrayLike
 
 from .. import _checks
+from .._checks import Array, Probability
+from .._options import Option
 from ..functional import DropoutOptions, dropout
-from ..layers import LayerOptions, ShapedDropout
+from ..layers import ScalingLayer
 from ..mask import Mask
+from ..mask_generator import Rng
 from ._noise_shapes import shared_along
 
 
 def locked_dropout(
     x: ArrayLike,
-    p: float | NDArray[Any] = _checks.DEFAULT_P,
+    p: Probability = _checks.DEFAULT_P,
     *,
     time_axis: int,
     **options: Unpack[DropoutOptions],
-) -> tuple[NDArray[Any], Mask]:
+) -> tuple[Array, Mask]:
     """Drop the same elements at every time step (locked or variational dropout, for recurrent networks).
 
     ``y[t, ...] = x[t, ...] / (1 - p)`` where one mask of the other axes keeps, for all t, and ``+0.0``
@@ -70,7 +75,7 @@ def locked_dropout(
     return dropout(array, p, noise_shape=shared_along(array.shape, time_axis=time_axis), **options)
 
 
-class LockedDropout(ShapedDropout):
+class LockedDropout(ScalingLayer):
     """`locked_dropout` as a layer: one mask for all time steps.
 
     Parameters
@@ -79,8 +84,8 @@ class LockedDropout(ShapedDropout):
         Probability of dropping, from 0 to 1; an array is broadcast to the noise shape.
     time_axis : int
         Axis of the time steps: 0 for ``(T, N, F)``, 1 for ``(N, T, F)``.
-    **options
-        `inverted`, `keep_prob`, `rng`, as in `Dropout`.
+    inverted, keep_prob, rng : optional
+        As for `Dropout`.
 
     Raises
     ------
@@ -97,14 +102,22 @@ class LockedDropout(ShapedDropout):
            [2., 0., 0., 2.]], dtype=float32)
     """
 
+    __slots__ = ("_time_axis",)
+
+    time_axis = Option(_checks.index, "Axis of the time steps.")
+
     def __init__(
-        self, p: float | NDArray[Any] = _checks.DEFAULT_P, *, time_axis: int, **options: Unpack[LayerOptions]
+        self,
+        p: Probability = _checks.DEFAULT_P,
+        *,
+        time_axis: int,
+        inverted: bool = True,
+        keep_prob: Probability | None = None,
+        rng: Rng = None,
     ) -> None:
-        super().__init__(p, **options)
-        self.time_axis = _checks.index(time_axis, "time_axis")
+        super().__init__(p, inverted=inverted, keep_prob=keep_prob, rng=rng)
+        self.time_axis = time_axis
 
-    def _noise_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        return shared_along(shape, time_axis=self.time_axis)
-
-    def _arguments(self) -> str:
-        return f", time_axis={self.time_axis}"
+    def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
+        y, self.mask = locked_dropout(x, self.p, time_axis=self.time_axis, **self._keywords(out))
+        return y

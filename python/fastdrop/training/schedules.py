@@ -4,13 +4,15 @@
 A mask remembers the p that it was made with, so a backward pass, or a replay, after the next step is right.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from .. import _checks
-from ..layers import Dropout, check_layers
+from ..layers import Layer, check_layers
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class Scheduler:
 
     Parameters
     ----------
-    layers : iterable of Dropout
+    layers : iterable of Layer
         The layers; their `p` is that of step 0 from now on.
     schedule : callable
         From the number of a step to the probability of dropping: `LinearSchedule`, `CurriculumSchedule` or
@@ -130,7 +132,7 @@ class Scheduler:
     (0.5, 0.495)
     """
 
-    def __init__(self, layers: Iterable[Dropout], schedule: Callable[[int], float]) -> None:
+    def __init__(self, layers: Iterable[Layer], schedule: Callable[[int], float]) -> None:
         self.layers = check_layers(layers)
         if not callable(schedule):
             given = _checks.describe(schedule)
@@ -143,7 +145,7 @@ class Scheduler:
         try:
             for layer in self.layers:
                 layer.p = p
-        except (TypeError, ValueError):  # one layer refuses it: all stay as they were
+        except Exception:  # one layer refuses it: all stay as they were
             for layer, previous in zip(self.layers, before, strict=True):
                 layer.p = previous
             raise
