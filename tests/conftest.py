@@ -42,9 +42,24 @@ def isa(request):
     fastdrop.use_isa(previous)
 
 
+@pytest.fixture
+def restore_isa():
+    """For a test that changes the ISA itself."""
+    previous = fastdrop.isa()
+    yield
+    fastdrop.use_isa(previous)
+
+
 @pytest.fixture(params=GENERATORS)
 def generator(request):
     return request.param
+
+
+@pytest.fixture
+def silence(capfd):
+    """The test must print nothing: a refusal is an exception, and nothing else."""
+    yield
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import numpy as np
 
 import fastdrop
 from fastdrop import reference
-from fastdrop import reference as reference_noise
 
 SEED, P = 11, 0.3
 
@@ -23,14 +22,20 @@ class Kind:
     inverted: bool = True
     define: Callable | None = None  # (x, p) -> what the layer makes of x with its first mask
     define_backward: Callable | None = None  # None: the same of dy
+    largest_p: float = 1.0
+
+    @staticmethod
+    def drawn(layer):
+        """The mask or the noise of the layer's last forward pass."""
+        return layer.noise if isinstance(layer, fastdrop.GaussianDropout) else layer.mask
 
     def defined(self, x, p=P, direction="forward"):
         if direction == "backward" and self.define_backward:
             return self.define_backward(x, p)
         if self.define:
             return self.define(x, p)
-        shared = {"noise_shape": self.noise_shape, "inverted": self.inverted}
-        return reference.Mask(x.shape, p, seed=SEED, **shared).apply(x)
+        options = {"noise_shape": self.noise_shape, "inverted": self.inverted}
+        return reference.Mask(x.shape, p, seed=SEED, **options).apply(x)
 
 
 def blocks(block_size, own):
@@ -58,7 +63,8 @@ def partial(function, **fixed):
 fd = fastdrop
 RATES = np.array([0.0, 0.5, 1.0, 1.0])
 CHANNELS = RATES[:, np.newaxis, np.newaxis]
-KINDS = {
+# The layers that have a mask.
+MASK_LAYERS = {
     "Dropout": Kind(lambda p, rng: fd.Dropout(p, rng=rng), (5, 7), (5, 7), fd.dropout),
     "Dropout, noise_shape": Kind(
         lambda p, rng: fd.Dropout(p, noise_shape=(None, 1, None), rng=rng),
@@ -156,33 +162,30 @@ class OwnMask:
         return fd.dropout_backward(dy, self.mask, out=out)
 
 
-# The layers, and a mask without one.
-MASKS = KINDS | {"Mask.from_array": Kind(lambda p, rng: OwnMask(p), (5, 7), (5, 7), None)}
-
-
 def alpha(function):
     """Both passes of alpha dropout by the reference's function."""
     return {
         "define": lambda x, p: function(x, p, rng=SEED)[0],
-        "define_backward": lambda dy, p: reference_noise.alpha_dropout_backward(
-            dy, function(dy, p, rng=SEED)[1]
-        ),
+        "define_backward": lambda dy, p: reference.alpha_dropout_backward(dy, function(dy, p, rng=SEED)[1]),
     }
 
 
-# What the table of docs/kinds.md has: those, and what does more than to scale and to drop.
-TABLE = MASKS | {
+# All layers: those, and what does more than to scale and to drop.
+LAYERS = MASK_LAYERS | {
     "AlphaDropout": Kind(
         lambda p, rng: fd.AlphaDropout(p, rng=rng),
-        (5, 7), None, fd.alpha_dropout, **alpha(reference_noise.alpha_dropout),
+        (5, 7), None, fd.alpha_dropout, **alpha(reference.alpha_dropout),
     ),
     "FeatureAlphaDropout": Kind(
         lambda p, rng: fd.FeatureAlphaDropout(p, rng=rng),
-        (3, 4, 5), None, fd.feature_alpha_dropout, **alpha(reference_noise.feature_alpha_dropout),
+        (3, 4, 5), None, fd.feature_alpha_dropout, **alpha(reference.feature_alpha_dropout),
     ),
     "GaussianDropout": Kind(
         lambda p, rng: fd.GaussianDropout(p, rng=rng),
-        (5, 7), None, fd.gaussian_dropout,
-        define=lambda x, p: reference_noise.gaussian_dropout(x, p, rng=SEED)[0],
+        (5, 7), None, fd.gaussian_dropout, largest_p=1 - 2.0**-53,
+        define=lambda x, p: reference.gaussian_dropout(x, p, rng=SEED)[0],
     ),
 }  # fmt: skip
+OWN_MASK = {"Mask.from_array": Kind(lambda p, rng: OwnMask(p), (5, 7), (5, 7), None)}
+MASKS = MASK_LAYERS | OWN_MASK
+KINDS = LAYERS | OWN_MASK

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 import fastdrop
 from refusal import refuse
 
+pytestmark = pytest.mark.usefixtures("silence")
+
 SHAPE = (4, 6)
 X = np.arange(24, dtype=np.float32).reshape(SHAPE)
 MASK = fastdrop.Mask(SHAPE, 0.5, seed=0)
@@ -22,13 +24,6 @@ HUGE = 10**5000  # more digits than Python prints
 class Unprintable:
     def __repr__(self):
         raise RuntimeError("no text")
-
-
-@pytest.fixture(autouse=True)
-def silence(capfd):
-    """A refusal is an exception, and nothing else."""
-    yield
-    assert capfd.readouterr() == ("", "")
 
 
 def table(rows):
@@ -83,12 +78,12 @@ TAKES_P = {
 
 @pytest.mark.parametrize("entrance", TAKES_P)
 @pytest.mark.parametrize(("p", "kind", "wanted", "came"), table(BAD_P))
-def test_p(entrance, p, kind, wanted, came):
+def test_a_p_that_is_no_probability_is_refused(entrance, p, kind, wanted, came):
     refuse(lambda: TAKES_P[entrance](p), kind, "p must", wanted, came)
 
 
 @given(st.floats(allow_nan=False).filter(lambda p: not 0 <= p <= 1))
-def test_p_anywhere_outside(p):
+def test_a_p_anywhere_outside_is_refused(p):
     refuse(lambda: fastdrop.Mask(3, p), ValueError, "p must", RANGE, repr(p))
 
 
@@ -125,7 +120,7 @@ TAKES_SEED = {
 
 @pytest.mark.parametrize("entrance", TAKES_SEED)
 @pytest.mark.parametrize(("seed", "kind", "came"), table(BAD_SEEDS))
-def test_seed(entrance, seed, kind, came):
+def test_a_seed_of_the_wrong_kind_is_refused(entrance, seed, kind, came):
     name, call = TAKES_SEED[entrance]
     refuse(lambda: call(seed), kind, f"{name} must", SEED, came)
 
@@ -184,7 +179,7 @@ TAKES_NUMBER = [
 
 
 @pytest.mark.parametrize(("name", "call"), TAKES_NUMBER)
-def test_number(name, call):
+def test_a_number_or_name_that_is_wrong_is_refused(name, call):
     for value, kind, wanted in BAD_NUMBERS[name]:
         came = f"of type {type(value).__name__}" if kind is TypeError else ", not "
         refuse(lambda value=value: call(value), kind, f"{name} must", wanted, came)
@@ -210,11 +205,11 @@ BAD_INDICES = [
 
 
 @pytest.mark.parametrize(("index", "kind", "message"), table(BAD_INDICES))
-def test_index(index, kind, message):
+def test_an_index_that_does_not_fit_is_refused(index, kind, message):
     refuse(lambda: MASK[index], kind, message)
 
 
-def test_what_a_mask_cannot_do():
+def test_what_a_mask_cannot_do_is_refused():
     refuse(lambda: len(fastdrop.Mask(())), TypeError, "a mask without axes")
     refuse(lambda: MASK.__array__(copy=False), ValueError, "a Mask has no array to share")
     refuse(lambda: fastdrop.Dropout().backward(X), ValueError, "backward needs the mask of a forward pass")
@@ -225,6 +220,6 @@ def test_what_a_mask_cannot_do():
 @pytest.mark.parametrize(
     "mask", [None, 0.5, np.ones(SHAPE, bool), fastdrop.MaskGenerator(0), fastdrop.reference.Mask(SHAPE)]
 )
-def test_mask(mask):
+def test_what_is_no_mask_is_refused(mask):
     wanted = "the fastdrop.Mask that dropout returned"
     refuse(lambda: fastdrop.dropout_backward(X, mask), TypeError, "mask must be", wanted, type(mask).__name__)

@@ -3,7 +3,6 @@
 
 import copy
 import functools
-import json
 import pickle
 import threading
 
@@ -13,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastdrop
+from copies import copies, through_json
 from fastdrop import reference
 from refusal import refuse
 
@@ -25,10 +25,6 @@ NEXT = [
     lambda masks: fastdrop.dropout(X, rng=masks)[1],
     lambda masks: fastdrop.dropout(X.T, rng=masks)[1],
 ]
-
-
-def through_json(state):
-    return json.loads(json.dumps(state, allow_nan=False))
 
 
 # --- MaskGenerator --------------------------------------------------------------------------------
@@ -63,7 +59,7 @@ def test_threads_share_a_generator():
     assert sorted(drawn) == list(range(8 * count * len(NEXT)))
 
 
-def test_children():
+def test_children_are_those_of_a_seed_sequence():
     masks = fastdrop.MaskGenerator(3, generator="philox4x32-10")
     assert masks.spawn(0) == []
     children = masks.spawn(2) + masks.spawn(1)
@@ -78,7 +74,7 @@ def test_children():
     assert masks.mask(3).stream == 0  # children take no stream
 
 
-def test_the_last_stream():
+def test_after_the_last_stream_there_is_no_mask():
     masks = fastdrop.MaskGenerator(0)
     masks.state = {**masks.state, "stream": 2**63 - 1}
     assert masks.mask(3) == fastdrop.Mask(3, seed=0, stream=2**63 - 1)
@@ -90,17 +86,14 @@ def test_the_last_stream():
 
 def restored_generators(masks):
     """The generator by every way of saving it."""
-    yield copy.copy(masks)
-    yield copy.deepcopy(masks)
-    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-        yield pickle.loads(pickle.dumps(masks, protocol))
+    yield from copies(masks)
     other = fastdrop.MaskGenerator()
     other.state = through_json(masks.state)
     yield other
 
 
 @given(st.integers(0, 2**64), st.integers(0, 2**63 - 10), st.integers(0, 2**63 - 10), st.booleans())
-def test_saved_generators(seed, stream, children, philox):
+def test_a_saved_generator_goes_on_where_it_was(seed, stream, children, philox):
     masks = fastdrop.MaskGenerator(seed, generator="philox4x32-10" if philox else "ars4x32-7")
     masks.state = {**masks.state, "stream": stream, "children": children}
     others = list(restored_generators(masks))
@@ -139,7 +132,7 @@ BAD_STATES = [
 
 
 @pytest.mark.parametrize(("state", "kind", "message"), BAD_STATES)
-def test_bad_states(state, kind, message):
+def test_a_bad_state_leaves_generator_and_layer_as_they_were(state, kind, message):
     masks = fastdrop.MaskGenerator(5)
     masks.mask(3)
     before = masks.state
@@ -178,7 +171,7 @@ def restored_layers(drop):
     yield other
 
 
-def test_a_checkpoint_in_the_middle_of_an_epoch(generator):
+def test_training_goes_on_from_a_checkpoint_in_the_middle_of_an_epoch(generator):
     drop = fastdrop.Dropout(0.3, rng=fastdrop.MaskGenerator(1, generator=generator))
     for _ in range(3):
         drop(X)
@@ -227,7 +220,7 @@ def test_a_bad_state_leaves_the_layer_as_it_was(state, kind, message):
     assert (drop.state_dict(), drop.mask) == before
 
 
-def test_train_and_eval():
+def test_train_and_eval_switch_the_mode_and_use_no_mask():
     drop = fastdrop.Dropout(0.5, rng=0)
     assert drop.training
     assert drop.mask is None
@@ -252,7 +245,7 @@ def test_train_and_eval():
     assert "p=0.25, training=False" in repr(drop)
 
 
-def test_dropout_in_evaluation():
+def test_dropout_in_evaluation_returns_x_and_uses_no_mask():
     y, mask = fastdrop.dropout(X, 0.5, rng=1, training=False)
     assert y is X
     assert (mask.p, mask.shape, mask.to_numpy().all()) == (0, X.shape, True)
@@ -265,7 +258,7 @@ def test_dropout_in_evaluation():
     assert masks.state["stream"] == 0
 
 
-def test_which_rng_repeats():
+def test_a_seed_repeats_its_mask_and_a_generator_does_not():
     """A number and a SeedSequence give the same mask at every call; everything else a new one."""
     for same in (0, [1, 2], np.random.SeedSequence(0)):
         assert fastdrop.dropout(X, rng=same)[1] == fastdrop.dropout(X, rng=same)[1]
@@ -273,7 +266,7 @@ def test_which_rng_repeats():
         assert fastdrop.dropout(X, rng=new)[1] != fastdrop.dropout(X, rng=new)[1]
 
 
-def test_who_shares_a_generator():
+def test_layers_share_a_generator_that_they_are_given():
     shared = fastdrop.MaskGenerator(0)
     first, second = fastdrop.Dropout(0.5, rng=shared), fastdrop.Dropout(0.5, rng=shared)
     assert first.rng is second.rng is shared

@@ -3,11 +3,7 @@
 
 import importlib.metadata
 import json
-import os
 import re
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -15,29 +11,7 @@ import pytest
 import fastdrop
 from fastdrop import _core, selftest
 from fastdrop.__main__ import main
-
-
-def python(*arguments, code=0, **environment):
-    """A fresh interpreter that knows only these FASTDROP variables: what it printed, and its errors."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("FASTDROP_")}
-    result = subprocess.run(
-        [sys.executable, "-W", "error", *arguments],
-        env={**inherited, **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert result.returncode == code, result.stderr
-    return result.stdout, result.stderr
-
-
-def run(code, **environment):
-    """What the code printed; it must not have complained."""
-    output, errors = python("-c", textwrap.dedent(code), **environment)
-    assert errors == ""
-    return output.strip()
-
+from processes import python, run
 
 # --- Instruction sets -----------------------------------------------------------------------------
 
@@ -68,7 +42,7 @@ def test_isas_are_those_that_the_processor_has():
     assert fastdrop.isas()[-1] == "scalar"
 
 
-def test_use_isa():
+def test_use_isa_returns_the_one_before_and_refuses_unknown_ones():
     before = fastdrop.isa()
     try:
         for name in fastdrop.isas():
@@ -83,11 +57,16 @@ def test_use_isa():
         fastdrop.use_isa(before)
 
 
+SHOW_ISA = "import fastdrop; print(fastdrop.isa(), fastdrop.show_config('dict')['isa'])"
+
+
 @pytest.mark.parametrize("name", fastdrop.isas())
-def test_isa_from_the_environment(name):
-    code = "import fastdrop; print(fastdrop.isa(), fastdrop.show_config('dict')['isa'])"
-    assert run(code, FASTDROP_ISA=name) == f"{name} {name}"
-    assert run(code, FASTDROP_ISA="") == run(code) == f"{fastdrop.isas()[0]} {fastdrop.isas()[0]}"
+def test_the_environment_chooses_the_isa(name):
+    assert run(SHOW_ISA, FASTDROP_ISA=name) == f"{name} {name}"
+
+
+def test_without_a_choice_the_best_isa_runs():
+    assert run(SHOW_ISA, FASTDROP_ISA="") == run(SHOW_ISA) == f"{fastdrop.isas()[0]} {fastdrop.isas()[0]}"
 
 
 # Every function that needs to know, small arrays included; and that nothing was written.
@@ -112,7 +91,7 @@ EVERY_USE = """
 
 
 @pytest.mark.parametrize("name", ["mmx", "SCALAR", " scalar", "scalar,avx2", "0"])
-def test_unknown_isa_from_the_environment(name):
+def test_an_unknown_isa_in_the_environment_is_refused_at_first_use(name):
     """The import succeeds; the first use says what is possible, and so does every later one."""
     code = EVERY_USE.format(function="isa", setter="use_isa('scalar')")
     usable = ", ".join(map(repr, fastdrop.isas()))
@@ -124,7 +103,7 @@ def test_unknown_isa_from_the_environment(name):
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "2.5", "two", "1e3", "0x2", "2 ", " "])
-def test_bad_number_of_threads_from_the_environment(value):
+def test_a_bad_number_of_threads_in_the_environment_is_refused_at_first_use(value):
     code = EVERY_USE.format(function="get_num_threads", setter="set_num_threads(1)")
     message = (
         f"environment variable FASTDROP_NUM_THREADS is '{value}'; it must be a whole number of at least 1"
@@ -135,8 +114,7 @@ def test_bad_number_of_threads_from_the_environment(value):
 @pytest.mark.parametrize(
     ("value", "limit"), [("", 2**31 - 1), ("3", 3), ("99999999999999999999", 2**31 - 1)], ids=repr
 )
-def test_number_of_threads(value, limit):
-    """Setting what was returned restores the limit."""
+def test_setting_the_number_of_threads_that_was_returned_restores_the_limit(value, limit):
     code = """
         import fastdrop
         print(fastdrop.get_num_threads(), fastdrop.show_config("dict")["threads"])
@@ -150,7 +128,7 @@ def test_number_of_threads(value, limit):
 # --- show_config and python -m fastdrop -----------------------------------------------------------
 
 
-def test_show_config(capsys):
+def test_show_config_tells_what_runs_here(capsys):
     config = fastdrop.show_config("dict")
     assert json.loads(json.dumps(config)) == config
     assert capsys.readouterr() == ("", "")
@@ -176,7 +154,7 @@ def test_show_config(capsys):
             assert all(entry in line for entry in value or ["none"])
 
 
-def test_info():
+def test_info_prints_what_show_config_tells():
     config = fastdrop.show_config("dict")
     output, errors = python("-m", "fastdrop", "info")
     assert [line.split(":")[0] for line in output.splitlines()] == list(config)
@@ -189,7 +167,7 @@ def test_info():
     assert errors == ""
 
 
-def test_version_and_usage():
+def test_the_command_line_prints_the_version_and_its_usage():
     assert python("-m", "fastdrop", "--version") == (f"{fastdrop.__version__}\n", "")
     for arguments in ([], ["nothing"], ["info", "--xml"]):
         output, errors = python("-m", "fastdrop", *arguments, code=2)
@@ -197,7 +175,7 @@ def test_version_and_usage():
         assert "usage: python -m fastdrop" in errors
 
 
-def test_selftest():
+def test_the_selftest_passes_on_every_isa():
     output, errors = python("-m", "fastdrop", "selftest")
     count = len(selftest.golden_masks())
     assert output.splitlines() == [
@@ -206,7 +184,7 @@ def test_selftest():
     assert errors == ""
 
 
-def test_selftest_compares_the_golden_masks_of_the_repository():
+def test_the_selftest_compares_the_golden_masks_of_the_repository():
     data = Path(__file__).parents[1] / "python" / "fastdrop" / "data"
     golden = json.loads((data / "golden-masks-v1.json").read_text())
     assert selftest.golden_masks() == golden
@@ -223,7 +201,7 @@ TAMPERED = {
 
 
 @pytest.mark.parametrize("field", TAMPERED)
-def test_selftest_finds_a_wrong_mask(field, monkeypatch, capsys):
+def test_the_selftest_finds_a_wrong_mask(field, monkeypatch, capsys):
     rows = selftest.golden_masks()
     wrong = next(row for row in rows if 0 < row["p"] < 1 and row[field] != TAMPERED[field])
     wrong[field] = TAMPERED[field]
@@ -281,13 +259,6 @@ def test_import_without_the_core_says_what_to_do():
 
 def test_a_wrong_environment_is_one_sentence_on_the_command_line():
     for command in ("info", "selftest"):
-        done = subprocess.run(
-            [sys.executable, "-m", "fastdrop", command],
-            env={**os.environ, "FASTDROP_ISA": "mmx"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 2
-        assert done.stdout == ""
-        assert re.fullmatch(r"environment variable FASTDROP_ISA is 'mmx'; the .* here are .*\n", done.stderr)
+        output, errors = python("-m", "fastdrop", command, code=2, FASTDROP_ISA="mmx")
+        assert output == ""
+        assert re.fullmatch(r"environment variable FASTDROP_ISA is 'mmx'; the .* here are .*\n", errors)

@@ -1,28 +1,54 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The examples in the docstrings print what they say, and the README's code runs."""
+"""The examples of every docstring and document print what they say; every public name has one."""
 
 import doctest
 import importlib
+import inspect
+import pkgutil
 import re
 from pathlib import Path
 
 import pytest
 
-MODULES = ["functional", "layers", "mask", "mask_generator", "training.monte_carlo", "training.schedules"]
-KINDS = ["alpha", "channel", "drop_block", "drop_connect", "drop_path", "embedding", "gaussian", "locked"]
+import fastdrop
+
+ROOT = Path(__file__).parents[1]
+# Every module there is: a new one cannot be left out.
+MODULES = ["fastdrop", *(module.name for module in pkgutil.walk_packages(fastdrop.__path__, "fastdrop."))]
+PUBLIC = {name: getattr(fastdrop, name) for name in fastdrop.__all__}
+DOCUMENTED = {name for name, thing in PUBLIC.items() if inspect.isclass(thing) or inspect.isfunction(thing)}
 
 
-@pytest.mark.parametrize("name", MODULES + [f"kinds.{name}" for name in KINDS])
-def test_examples_in_docstrings(name):
-    failed, attempted = doctest.testmod(importlib.import_module(f"fastdrop.{name}"))
-    assert attempted > 0
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_in_docstrings_print_what_they_say(name):
+    failed, _ = doctest.testmod(importlib.import_module(name))
     assert failed == 0
+
+
+@pytest.mark.parametrize("name", sorted(DOCUMENTED))
+def test_every_public_name_has_a_docstring_with_an_example(name):
+    """Of a class, its methods' count too."""
+    assert PUBLIC[name].__doc__
+    examples = [
+        example for test in doctest.DocTestFinder().find(PUBLIC[name], name) for example in test.examples
+    ]
+    assert examples
+
+
+def test_the_walk_finds_the_modules_of_every_folder():
+    """A test of the test: a module for every file."""
+    package = Path(fastdrop.__file__).parent
+    paths = (path.relative_to(package.parent).with_suffix("") for path in package.rglob("*.py"))
+    assert {".".join(path.parts).removesuffix(".__init__") for path in paths} <= set(MODULES)
+
+
+def python_blocks(document):
+    return re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
 
 
 def test_the_code_in_the_readme_runs():
     """Its last line applies the shard in place, so zeros are where that shard drops."""
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    (code,) = python_blocks("README.md")
     names = {}
     exec(code, names)
     assert ((names["x"] == 0) == ~names["shard"].to_numpy()).all()
@@ -30,8 +56,7 @@ def test_the_code_in_the_readme_runs():
 
 def test_the_code_in_the_document_of_kinds_runs():
     """In the order of the document, with the assertions that it has itself."""
-    document = (Path(__file__).parents[1] / "docs" / "kinds.md").read_text()
-    blocks = re.findall(r"```python\n(.*?)```", document, re.DOTALL)
+    blocks = python_blocks("docs/kinds.md")
     assert len(blocks) >= 9
     names = {}
     for code in blocks:

@@ -23,6 +23,7 @@ def train_mlp(tmp_path, *options):
     return output, table
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", ["digits", "mnist"])
 def test_prints_a_table_and_draws_a_plot(tmp_path, data):
     output, table = train_mlp(tmp_path, "--data", data, "--epochs", "2")
@@ -34,6 +35,7 @@ def test_prints_a_table_and_draws_a_plot(tmp_path, data):
     assert table["no dropout"]["ratio"] == 1
 
 
+@pytest.mark.slow
 def test_dropout_gains_five_points_on_digits(tmp_path):
     """The promise of the example, with its default options.
 

@@ -35,8 +35,12 @@ def room(path):
     return path.relative_to(CSRC).parts[0]
 
 
+def test_every_folder_of_csrc_has_its_arrows():
+    assert {path.name for path in CSRC.iterdir() if path.is_dir()} == set(ARROWS)
+
+
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(CSRC)))
-def test_cpp_arrows(source):
+def test_cpp_files_include_along_the_arrows_only(source):
     text = source.read_text()
     for name in re.findall(r'#include "(.*)"', text):
         included = (source.parent / name).resolve()
@@ -73,6 +77,7 @@ def symbols(path, *options):
     return [line.split()[-2:] for line in result.stdout.splitlines()]
 
 
+@pytest.mark.slow
 def test_no_weak_symbols_in_isa_objects(unoptimised_objects):
     """A weak symbol is one that the linker may take from another ISA's object."""
     for path in unoptimised_objects:
@@ -83,6 +88,7 @@ def test_no_weak_symbols_in_isa_objects(unoptimised_objects):
         assert "kernel_table" in exported[0]
 
 
+@pytest.mark.slow
 def test_isa_objects_need_nothing_but_memory_functions(unoptimised_objects):
     for path in unoptimised_objects:
         needed = {name for kind, name in symbols(path) if kind == "U"}
@@ -131,24 +137,18 @@ def test_the_core_refuses_what_cannot_be_read_or_made():
     assert (x == 1).all()
 
 
-def test_versions_agree():
+def test_the_versions_of_package_and_changelog_agree():
     version = re.search(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[1]
     assert fastdrop.__version__ == version
     assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text()
 
 
-def test_files_are_short():
-    """One job a file: nobody has to read more than 400 lines to understand one."""
+def test_no_file_is_longer_than_400_lines():
+    """One job a file: nobody has to read more to understand one."""
     folders = [ROOT / "bench", ROOT / "examples", ROOT / "tests", PACKAGE]
     files = [*SOURCES, *(path for folder in folders for path in folder.rglob("*.py"))]
     long = {str(path): count for path in files if (count := len(path.read_text().splitlines())) > 400}
     assert not long
-
-
-def test_every_public_name_has_a_docstring():
-    for name in fastdrop.__all__:
-        if name != "__version__":
-            assert getattr(fastdrop, name).__doc__, name
 
 
 def test_a_missing_compiler_is_one_sentence(tmp_path):

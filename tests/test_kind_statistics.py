@@ -10,7 +10,7 @@ from scipy import stats
 
 import fastdrop as fd
 from fastdrop import reference
-from test_statistics import FALSE_ALARM, agreement_tail, binomial_tail, keep_probability
+from tails import FALSE_ALARM, agreement_tail, binomial_tail, keep_probability
 
 SEED = 20161104  # any number; chosen before the first run and not changed since
 
@@ -44,7 +44,7 @@ DEFINITIONS = {
 
 @pytest.mark.parametrize("p", [0.1, 0.5])
 @pytest.mark.parametrize("name", DEFINITIONS)
-def test_definitions(name, p):
+def test_layers_follow_the_definitions_of_others(name, p):
     make, options, shape, noise_shape = DEFINITIONS[name]
     layer = make(p, rng=SEED, **options)
     y = layer(np.ones(shape))

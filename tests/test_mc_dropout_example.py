@@ -59,6 +59,7 @@ def test_a_turn_of_90_degrees_moves_the_pixels():
     np.testing.assert_allclose(example.rotated(x, 90).reshape(-1, 8, 8), turned, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", ["digits", "mnist"])
 def test_uncertainty_grows_on_images_unlike_those_trained_on(tmp_path, data):
     """In the quick form. The seed fixes everything but the rounding of BLAS and NumPy's own streams.

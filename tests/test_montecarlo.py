@@ -24,13 +24,12 @@ def entropy(y):
     return -(y * np.log(y)).sum(axis=-1)
 
 
-def test_moments_and_entropies():
-    """Against the formulas on the stack of all samples.
+def test_moments_and_entropies_are_those_of_the_stack_of_samples():
+    """Answers are in [0, 1].
 
-    Answers are in [0, 1]. Each of the 50 steps rounds the mean, which is at most 1, and the sum of squares,
-    which is at most 50 and then divided by 50, three times by 2**-53 at most: 150 * 2**-53 = 1.7e-14, and as
-    much again for NumPy's own sums and for the square root. An entropy moves by |ln y| + 1 times as much;
-    here y > 1e-6.
+    Each of the 50 steps rounds the mean, which is at most 1, and the sum of squares, which is at most 50 and
+    then divided by 50, three times by 2**-53 at most: 150 * 2**-53 = 1.7e-14, and as much again for NumPy's
+    own sums and for the square root. An entropy moves by |ln y| + 1 times as much; here y > 1e-6.
     """
     result = fd.mc_dropout(network, X, 50, rng=3, class_axis=-1)
     answers = np.stack([network(X, result.generator(k)) for k in range(50)])
@@ -62,8 +61,8 @@ def test_moments_are_exact_where_the_arithmetic_is():
     assert (two.entropy, two.mutual_information) == (None, None)
 
 
-def test_sure_and_unsure():
-    """All samples agree: no information. Each is sure of another class: all of it, ln 2."""
+def test_agreement_has_no_information_and_disagreement_all_of_it():
+    """All samples agree: none. Each is sure of another class: ln 2."""
     agree = fd.mc_dropout(lambda x, rng: [0.5, 0.5], None, 10, class_axis=0)
     assert (agree.entropy, agree.mutual_information) == (np.log(2), 0.0)
     turn = iter([[1.0, 0.0], [0.0, 1.0]] * 5)
@@ -93,7 +92,7 @@ def test_a_sample_depends_on_the_key_and_its_number_only(generator):
     assert (network(X, few.generator(8)) == network(X, many.generator(8))).all()
 
 
-def test_where_masks_come_from():
+def test_a_seed_repeats_its_samples_and_a_generator_does_not():
     """As everywhere: an int repeats itself, a MaskGenerator does not, None is fresh."""
 
     def mean(rng):
@@ -135,7 +134,7 @@ def test_layers_drop_for_as_long_as_it_takes():
     assert ([layer.state_dict() for layer in (first, second)], second.mask) == before
 
 
-def test_an_answer_that_is_overwritten():
+def test_an_answer_may_be_overwritten_by_the_next():
     """fn may hand out the same array each time."""
     buffer = np.zeros(4)
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Decisions shared along axes, and the other spellings of p and of the scale: all equal to the reference."""
 
+import functools
 import itertools
 import pickle
 
@@ -8,12 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import basic_indices
 
 import fastdrop
+import operations
+from arrays import DTYPES, same_bytes, special_values
 from fastdrop import reference
+from operations import OPERATIONS, PROBABILITIES, twins
 from refusal import refuse
-from test_agreement import DTYPES, PROBABILITIES, same_bytes, special_values
 
 SHAPES = [(5,), (3, 50), (4, 3, 7, 7), (2, 3, 14, 14), (3, 2, 5, 40), (2, 300, 3), (2, 0, 3), (1, 3, 1, 2)]
 
@@ -23,19 +25,25 @@ def every_sharing(shape):
     return itertools.product(*({length, 1} for length in shape))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@functools.cache
+def expected(name, dtype, generator, p, shape, noise_shape):
+    """An input, and the reference's result, once for all ISAs."""
+    operation, x = OPERATIONS[name], special_values(shape, dtype)
+    _, slow = twins(shape, p, noise_shape=noise_shape, generator=generator)
+    return x, operation.reference(slow, x)
+
+
+EVERY_DTYPE = [(name, dtype) for name, dtype in operations.EVERY_DTYPE if "shared" in OPERATIONS[name].takes]
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_every_noise_shape(isa, generator, dtype, shape):
-    x = special_values(int(np.prod(shape)), dtype).reshape(shape)
-    for noise in every_sharing(shape):
-        made = {"noise_shape": noise, "seed": 3, "stream": 9, "generator": generator}
-        for p in (0.0, 0.3, 1.0):
-            mask, slow = fastdrop.Mask(shape, p, **made), reference.Mask(shape, p, **made)
-            keep, y = slow.to_numpy(), slow.apply(x)
-            assert same_bytes(mask.to_numpy(), keep), noise
-            assert same_bytes(mask.apply(x), y), noise
-            in_place = x.copy()
-            assert same_bytes(mask.apply(in_place, out=in_place), y), noise
+@pytest.mark.parametrize(("name", "dtype"), EVERY_DTYPE)
+def test_every_noise_shape_equals_the_reference(isa, generator, name, dtype, shape):
+    for noise_shape, p in itertools.product(every_sharing(shape), (0.0, 0.3, 1.0)):
+        x, y = expected(name, dtype, generator, p, shape, noise_shape)
+        mask = twins(shape, p, noise_shape=noise_shape, generator=generator)[0]
+        for result in OPERATIONS[name].results(mask, x):
+            assert same_bytes(result, y), (noise_shape, p)
 
 
 def test_the_mask_is_drawn_at_the_noise_shape():
@@ -52,78 +60,6 @@ def test_the_mask_is_drawn_at_the_noise_shape():
         assert pickle.loads(pickle.dumps(mask)) == mask
 
 
-@st.composite
-def shared_windows(draw):
-    shape = draw(st.lists(st.integers(1, 12), min_size=1, max_size=4).map(tuple))
-    noise = tuple(draw(st.sampled_from([None, 1])) for _ in shape)
-    return shape, noise, draw(basic_indices(shape)), draw(st.sampled_from([0.1, 0.5]))
-
-
-@given(shared_windows())
-def test_windows(isa, case):
-    shape, noise, index, p = case
-    mask = fastdrop.Mask(shape, p, noise_shape=noise, seed=8)[index]
-    slow = reference.Mask(shape, p, noise_shape=noise, seed=8)[index]
-    x = special_values(mask.size, np.float32).reshape(mask.shape)
-    assert same_bytes(mask.to_numpy(), np.asarray(slow.to_numpy()))
-    assert same_bytes(mask.apply(x), np.asarray(slow.apply(x)))
-
-
-# Decisions are gathered 4,096 at a time, and those of rows that lie close together are made at once.
-LARGE = [
-    ((500, 40), None, np.s_[:, 3:17]),
-    ((500, 40), None, np.s_[::-1, 3:17]),
-    ((500, 47), None, np.s_[:, 2:40]),  # 4,096 ends within a row
-    ((500, 40), None, np.s_[::-3, ::-2]),
-    ((60, 20, 40), None, np.s_[:, 5:7, 1:]),
-    ((60, 20, 40), None, np.s_[::-1, ::9, 30:2:-3]),
-    ((9, 5000), None, np.s_[:, ::-3]),
-    ((30, 3, 128), (None, 1, None), ...),  # a block begins with a group's last row
-    ((30, 3, 100), (None, 1, None), np.s_[:, :, ::2]),
-    ((700, 3, 5), (None, 1, None), ...),
-    ((5000, 3), (None, 1), np.s_[::-1]),
-    ((3, 9000), (None, 1), np.s_[:, 1:]),
-    ((7, 6000), (1, None), np.s_[:, 1::2]),
-]
-
-
-@pytest.mark.parametrize(("shape", "noise", "index"), LARGE, ids=str)
-def test_windows_of_many_blocks(isa, generator, shape, noise, index):
-    options = {"noise_shape": noise, "seed": 8, "generator": generator}
-    mask, slow = fastdrop.Mask(shape, 0.3, **options), reference.Mask(shape, 0.3, **options)
-    stored = fastdrop.Mask.from_array(slow.to_numpy(), 0.3)
-    keep, x = slow[index].to_numpy(), special_values(mask[index].size, np.float32).reshape(mask[index].shape)
-    y = slow[index].apply(x)
-    for part in (mask[index], stored[index]):
-        assert same_bytes(part.to_numpy(), keep)
-        assert same_bytes(part.apply(x), y)
-
-
-def test_threads_do_not_matter(isa, threads):
-    """One decision for more elements than a thread's part, and many for fewer."""
-    for shape, noise in [((3, 700_001), (None, 1)), ((7000, 300), (None, 1)), ((41, 51_200), (1, None))]:
-        x = np.ones(shape, np.float32)
-        mask = fastdrop.Mask(shape, 0.5, noise_shape=noise, seed=2)
-        y = reference.Mask(noise_of(shape, noise), 0.5, seed=2).to_numpy() * np.float32(2)
-        for count in (1, 3):
-            with threads(count):
-                assert same_bytes(mask.apply(x), np.broadcast_to(y, shape).copy())
-
-
-def noise_of(shape, noise):
-    return tuple(length if entry is None else entry for length, entry in zip(shape, noise, strict=True))
-
-
-@pytest.mark.parametrize("start", [2**31 - 2, 2**32 - 2, 2**40 - 2, 2**62 - 4])
-def test_huge(isa, generator, start):
-    """Indices past 2^31, 2^32 and 2^40, and the last ones that a shared mask of at most 2^63 elements has."""
-    mask = fastdrop.Mask((start + 4, 2), 0.3, noise_shape=(None, 1), seed=6, generator=generator)
-    rows = np.broadcast_to(np.arange(start, start + 4, dtype=np.uint64)[:, np.newaxis], (4, 2))
-    for step in (1, -1, 3):
-        keep = reference.keep(rows[::step], 0.3, key=mask.key, generator=generator)
-        assert same_bytes(mask[start:][::step].to_numpy(), keep)
-
-
 # --- Functions and layers -------------------------------------------------------------------------
 
 
@@ -131,8 +67,8 @@ def test_huge(isa, generator, start):
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("p", PROBABILITIES)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_functions_are_the_reference(isa, dtype, p, training, inverted):
-    x = special_values(600, dtype).reshape(6, 4, 25)
+def test_functions_give_what_the_references_functions_give(isa, dtype, p, training, inverted):
+    x = special_values((6, 4, 25), dtype)
     dy = x[::-1].copy()
     for noise in (None, (None, None, 1), (6, 1, 25)):
         options = {"noise_shape": noise, "inverted": inverted, "training": training}
@@ -179,8 +115,8 @@ def test_keep_prob_is_the_other_spelling(keep_prob):
     assert same_bytes(mask.apply(x), slow.apply(x))
 
 
-def test_layer(isa):
-    x = special_values(600, np.float32).reshape(6, 4, 25)
+def test_a_layer_takes_a_noise_shape_and_gives_what_the_reference_gives(isa):
+    x = special_values((6, 4, 25), np.float32)
     drop = fastdrop.Dropout(0.25, noise_shape=[None, 4, 1], inverted=False, rng=7)
     assert (drop.p, drop.noise_shape, drop.inverted) == (0.25, (None, 4, 1), False)
     assert "noise_shape=(None, 4, 1), inverted=False" in repr(drop)
@@ -196,7 +132,7 @@ def test_layer(isa):
     assert drop(x) is x
 
 
-def test_repr_and_scale():
+def test_repr_shows_strides_and_an_unusual_scale():
     mask = fastdrop.Mask((6, 10), 0.75, noise_shape=(None, 1), seed=0)
     assert (mask.scale, mask[2:].noise_shape, mask[2].noise_shape) == (4.0, (4, 1), (1,))
     assert "scale" not in repr(mask)
@@ -226,19 +162,19 @@ def entrance(request):
 
 
 @pytest.mark.parametrize("noise", [3, "41", b"ab", 4.0, (4, 1.0), (True, 6), [[4], [6]], {4: 6}, (4, "1")])
-def test_noise_shape_of_the_wrong_kind(entrance, noise):
+def test_a_noise_shape_of_the_wrong_kind_is_refused(entrance, noise):
     wanted = "noise_shape must be a sequence of an integer or None for every axis"
     refuse(lambda: entrance(noise_shape=noise), TypeError, wanted, f"of type {type(noise).__name__}")
 
 
 @pytest.mark.parametrize("noise", [(), (4,), (1, 1, 1), (4, 5), (0, 6), (-1, 1), (1, 2**70), (6, 4)])
-def test_noise_shape_that_does_not_fit(entrance, noise):
+def test_a_noise_shape_that_does_not_fit_is_refused(entrance, noise):
     wanted = "noise_shape must have for every axis of (4, 6) its length, 1 or None, not be "
     refuse(lambda: entrance(noise_shape=noise), ValueError, wanted + repr(noise)[:50])
 
 
 @pytest.mark.parametrize("p", [0.5, 0.1, 0, 1.0])
-def test_both_spellings(entrance, p):
+def test_p_and_keep_prob_together_are_refused(entrance, p):
     wanted = "keep_prob must not be given together with p, which is "
     refuse(lambda: entrance(p, keep_prob=0.5), ValueError, wanted + repr(p))
 
@@ -260,7 +196,7 @@ def test_both_spellings(entrance, p):
         ),
     ],
 )
-def test_keep_prob(entrance, keep_prob, kind, wanted):
+def test_a_keep_prob_out_of_range_or_of_the_wrong_kind_is_refused(entrance, keep_prob, kind, wanted):
     refuse(lambda: entrance(keep_prob=keep_prob), kind, wanted)
 
 

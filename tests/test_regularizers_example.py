@@ -209,6 +209,7 @@ def rows_of(output):
     return {name: [float(value) for value in values] for name, *values in found}
 
 
+@pytest.mark.slow
 def test_prints_the_table_and_draws_the_picture(tmp_path):
     """In the quick form: ten epochs of four steps, so accuracies say little; chance is ten per cent."""
     output = run_example(tmp_path, "compare_regularizers.py", "--quick", "--data", "digits", "--jobs", "2")
@@ -226,6 +227,7 @@ def test_prints_the_table_and_draws_the_picture(tmp_path):
     assert "labels as they are" in output
 
 
+@pytest.mark.slow
 def test_the_number_of_processes_changes_nothing(tmp_path):
     outputs = []
     for jobs in ("1", "3"):

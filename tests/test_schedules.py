@@ -15,8 +15,8 @@ X = np.ones(64, np.float32)
 
 
 @given(PROBABILITY, PROBABILITY, st.integers(1, 10**6), st.integers(0, 2 * 10**6))
-def test_linear(start, end, steps, step):
-    """A straight line within its ends; four roundings of values up to 1 make less than 4 * 2**-53."""
+def test_a_linear_schedule_is_a_straight_line(start, end, steps, step):
+    """Within its ends; four roundings of values up to 1 make less than 4 * 2**-53."""
     schedule = fd.LinearSchedule(start, end, steps)
     p = schedule(step)
     t = min(step / steps, 1)
@@ -28,7 +28,7 @@ def test_linear(start, end, steps, step):
 
 
 @given(PROBABILITY, st.floats(1e-6, 10), st.integers(0, 10**6))
-def test_curriculum(p, rate, step):
+def test_a_curriculum_schedule_is_that_of_the_paper(p, rate, step):
     """The paper's probability of keeping, (1 - r) exp(-rate t) + r with r = 1 - p, in terms of dropping."""
     schedule = fd.CurriculumSchedule(p, rate)
     retain = 1 - p
@@ -38,7 +38,7 @@ def test_curriculum(p, rate, step):
     assert 0 <= schedule(step) <= schedule(step + 1) <= p
 
 
-def test_scheduler():
+def test_a_scheduler_sets_p_of_all_its_layers():
     drop, path = fd.Dropout(0.9, rng=0), fd.DropPath(0.9, rng=0)
     scheduler = fd.Scheduler([drop, path], fd.LinearSchedule(0.0, 0.5, steps=4))
     seen = []

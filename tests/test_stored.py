@@ -8,56 +8,21 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import array_shapes, arrays, basic_indices
+from hypothesis.extra.numpy import arrays
 
 import fastdrop
-from fastdrop import reference
+from arrays import same_bytes, special_values
+from copies import copies
 from refusal import refuse
-from test_agreement import DTYPES, SIZES, same_bytes, special_values
-from test_state import copies
 
 
 def some_bools(*shape):
     return np.random.default_rng(shape).random(shape) < 0.5
 
 
-@pytest.mark.parametrize("p", [0.0, 0.25, 0.9])
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_every_size_and_start(isa, dtype, p):
-    """A window's first bit may be any bit of a byte."""
-    for size in SIZES:
-        keep, x = some_bools(size + 70), special_values(size, dtype)
-        whole = fastdrop.Mask.from_array(keep, p)
-        for start in (0, 1, 7, 8, 9, 31, 63, 65, 70):
-            mask, part = whole[start : start + size], keep[start : start + size]
-            with np.errstate(all="ignore"):
-                y = np.where(part, reference.scaled(x, reference.scale(p, dtype)), x.dtype.type(0))
-            assert same_bytes(mask.to_numpy(), part), (size, start)
-            assert same_bytes(mask.to_bits(), np.packbits(part, bitorder="little"))
-            assert same_bytes(mask.apply(x), y), (size, start)
-            assert same_bytes(fastdrop.dropout_backward(x, mask), y)
-            out = np.full(size + 2, 7, dtype)
-            mask.apply(x, out=out[1:-1])
-            assert same_bytes(out[1:-1], y)
-            assert out[0] == out[-1] == 7
-            in_place = x.copy()
-            assert same_bytes(mask.apply(in_place, out=in_place), y)
-
-
-@given(st.data())
-def test_windows(isa, data):
-    keep = data.draw(arrays(np.bool_, array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=40)))
-    index = data.draw(basic_indices(keep.shape, allow_newaxis=False))
-    x = special_values(keep.size, np.float32).reshape(keep.shape)[index]
-    slow = reference.Mask.from_array(keep, 0.3)[index]
-    for mask in (fastdrop.Mask.from_array(keep, 0.3)[index], fastdrop.Mask.from_array(keep[index], 0.3)):
-        assert same_bytes(mask.to_numpy(), np.asarray(keep[index]))
-        assert same_bytes(mask.apply(x), np.asarray(slow.apply(x)))
-
-
 @given(arrays(np.uint8, st.integers(0, 300)))
-def test_bits_in_and_out(bits):
-    """Every bit means what NumPy says, and what is behind the last element means nothing."""
+def test_every_bit_means_what_numpy_says(bits):
+    """And what is behind the last element means nothing."""
     size = 8 * bits.size
     for short in range(min(size, 8)):
         keep = np.unpackbits(bits, count=size - short, bitorder="little").astype(bool)
@@ -71,7 +36,7 @@ def test_bits_in_and_out(bits):
 
 def test_what_a_generator_draws_can_be_stored(isa, generator):
     mask = fastdrop.Mask((37, 53), 0.3, seed=1, generator=generator)
-    x = special_values(mask.size, np.float32).reshape(mask.shape)
+    x = special_values(mask.shape, np.float32)
     for stored in (
         fastdrop.Mask.from_array(mask.to_numpy(), 0.3),
         fastdrop.Mask.from_array(np.asfortranarray(mask), 0.3),
@@ -89,7 +54,7 @@ def test_the_caller_keeps_its_memory():
     assert all(mask.to_numpy().all() for mask in masks)
 
 
-def test_equality_copies_and_repr():
+def test_stored_masks_are_equal_if_their_bits_and_scales_are():
     keep = some_bools(6, 10)
     mask, again = fastdrop.Mask.from_array(keep, 0.25), fastdrop.Mask.from_array(keep.copy(), 0.25)
     assert (mask, hash(mask)) == (again, hash(again))
@@ -110,15 +75,6 @@ def test_equality_copies_and_repr():
     assert len(pickle.dumps(fastdrop.Mask.from_array(np.ones(80_000, bool)))) < 10_500
 
 
-def test_threads_do_not_matter(isa, threads):
-    keep = some_bools(3_000_077)
-    x = np.ones(3_000_000, np.float32)
-    mask = fastdrop.Mask.from_array(keep, 0.5)[77:]
-    for count in (1, 2, 3):
-        with threads(count):
-            assert same_bytes(mask.apply(x), keep[77:] * np.float32(2))
-
-
 KEEP = "keep must be an array of bool, True where kept, not of "
 BITS = "bits must be an array of uint8 with one axis, or bytes, not "
 
@@ -127,25 +83,25 @@ BITS = "bits must be an array of uint8 with one axis, or bytes, not "
     ("keep", "came"),
     [([1, 0], "int64; write keep != 0"), ([0.5], "float64"), (["a"], "<U1"), (None, "object")],
 )
-def test_keep(keep, came):
+def test_a_keep_that_is_no_array_of_bool_is_refused(keep, came):
     refuse(lambda: fastdrop.Mask.from_array(keep), TypeError, KEEP + came)
 
 
 @pytest.mark.parametrize(
     "bits", [None, [1], 3, "a", np.zeros(2, bool), np.zeros((2, 1), np.uint8), np.int8([1, 2])]
 )
-def test_bits_of_the_wrong_kind(bits):
+def test_bits_of_the_wrong_kind_are_refused(bits):
     refuse(lambda: fastdrop.Mask.from_bits(bits, 16), TypeError, BITS, f"of type {type(bits).__name__}")
 
 
 @pytest.mark.parametrize(("size", "wanted"), [(0, 0), (8, 1), (17, 3), (2**62, 2**59)])
-def test_bits_that_do_not_fit(size, wanted):
+def test_bits_that_do_not_fit_the_shape_are_refused(size, wanted):
     message = f"bits must have {wanted} bytes for {size} elements, not 2"
     refuse(lambda: fastdrop.Mask.from_bits(b"ab", size), ValueError, message)
 
 
 @pytest.mark.parametrize("p", [1, -0.1, 2.0, float("nan"), "0.5", None])
-def test_p(p):
+def test_a_p_of_one_or_out_of_range_is_refused(p):
     for call in (lambda: fastdrop.Mask.from_array([True], p), lambda: fastdrop.Mask.from_bits(b"a", 8, p)):
         refuse(call, TypeError if p in ("0.5", None) else ValueError, "p must be ")
 

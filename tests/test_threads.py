@@ -1,10 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Threads from outside: the GIL, other Python threads, fork, limits, and the floating-point environment."""
 
-import os
-import subprocess
-import sys
-import textwrap
 import threading
 
 import numpy as np
@@ -12,22 +8,9 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 import fastdrop
+from processes import run
 
 LARGE = 2**20  # beyond the thread split
-
-
-def run(code, timeout=60, **environment):
-    """A fresh interpreter; its output. A hang is a failure, not a wait."""
-    result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout.strip()
 
 
 def test_the_gil_is_released():
@@ -100,8 +83,10 @@ def test_switching_the_isa_under_running_calls():
         fastdrop.use_isa(before)
 
 
+# Python warns of fork() in a process that has threads; that it is safe here is what is tested.
 FORK = """
-    import os, sys, signal, numpy as np, fastdrop
+    import os, sys, signal, warnings, numpy as np, fastdrop
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
     x = np.ones(2**22, np.float32)
     mask = fastdrop.Mask(x.size, 0.1, seed=0)
     {before}
@@ -116,20 +101,21 @@ FORK = """
 """
 
 
-def test_fork_after_threads_have_run():
+def test_a_child_that_is_forked_after_threads_have_run_has_its_own():
     """Worker threads do not survive fork(): the child hires its own instead of waiting for the parent's."""
     before = "expected = mask.apply(x); assert fastdrop.get_num_threads() == 2"
     assert run(FORK.format(before=before), OMP_NUM_THREADS="2") == "True 2"
 
 
-def test_fork_before_threads_have_run():
+def test_a_child_that_is_forked_before_threads_have_run_has_its_own():
     before = "expected = np.concatenate([mask[i : i + 4096].apply(x[:4096]) for i in range(0, x.size, 4096)])"
     assert run(FORK.format(before=before), OMP_NUM_THREADS="2") == "True 2"
 
 
-def test_multiprocessing_workers_after_threads_have_run():
+def test_workers_of_multiprocessing_give_the_same_bits():
     code = """
-        import multiprocessing, numpy as np, fastdrop
+        import multiprocessing, warnings, numpy as np, fastdrop
+        warnings.filterwarnings("ignore", category=DeprecationWarning)  # of fork(), as above
         x = np.ones(2**20, np.float32)
         def work(seed):
             return float(fastdrop.Mask(x.size, 0.5, seed=seed).apply(x).sum())
@@ -140,7 +126,7 @@ def test_multiprocessing_workers_after_threads_have_run():
     assert run(code, OMP_NUM_THREADS="2") == "True"
 
 
-def test_exit_while_a_daemon_thread_is_in_a_call():
+def test_the_process_may_exit_while_a_daemon_thread_is_in_a_call():
     """Python ends such a thread when it wants the GIL back; the process must not abort over it."""
     code = """
         import threading, time, numpy as np, fastdrop
@@ -179,11 +165,11 @@ def test_workers_leave_signals_to_others():
         ({"OMP_NUM_THREADS": "3", "FASTDROP_NUM_THREADS": ""}, 3),
     ],
 )
-def test_environment_limits(environment, threads):
+def test_the_lesser_limit_of_the_environment_counts(environment, threads):
     assert run("import fastdrop; print(fastdrop.get_num_threads())", **environment) == str(threads)
 
 
-def test_threadpoolctl_limits():
+def test_threadpoolctl_limits_the_threads():
     with threadpool_limits(1, user_api="openmp"):
         assert fastdrop.get_num_threads() == 1
 
@@ -208,7 +194,7 @@ FLUSH_TO_ZERO = """
     ("dtype", "subnormal"),
     [("np.float32", 4e-39), ("ml_dtypes.bfloat16", 4e-39), ("np.float16", 3e-7)],
 )
-def test_subnormals_whatever_the_caller_has_set(threads, dtype, subnormal):
+def test_subnormals_survive_whatever_the_caller_has_set(threads, dtype, subnormal):
     """Flush-to-zero or another rounding, set by the caller: same bits, and the state left alone."""
     code = (
         FLUSH_TO_ZERO
