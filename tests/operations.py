@@ -1,120 +1,112 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Every operation of the core, once: how to run it on a mask, what it means, and which masks it takes.
+"""Every operation of the core, from its list: how to call it on a mask, and what the reference makes of it.
 
-The laws of the other files go over this list. An operation that is missing here fails `test_operations.py`.
+The laws of the other files go over `OPERATIONS`, so that a new row is judged by all of them. A row without a
+function in the reference's list fails `test_operations.py`.
 """
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 import fastdrop
-from arrays import DTYPES
-from fastdrop import reference
-from fastdrop.mask import run_operation, with_scale
+from arrays import DTYPES, special_values
+from fastdrop import _core, reference
+from fastdrop._states import run_operation
 
 SEED, STREAM = 3, 9
 # Few and many bits, a tie in every comparison of the upper half, the ends, and one within 2^-53 of 1.
 PROBABILITIES = [0.0, 2.0**-64, 1e-6, 0.1, 0.25, 0.5, 0.9, 1.0 - 2.0**-53, 1.0]
+# What every operation takes as its first constants. No float32 is one of them, and none is neutral.
+CONSTANTS = (1.3, -0.7, 0.45, 2.1)
 
 
 @dataclass(frozen=True)
 class Operation:
     name: str
-    call: Callable  # (fastdrop.Mask, x, out=None) -> the result, in `out` if there is one
-    reference: Callable  # (reference.Mask, x) -> the result, by plain NumPy
-    function: Callable | None  # (x, p, rng=...) -> (result, ...): the public function of it
-    constants: tuple = ()  # their names, in the order in which the core takes them
-    inputs: tuple = ("x",)
-    dtypes: list = ()
-    probabilities: list = ()
-    takes: tuple = ("drawn", "shared", "varying", "stored")  # kinds of mask, see `masks` below
+    row: Any  # what the core says about it
 
-    def allows(self, p):
-        return p <= self.probabilities[-1]
+    @property
+    def draws_normals(self):
+        return self.row.draw == "normals"
 
-    def results(self, mask, x):
-        """The result by every way to hand over the arrays: a new one, `out`, and in place."""
-        yield self.call(mask, x)
-        if self.inputs:
-            out = np.full_like(x, 7)
-            assert self.call(mask, x, out) is out
-            yield out
-            in_place = x.copy()
-            assert self.call(mask, in_place, in_place) is in_place
+    @property
+    def needs_an_axis(self):
+        """Rows and columns are of the last axis."""
+        return any(operand.access != "full" for operand in self.row.inputs)
+
+    @property
+    def dtypes(self):
+        return DTYPES if self.row.inputs else ["bool"]
+
+    @property
+    def probabilities(self):
+        """Normal numbers are the same whatever p is."""
+        return PROBABILITIES[::4] if self.draws_normals else PROBABILITIES
+
+    @property
+    def forms(self):
+        """The masks that it takes, see `twins_of_a_form`. Every element has a normal number of its own."""
+        return ("drawn",) if self.draws_normals else ("drawn", "shared", "varying", "stored")
+
+    @property
+    def constants(self):
+        return CONSTANTS[: len(self.row.constants)]
+
+    def inputs(self, shape, dtype):
+        """Special values for every input, of the shape that its access says."""
+        shapes = {"full": shape, "per column": shape[-1:], "per row": shape[:-1]}
+        computed = reference.computed_with(dtype)
+        types = {"element": dtype, "compute": computed}
+        return [special_values(shapes[row.access], types[row.type]) for row in self.row.inputs]
+
+    def cut(self, inputs, part):
+        """The inputs of a window of a mask with one axis."""
+        kept = zip(inputs, self.row.inputs, strict=True)
+        return [x if row.access == "per row" else x[part] for x, row in kept]
+
+    def call(self, mask, inputs, out=None):
+        """The operation on what the mask draws, in `out` if there is one."""
+        names = tuple(row.name for row in self.row.inputs)
+        return run_operation(self.name, mask, names, *inputs, out, *self.constants)
+
+    def results(self, mask, inputs):
+        """The result by every way to hand over the arrays: a new one, `out`, and in place of the first."""
+        yield self.call(mask, inputs)
+        out = np.full(mask.shape, 7, inputs[0].dtype if inputs else bool)
+        assert self.call(mask, inputs, out) is out
+        yield out
+        if inputs:
+            in_place = inputs[0].copy()
+            assert self.call(mask, [in_place, *inputs[1:]], in_place) is in_place
             yield in_place
 
+    def drawn(self, slow):
+        """What the reference draws: standard normal numbers, or True where an element is kept."""
+        if self.draws_normals:
+            key, stream, generator = slow.key, slow.stream, slow.generator
+            return reference.normals(slow.index, key=key, stream=stream, generator=generator)
+        return np.asarray(slow.to_numpy())
 
-# --- How the core is called -----------------------------------------------------------------------
+    def reference(self, slow, inputs):
+        return self.judged(self.drawn(slow), inputs)
 
-
-def alpha_dropout(mask, x, out=None):
-    scale, shift, dropped = reference.affine(mask.p) if mask.p < 1 else (0.0, 0.0, 0.0)
-    return run_operation("alpha_dropout", with_scale(mask, scale), x, out, "x", shift, dropped)
-
-
-def gaussian_dropout(mask, x, out=None):
-    deviation = math.sqrt(mask.p / (1 - mask.p))
-    return run_operation("gaussian_dropout", with_scale(mask, deviation), x, out, "x")
-
-
-# --- What they mean -------------------------------------------------------------------------------
+    def judged(self, drawn, inputs):
+        """The result for what has been drawn before."""
+        return np.asarray(reference.OPERATIONS[self.name](drawn, *inputs, *self.constants))
 
 
-def gaussian_reference(mask, x):
-    """The noise whose elements have the indices of that mask."""
-    p = float(mask.p.max(initial=0))
-    noise = reference.Noise((), p, seed=0, stream=mask.stream, generator=mask.generator)
-    noise.index, noise.key = mask.index, mask.key
-    return noise.apply(x)
+OPERATIONS = {name: Operation(name, row) for name, row in _core.operations.items()}
+WITH_INPUTS = {name: operation for name, operation in OPERATIONS.items() if operation.row.inputs}
+WITH_DECISIONS = {name: operation for name, operation in OPERATIONS.items() if not operation.draws_normals}
+# Those that are functions of the package, too.
+PUBLIC = [name for name in OPERATIONS if name in fastdrop.__all__]
 
 
-LIST = [
-    Operation(
-        "dropout",
-        call=lambda mask, x, out=None: mask.apply(x, out=out),
-        reference=lambda mask, x: mask.apply(x),
-        function=fastdrop.dropout,
-        constants=("scale",),
-        dtypes=DTYPES,
-        probabilities=PROBABILITIES,
-    ),
-    Operation(
-        "alpha_dropout",
-        call=alpha_dropout,
-        reference=lambda mask, x: reference.alpha_applied(x, mask),
-        function=fastdrop.alpha_dropout,
-        constants=("scale", "shift", "dropped"),
-        dtypes=DTYPES,
-        probabilities=PROBABILITIES,
-        takes=("drawn", "shared", "stored"),  # one p for all: the constants depend on it
-    ),
-    Operation(
-        "gaussian_dropout",
-        call=gaussian_dropout,
-        reference=gaussian_reference,
-        function=fastdrop.gaussian_dropout,
-        constants=("deviation",),
-        dtypes=DTYPES,
-        probabilities=PROBABILITIES[:-1],  # its variance is p / (1 - p)
-        takes=("drawn",),  # every element has a number of its own
-    ),
-    Operation(
-        "keep_mask",
-        call=lambda mask, x, out=None: mask.to_numpy(),
-        reference=lambda mask, x: mask.to_numpy(),
-        function=None,
-        inputs=(),
-        dtypes=["bool"],  # of what stands for its input, which nobody reads
-        probabilities=PROBABILITIES,
-    ),
-]
-OPERATIONS = {operation.name: operation for operation in LIST}
-WITH_INPUTS = {name: operation for name, operation in OPERATIONS.items() if operation.inputs}
-# Every operation with every dtype, as parameters of a test.
-EVERY_DTYPE = [(name, dtype) for name, operation in OPERATIONS.items() for dtype in operation.dtypes]
+def every_dtype(operations):
+    """Every one of these operations with every dtype, as parameters of a test."""
+    return [(name, dtype) for name, operation in operations.items() for dtype in operation.dtypes]
 
 
 # --- Masks, each with the reference's ---------------------------------------------------------------
@@ -147,7 +139,7 @@ def varying_rates(shape):
 
 
 def twins_of_a_form(form, shape, p, axes, **options):
-    """A mask of one of the forms in `Operation.takes`, which shares or varies along some of the axes."""
+    """A mask of one of an operation's `forms`, which shares or varies along some of the axes."""
     some = tuple(1 if axis in axes else length for axis, length in enumerate(shape))
     if form == "stored":
         return stored_twins(shape, p)
