@@ -96,7 +96,7 @@ def on(operation, mask, others):
     return lambda x, out=None: operation.call(mask, [x, *others], out)
 
 
-@settings(max_examples=max(600, settings.default.max_examples))
+@settings(max_examples=max(400, settings.default.max_examples))
 @given(SMALL, NAMES, st.sampled_from(DTYPES), st.sampled_from(PROBABILITIES), st.data())
 def test_any_layout_of_a_small_array_gives_what_the_reference_gives(shape, name, dtype, p, data):
     operation = OPERATIONS[name]
@@ -114,7 +114,7 @@ def test_any_layout_of_a_small_array_gives_what_the_reference_gives(shape, name,
     check(on(operation, mask, others), wanted, x_layout, out_layout, plain)
 
 
-@settings(max_examples=max(300, settings.default.max_examples))
+@settings(max_examples=max(200, settings.default.max_examples))
 @given(LARGE, NAMES, st.sampled_from(DTYPES), st.sampled_from(PROBABILITIES), st.data())
 def test_any_layout_of_a_large_array_gives_what_a_plain_copy_gives(shape, name, dtype, p, data):
     operation = OPERATIONS[name]
@@ -126,7 +126,7 @@ def test_any_layout_of_a_large_array_gives_what_a_plain_copy_gives(shape, name, 
     check(call, call, x_layout, out_layout, plain)
 
 
-@settings(max_examples=max(300, settings.default.max_examples))
+@settings(max_examples=max(200, settings.default.max_examples))
 @given(LARGE, st.sampled_from(DTYPES), st.sampled_from(FORMS), st.data())
 def test_what_is_shared_stored_or_varies_goes_along_with_the_elements(shape, dtype, operation_and_form, data):
     name, form = operation_and_form

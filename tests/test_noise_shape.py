@@ -38,7 +38,8 @@ def expected(name, dtype, generator, p, shape, noise_shape):
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize(("name", "dtype"), every_dtype(WITH_DECISIONS))
 def test_every_noise_shape_equals_the_reference(isa, generator, name, dtype, shape):
-    for noise_shape, p in itertools.product(every_sharing(shape), (0.0, 0.3, 1.0)):
+    probabilities = (0.0, 0.3, 1.0) if dtype in ("float32", "bool") else (0.3,)
+    for noise_shape, p in itertools.product(every_sharing(shape), probabilities):
         inputs, y = expected(name, dtype, generator, p, shape, noise_shape)
         mask, _ = twins(shape, p, noise_shape=noise_shape, generator=generator)
         for result in OPERATIONS[name].results(mask, inputs):

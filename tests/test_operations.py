@@ -43,8 +43,10 @@ def expected(name, dtype, generator, p, start):
 
 @pytest.mark.parametrize(("name", "dtype"), every_dtype(OPERATIONS))
 def test_every_size_and_start_equals_the_reference(isa, generator, name, dtype):
+    """Decisions do not depend on the dtype, so that all p are needed for one only."""
     operation = OPERATIONS[name]
-    for p, start in itertools.product(operation.probabilities, STARTS):
+    probabilities = operation.probabilities[:: 1 if dtype in ("float32", "bool") else 4]
+    for p, start in itertools.product(probabilities, STARTS):
         inputs, y = expected(name, dtype, generator, p, start)
         whole, _ = endless_twins(start, max(SIZES), p, generator)
         for size in SIZES:
