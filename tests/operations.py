@@ -1,44 +1,80 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Every operation of the core, once: how to run it on a mask, what it means, and which masks it takes.
+"""Every operation of the core, from its row: how to run it on a mask, what it means, which masks it takes.
 
-The laws of the other files go over this list. An operation that is missing here fails `test_operations.py`.
+The laws of the other files go over this list, so a new operation joins all of them by itself.
 """
-
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 import fastdrop
-from arrays import DTYPES
-from fastdrop import reference
-from fastdrop.mask import run_operation, with_scale
+from arrays import DTYPES, special_values
+from fastdrop import _core, reference
+from fastdrop._states import run_operation
 
 SEED, STREAM = 3, 9
 # Few and many bits, a tie in every comparison of the upper half, the ends, and one within 2^-53 of 1.
 PROBABILITIES = [0.0, 2.0**-64, 1e-6, 0.1, 0.25, 0.5, 0.9, 1.0 - 2.0**-53, 1.0]
+# What operations are tested with, in the order of their constants. None is neutral.
+CONSTANTS = (1.1, 0.3, -1.7, 0.6)
+LONGEST = special_values(2**16, np.float64)
 
 
-@dataclass(frozen=True)
 class Operation:
-    name: str
-    call: Callable  # (fastdrop.Mask, x, out=None) -> the result, in `out` if there is one
-    reference: Callable  # (reference.Mask, x) -> the result, by plain NumPy
-    function: Callable | None  # (x, p, rng=...) -> (result, ...): the public function of it
-    constants: tuple = ()  # their names, in the order in which the core takes them
-    inputs: tuple = ("x",)
-    dtypes: list = ()
-    probabilities: list = ()
-    takes: tuple = ("drawn", "shared", "varying", "stored")  # kinds of mask, see `masks` below
+    """A row of the core's list, the reference's function of that name, and what follows from the two."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.row = name, _core.operations[name]
+        self.meaning = reference.OPERATIONS[name]  # an operation without an oracle fails here
+        self.draws_normals = self.row.draw == "normals"
+        # Noise has a number for every element, and its variance is p / (1 - p).
+        self.takes = ("drawn",) if self.draws_normals else ("drawn", "shared", "varying", "stored")
+        self.probabilities = PROBABILITIES[:-1] if self.draws_normals else PROBABILITIES
+        # Without inputs the dtype is that of what stands for one, which nobody reads.
+        self.dtypes = DTYPES if self.row.inputs else ["bool"]
+        # Whether a part of the arrays gives a part of the result, wherever it is cut.
+        operands = (*self.row.inputs, *self.row.outputs)
+        self.cuts_anywhere = all(operand.access == "full" for operand in operands)
 
     def allows(self, p):
         return p <= self.probabilities[-1]
 
+    def call(self, mask, x, out=None):
+        """The result of the core on a `fastdrop.Mask`, in `out` if there is one."""
+        if not self.row.inputs:
+            return mask.to_numpy()
+        if self.name == "dropout":
+            return mask.apply(x, out=out)  # its scale varies where p does
+        names = tuple(operand.name for operand in self.row.inputs)
+        return run_operation(self.name, mask, names, x, *self.others(x), out, *self.constants)
+
+    def reference(self, mask, x):
+        """The result of plain NumPy on a `reference.Mask`."""
+        if self.name == "dropout":
+            return mask.apply(x)
+        options = {"key": mask.key, "stream": mask.stream, "generator": mask.generator}
+        drawn = reference.normals(mask.index, **options) if self.draws_normals else mask.to_numpy()
+        return self.meaning(drawn, x, *self.others(x), *self.constants) if self.row.inputs else drawn
+
+    @property
+    def constants(self):
+        return CONSTANTS[: len(self.row.constants)]
+
+    def others(self, x):
+        """Every input beside x, from x: one that is full has other values of the same elements."""
+        columns, rows = x.shape[-1:], x.shape[:-1]
+        shapes = {"per column": columns, "per row": rows}
+        for operand in self.row.inputs[1:]:
+            dtype = reference.computed_with(x.dtype) if operand.type == "compute" else x.dtype
+            if operand.access == "full":
+                yield np.negative(x).astype(dtype)
+            else:
+                shape = shapes[operand.access]
+                yield np.resize(LONGEST, shape).astype(dtype)
+
     def results(self, mask, x):
         """The result by every way to hand over the arrays: a new one, `out`, and in place."""
         yield self.call(mask, x)
-        if self.inputs:
+        if self.row.inputs:
             out = np.full_like(x, 7)
             assert self.call(mask, x, out) is out
             yield out
@@ -47,72 +83,9 @@ class Operation:
             yield in_place
 
 
-# --- How the core is called -----------------------------------------------------------------------
-
-
-def alpha_dropout(mask, x, out=None):
-    scale, shift, dropped = reference.affine(mask.p) if mask.p < 1 else (0.0, 0.0, 0.0)
-    return run_operation("alpha_dropout", with_scale(mask, scale), x, out, "x", shift, dropped)
-
-
-def gaussian_dropout(mask, x, out=None):
-    deviation = math.sqrt(mask.p / (1 - mask.p))
-    return run_operation("gaussian_dropout", with_scale(mask, deviation), x, out, "x")
-
-
-# --- What they mean -------------------------------------------------------------------------------
-
-
-def gaussian_reference(mask, x):
-    """The noise whose elements have the indices of that mask."""
-    p = float(mask.p.max(initial=0))
-    noise = reference.Noise((), p, seed=0, stream=mask.stream, generator=mask.generator)
-    noise.index, noise.key = mask.index, mask.key
-    return noise.apply(x)
-
-
-LIST = [
-    Operation(
-        "dropout",
-        call=lambda mask, x, out=None: mask.apply(x, out=out),
-        reference=lambda mask, x: mask.apply(x),
-        function=fastdrop.dropout,
-        constants=("scale",),
-        dtypes=DTYPES,
-        probabilities=PROBABILITIES,
-    ),
-    Operation(
-        "alpha_dropout",
-        call=alpha_dropout,
-        reference=lambda mask, x: reference.alpha_applied(x, mask),
-        function=fastdrop.alpha_dropout,
-        constants=("scale", "shift", "dropped"),
-        dtypes=DTYPES,
-        probabilities=PROBABILITIES,
-        takes=("drawn", "shared", "stored"),  # one p for all: the constants depend on it
-    ),
-    Operation(
-        "gaussian_dropout",
-        call=gaussian_dropout,
-        reference=gaussian_reference,
-        function=fastdrop.gaussian_dropout,
-        constants=("deviation",),
-        dtypes=DTYPES,
-        probabilities=PROBABILITIES[:-1],  # its variance is p / (1 - p)
-        takes=("drawn",),  # every element has a number of its own
-    ),
-    Operation(
-        "keep_mask",
-        call=lambda mask, x, out=None: mask.to_numpy(),
-        reference=lambda mask, x: mask.to_numpy(),
-        function=None,
-        inputs=(),
-        dtypes=["bool"],  # of what stands for its input, which nobody reads
-        probabilities=PROBABILITIES,
-    ),
-]
-OPERATIONS = {operation.name: operation for operation in LIST}
-WITH_INPUTS = {name: operation for name, operation in OPERATIONS.items() if operation.inputs}
+OPERATIONS = {name: Operation(name) for name in _core.operations}
+WITH_INPUTS = {name: operation for name, operation in OPERATIONS.items() if operation.row.inputs}
+CUT_ANYWHERE = {name: operation for name, operation in OPERATIONS.items() if operation.cuts_anywhere}
 # Every operation with every dtype, as parameters of a test.
 EVERY_DTYPE = [(name, dtype) for name, operation in OPERATIONS.items() for dtype in operation.dtypes]
 

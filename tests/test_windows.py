@@ -7,13 +7,13 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import fastdrop
 from arrays import same_bytes, special_values
 from fastdrop import reference
-from operations import OPERATIONS, twins, twins_of_a_form
+from operations import CUT_ANYWHERE, OPERATIONS, twins, twins_of_a_form
 from windows import chains
 
 # Every form of mask that an operation takes.
@@ -35,6 +35,7 @@ def test_windows_are_the_decisions_of_the_whole(
     for index in chain:
         mask, slow = mask[index], slow[index]
     x = special_values(slow.index.shape, operation.dtypes[-1])
+    assume(x.ndim or operation.cuts_anywhere)  # without axes there are no rows
     assert mask.shape == x.shape
     assert same_bytes(mask.to_numpy(), np.asarray(slow.to_numpy()))
     assert same_bytes(operation.call(mask, x), np.asarray(operation.reference(slow, x)))
@@ -43,7 +44,7 @@ def test_windows_are_the_decisions_of_the_whole(
     assert pickle.loads(pickle.dumps(mask)) == mask
 
 
-@given(st.integers(1, 5000), st.lists(st.integers(0, 5000), max_size=6), st.sampled_from(list(OPERATIONS)))
+@given(st.integers(1, 5000), st.lists(st.integers(0, 5000), max_size=6), st.sampled_from(list(CUT_ANYWHERE)))
 def test_every_split_equals_the_whole(isa, size, cuts, name):
     operation = OPERATIONS[name]
     x, (mask, _) = special_values(size, operation.dtypes[-1]), twins(size, 0.2)
