@@ -19,12 +19,10 @@ DTYPES = ("float16", "bfloat16", "float32", "float64")
 _HALVES = DTYPES[:2]
 
 BOOL = "bool"  # of a mask
-# Rows of (inputs, outputs) until the core has its table; an operand is (name, access, type).
-_OUT = (("y", "full", "element"),)
-_OPERANDS: dict[str, Any] = {"keep_mask": ((), _OUT)}
-_OPERANDS |= dict.fromkeys(
-    ("dropout", "alpha_dropout", "gaussian_dropout"), ((("x", "full", "element"),), _OUT)
-)
+# Rows of (inputs, outputs) for a core without a table of operations; an operand is (name, access, type).
+_X, _Y = (("x", "full", "element"),), (("y", "full", "element"),)
+_OPERANDS: dict[str, Any] = dict.fromkeys(("dropout", "alpha_dropout", "gaussian_dropout"), (_X, _Y))
+_OPERANDS["keep_mask"] = ((), _Y)
 
 
 @dataclass(frozen=True)
