@@ -238,9 +238,9 @@ def check_out(out: Any, x: NDArray[Any], name: str) -> None:
 
 
 def _overlaps_itself(array: NDArray[Any]) -> bool:
-    """Whether elements may share memory: never so in what slicing and transposing make of a plain array.
+    """Whether elements may share memory, which no slice or transpose of a contiguous array's do.
 
-    Taken by rising stride, each axis must step over all that the axes before it reach.
+    In the order of rising strides, each axis must step over all that the axes before it reach.
     """
     axes = [axis for axis in zip(array.strides, array.shape, strict=True) if axis[1] > 1]
     reach = array.itemsize
@@ -271,7 +271,7 @@ def check_state(value: Any, keys: set[str]) -> None:
 
 
 def axis(value: Any, name: str, ndim: int) -> int:
-    """`value` as the number of one of an array's axes, counted from the first."""
+    """`value` as the index of an axis, counted from the first."""
     result = index(value, name)
     if not -ndim <= result < ndim:
         raise ValueError(f"{name} must be an axis of an array of {ndim} axes, not {abbreviate(result)}")
@@ -282,7 +282,7 @@ def positive(value: Any, name: str) -> float:
     """`value` as a finite float above 0."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a real number, not {describe(value)}")
-    number = float(value)
-    if not 0 < number < math.inf:
+    result = float(value)
+    if not 0 < result < math.inf:
         raise ValueError(f"{name} must be above 0 and finite, not {abbreviate(value)}")
-    return number
+    return result

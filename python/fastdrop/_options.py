@@ -53,3 +53,18 @@ def declared_options(layer_class: type) -> dict[str, Option[Any]]:
             if isinstance(value, Option):
                 found.setdefault(name, value)
     return {"p": found.pop("p"), **found}
+
+
+def to_json(value: Any) -> Any:
+    """The value of an option as JSON holds it."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return list(value) if isinstance(value, tuple) else value
+
+
+def p_from_json(value: Any) -> Any:
+    """A list as the array that it stands for; anything else as it is, for the check of p to refuse."""
+    try:
+        return np.array(value) if isinstance(value, list) else value
+    except ValueError:  # lists of different lengths
+        return value

@@ -15,7 +15,14 @@ STREAM_VERSION = 1  # of the mask stream (docs/stream.md)
 
 
 def isas() -> tuple[str, ...]:
-    """The instruction sets that can be used on this machine, best first."""
+    """The instruction sets that can be used on this machine, best first.
+
+    Examples
+    --------
+    >>> import fastdrop
+    >>> fastdrop.isas()[-1]  # every machine has it
+    'scalar'
+    """
     return tuple(name for name, _, usable in _core.isas() if usable)
 
 
@@ -26,6 +33,12 @@ def isa() -> str:
     ------
     ValueError
         If the environment variable ``FASTDROP_ISA`` is not one of `isas`.
+
+    Examples
+    --------
+    >>> import fastdrop
+    >>> fastdrop.isa() in fastdrop.isas()
+    True
     """
     return _core.isa()
 
@@ -47,6 +60,13 @@ def use_isa(name: str) -> str:
     ------
     TypeError, ValueError
         If `name` is not one of `isas`; the message lists them. ValueError too where `isa` raises it.
+
+    Examples
+    --------
+    >>> import fastdrop
+    >>> before = fastdrop.use_isa("scalar")
+    >>> fastdrop.use_isa(before)
+    'scalar'
     """
     return _core.use_isa(_checks.choice(name, "name", isas()))
 
@@ -64,6 +84,12 @@ def get_num_threads() -> int:
     ------
     ValueError
         If the environment variable ``FASTDROP_NUM_THREADS`` is not a whole number of at least 1.
+
+    Examples
+    --------
+    >>> import fastdrop
+    >>> fastdrop.get_num_threads() >= 1
+    True
     """
     return _core.thread_count()
 
@@ -85,6 +111,15 @@ def set_num_threads(n: int) -> int:
     ------
     TypeError, ValueError
         If `n` is not an integer of at least 1. ValueError too where `get_num_threads` raises it.
+
+    Examples
+    --------
+    >>> import fastdrop
+    >>> before = fastdrop.set_num_threads(1)
+    >>> fastdrop.get_num_threads()
+    1
+    >>> fastdrop.set_num_threads(before)
+    1
     """
     return _core.set_thread_limit(_checks.integer(n, "n", 1, 2**31))
 
@@ -106,6 +141,12 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     ------
     TypeError, ValueError
         If `mode` is not one of these, or an environment variable is wrong (see `isa`, `get_num_threads`).
+
+    Examples
+    --------
+    >>> import fastdrop
+    >>> fastdrop.show_config("dict")["distribution"]
+    'fastdrop-kernels'
     """
     _checks.choice(mode, "mode", ("stdout", "dict"))
     config = {

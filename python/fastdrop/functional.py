@@ -40,7 +40,8 @@ def dropout(
     """Drop elements at random and scale the others, in one pass.
 
     ``y = round(x * s)`` with probability ``1 - p`` and ``+0.0`` otherwise, where ``s = 1 / (1 - p)`` rounded
-    once to the dtype: the expected value of `y` is `x` (inverted dropout, [1]_). Not inverted, ``s = 1``.
+    once to the dtype: the expected value of `y` is `x` (inverted dropout, [1]_). With ``inverted=False``,
+    ``s = 1``.
 
     Parameters
     ----------
@@ -63,12 +64,12 @@ def dropout(
     keep_prob : float or array of float, optional
         The probability of keeping, instead of `p`, which is then ``1 - keep_prob``.
     training : bool, default True
-        False: nothing is dropped. Returns `x` itself, or `out` holding a copy of it; not inverted,
-        ``round(x * (1 - p))``.
+        False: nothing is dropped. The result is `x` itself, or a copy of it in `out`. With
+        ``inverted=False`` it is ``round(x * (1 - p))``.
     out : ndarray, optional
         Where to write the result: of x's shape and dtype, in any layout, and either `x` itself (in place)
-        or not overlapping it. From 32 MiB on a new array takes twice as long as a used one or more, because
-        its pages come from the system at every call; in place takes least.
+        or not overlapping it. A new array of 32 MiB or more takes at least twice as long as a reused one,
+        because the system maps its pages at every call. In place is fastest.
 
     Returns
     -------
@@ -98,8 +99,8 @@ def dropout(
     array([2., 0., 0., 2., 0., 0., 2., 0.], dtype=float32)
     """
     if training and isinstance(rng, MaskGenerator) and inverted and noise_shape is None and keep_prob is None:
-        # In one step what the rest of this function does in several, for arrays and a p that the core takes
-        # as they are.
+        # One call of the core instead of the steps below. It returns None for arrays, or a p, that it cannot
+        # use as they are.
         done = _core.dropout(x, out, rng._source, p, Mask)
         if done is not None:
             return done
@@ -140,6 +141,14 @@ def dropout_backward(dy: ArrayLike, mask: Mask, *, out: Array | None = None) -> 
     ------
     TypeError, ValueError
         If an argument is of the wrong kind or shape; `out` is then untouched.
+
+    Examples
+    --------
+    >>> import numpy as np, fastdrop
+    >>> y, mask = fastdrop.dropout(np.ones((2, 3), np.float32), 0.5, rng=1)
+    >>> fastdrop.dropout_backward(np.full((2, 3), 10, np.float32), mask)
+    array([[20.,  0.,  0.],
+           [20.,  0.,  0.]], dtype=float32)
     """
     if not isinstance(mask, Mask):
         wanted = "the fastdrop.Mask that dropout returned"

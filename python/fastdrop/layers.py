@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from . import _checks
 from ._checks import Array, Probability
-from ._options import Option, declared_options
+from ._options import Option, declared_options, p_from_json, to_json
 from ._rates import ScalarOrArray
 from ._windows import NoiseShape
 from .functional import DropoutOptions, dropout, dropout_backward
@@ -25,7 +25,7 @@ from .mask_generator import MaskGenerator, Rng, as_generator
 def _read_only(p: Any, name: str) -> ScalarOrArray:
     checked = _checks.probability(p, name)
     if isinstance(checked, np.ndarray):
-        checked.setflags(write=False)  # what is set is checked, and so is all that can be
+        checked.setflags(write=False)  # or else an element could be set without a check
     return checked
 
 
@@ -172,7 +172,7 @@ class Layer(ABC):
             The name of the layer's class, all of its options, `training`, and the state of `rng`: plain
             numbers, strings and lists that JSON can hold.
         """
-        options = {name: _plain(getattr(self, name)) for name in declared_options(type(self))}
+        options = {name: to_json(getattr(self, name)) for name in declared_options(type(self))}
         own = {"layer": type(self).__name__, **options, "training": self._training}
         return {**own, "rng": self._rng.state}
 
@@ -204,7 +204,7 @@ class Layer(ABC):
             _checks.check_state(state, {"layer", *options, "training", "rng"})
         trial = copy.copy(self)  # refuses what is wrong before this layer has changed
         for name in options:
-            setattr(trial, name, _array_or(state[name]) if name == "p" else state[name])
+            setattr(trial, name, p_from_json(state[name]) if name == "p" else state[name])
         trial._check_options()
         training = _checks.boolean(state["training"], "state['training']")
         self._rng.state = state["rng"]  # checks, and raises before it changes anything
@@ -222,21 +222,6 @@ class Layer(ABC):
         options = [text for option in declared_options(type(self)).values() for text in option.show(self)]
         mode = [] if self._training else ["training=False"]
         return f"{type(self).__name__}({', '.join([*options, *mode, f'rng={self._rng!r}'])})"
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON holds it."""
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _array_or(value: Any) -> Any:
-    """The array that a list of a state stands for; anything else is checked as it is."""
-    try:
-        return np.array(value) if isinstance(value, list) else value
-    except ValueError:  # lists of different lengths
-        return value
 
 
 class MaskLayer(Layer):
@@ -312,16 +297,12 @@ class Dropout(ScalingLayer):
 
     Attributes
     ----------
-    p : float or array of float
-        Probability of dropping; may be set between steps.
+    p, training, rng
+        As for `Layer`.
     noise_shape : tuple of int or None, or None
         Where decisions are shared; may be set between steps.
     inverted : bool
         Whether training scales, or evaluation; may be set between steps.
-    training : bool
-        Whether elements are dropped.
-    rng : MaskGenerator
-        Where the masks come from.
     mask : Mask or None
         The mask of the last forward pass.
 

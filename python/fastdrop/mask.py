@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Masks that are numbers instead of arrays, and their windows."""
+"""Masks that are a few numbers instead of an array, and their windows."""
 
 from __future__ import annotations
 
@@ -32,11 +32,12 @@ _OPERATIONS: dict[str, tuple[Callable[..., Array | None], Callable[..., None]]] 
 class Mask:
     """A dropout mask, or a window of one: a few numbers, and no array unless it is stored (`from_array`).
 
-    Whether an element is kept is a function of the mask's numbers and of the element's index in the whole
-    mask, in C order (``docs/stream.md``). So a mask costs the same whatever its shape, a window has the
-    bits of the whole, and forward, backward, machines, threads and shards agree without storing anything.
+    Whether an element is kept depends on the mask's generator, key, stream and p, and on the element's index
+    in the whole mask, in C order (``docs/stream.md``). So a mask costs the same whatever its shape, a window
+    has the bits of the whole, and forward, backward, machines, threads and shards agree without storing
+    anything.
 
-    Masks are immutable, hashable and picklable, and equal if their numbers are.
+    Masks are immutable, hashable and picklable. Two masks are equal if all that they depend on is equal.
 
     Parameters
     ----------
@@ -232,13 +233,12 @@ class Mask:
         Parameters
         ----------
         x : array_like of float16, bfloat16, float32 or float64
-            Values, of the mask's shape, in any layout and byte order; nothing is copied but sequences. What
-            has the buffer protocol or ``__dlpack__`` counts as an array, and subclasses as base arrays.
+            Values, of the mask's shape, in any layout and byte order. Arrays, buffers and DLPack objects are
+            used in place; lists are converted. A subclass is treated as `numpy.ndarray`.
         out : ndarray, optional
             Where to write: of x's shape and dtype, in any layout whose elements have memory of their own,
-            and either `x` itself or not overlapping it. From 32 MiB on a new array takes twice as
-            long as a used one or more, because its pages come from the system at every call; in place takes
-            least.
+            and either `x` itself or not overlapping it. A new array of 32 MiB or more takes at least twice as
+            long as a reused one, because the system maps its pages at every call. In place is fastest.
 
         Returns
         -------
@@ -335,7 +335,7 @@ def generator_id(name: Any, argument: str = "generator") -> int:
 def whole_window(
     shape: tuple[int, ...], noise_shape: NoiseShape, p: ScalarOrArray, scale: ScalarOrArray
 ) -> _Window:
-    """What of a mask depends on its shape: for `new_mask`, which takes no stream for what is refused here."""
+    """The part of a mask that depends on its shape, to be checked before a stream is used up for it."""
     noise = _checks.noise_shape(noise_shape, shape)
     return broadcast_rate(p, noise), broadcast_rate(scale, noise), 0, shape, noise_strides(shape, noise)
 
@@ -346,7 +346,7 @@ def new_mask(generator: int, key: tuple[int, int], stream: int, window: _Window)
 
 
 def keep_all(shape: tuple[int, ...], noise_shape: NoiseShape, scale: ScalarOrArray) -> Mask:
-    """The mask of evaluation: p is 0, so it has no need of a key."""
+    """The mask of evaluation. Its p is 0, so its key does not matter."""
     return new_mask(0, (0, 0), 0, whole_window(shape, noise_shape, 0.0, scale))
 
 
@@ -373,9 +373,9 @@ def format_origin(mask: Mask) -> str:
 def run_operation(
     operation: str, mask: Mask, x: ArrayLike, out: Array | None, name: str, *constants: float
 ) -> Array:
-    """Do an operation of the core to `x`, which the caller's caller knows by that name."""
+    """Do an operation of the core on `x`; `name` is what an error calls it."""
     walk, walk_any_layout = _OPERATIONS[operation]
-    # The core takes arrays that it can walk as they lie; nothing is left to check about them.
+    # The core checks the arrays that it can walk as they lie, and returns None for all others.
     result = walk(x, out, mask._numbers, *constants)
     if result is not None:
         return result

@@ -51,7 +51,7 @@ class MaskGenerator:
     """
 
     __slots__ = ("_children", "_lock", "_seed", "_source")
-    # Replaced as a whole: no mask is half of the old state and half of the new. The lock guards the children.
+    # Replaced as a whole, so that no mask mixes the old state with the new. The lock guards the children.
     _source: _Source
     _seed: int | tuple[int, ...] | None  # what the repr shows instead of the key
 
@@ -108,7 +108,7 @@ class MaskGenerator:
     def spawn(self, n_children: int) -> list[MaskGenerator]:
         """New generators with keys of their own, for workers or layers.
 
-        The key of child number `c` is that of
+        The key of child `c`, counted from 0, is that of
         ``numpy.random.SeedSequence(key, spawn_key=(c,))``; children are numbered over all calls.
 
         Parameters
@@ -134,7 +134,7 @@ class MaskGenerator:
 
     @property
     def state(self) -> dict[str, Any]:
-        """What the next masks depend on, as plain numbers and strings that JSON can hold; may be set."""
+        """What the next masks depend on: numbers and strings that JSON can hold. It may be set."""
         with self._lock:
             return {
                 "generator": self.generator,
@@ -192,7 +192,7 @@ def new_generator(generator: int, key: tuple[int, int], seed: Any = None) -> Mas
 
 
 def child_generator(parent: MaskGenerator, child: int) -> MaskGenerator:
-    """The child of that number, whether `spawn` has made it or not."""
+    """The child of that index, whether `spawn` has made it or not."""
     seed = np.random.SeedSequence(parent.key, spawn_key=(child,))
     return new_generator(parent._source[0], key_from(seed, "seed"))
 

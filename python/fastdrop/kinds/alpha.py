@@ -122,6 +122,13 @@ def alpha_dropout_backward(dy: ArrayLike, mask: Mask, *, out: Array | None = Non
     ------
     TypeError, ValueError
         If an argument is of the wrong kind or shape; `out` is then untouched.
+
+    Examples
+    --------
+    >>> import numpy as np, fastdrop
+    >>> y, mask = fastdrop.alpha_dropout(np.zeros(4, np.float32), 0.5, rng=1)
+    >>> fastdrop.alpha_dropout_backward(np.ones(4, np.float32), mask)
+    array([0.8864049, 0.       , 0.       , 0.8864049], dtype=float32)
     """
     if not isinstance(mask, Mask):
         wanted = "the fastdrop.Mask that alpha_dropout returned"

@@ -35,20 +35,20 @@ def drop_block(
     r"""Drop square blocks of feature maps (DropBlock).
 
     A feature map lies along all axes but those of samples and channels: d axes of the lengths ``F_i``.
-    With ``b = block_size``, every place where a whole block fits is the first corner of a dropped block with
-    the probability [1]_
+    With ``b = block_size``, every element at which a whole block can begin is the first corner of a dropped
+    block with the probability [1]_
 
     .. math:: \gamma = p \prod_{i=1}^d \frac{F_i}{b (F_i - b + 1)}
 
     where the product is a quotient of integers, at most 1, rounded once to double. These decisions are a
-    `Mask` with ``p = gamma`` over the places, in the order of x's axes, so every sample and channel has its
-    own. An element is dropped if a block covers it.
+    `Mask` with ``p = gamma``, whose shape is that of the possible corners, in the order of x's axes: every
+    sample and channel has its own. An element is dropped if a block covers it.
 
-    What is kept is scaled by (elements of `x`) / (elements kept), so that the mean magnitude is the same for
-    every mask: `mask.p` is the share of dropped elements, ``dropped / x.size`` rounded to double, and
-    the scale is ``1 / (1 - mask.p)``, as for every mask. (If nothing is kept, p is 0: there is nothing to
-    scale.) Gamma counts blocks as if none overlapped, so on
-    average the share is somewhat less than `p`.
+    Kept elements are scaled by ``x.size / kept``, where ``kept`` is their number, so the mean magnitude does
+    not depend on the mask. The mask therefore has a p of its own: `mask.p` is the share of dropped elements,
+    ``dropped / x.size`` rounded to double, and the scale is ``1 / (1 - mask.p)``, as for every mask. If
+    nothing is kept, `mask.p` is 0, because there is nothing to scale. On average the share is somewhat less
+    than `p`, because gamma counts overlapping blocks as if they did not overlap.
 
     Parameters
     ----------
@@ -115,31 +115,31 @@ def _block(shape: tuple[int, ...], block_size: int, **axes: int) -> tuple[int, .
 
 
 def _blocks_dropped(shape: tuple[int, ...], p: float, block: tuple[int, ...], masks: MaskGenerator) -> Mask:
-    places = tuple(length - side + 1 for length, side in zip(shape, block, strict=True))
-    # Axes of samples and channels are in numerator and denominator alike: they do not change the quotient.
-    # Whole feature maps of a block each are the most there can be: the quotient is at most 1.
-    gamma = p * (math.prod(shape) / max(math.prod(block) * math.prod(places), 1))
+    corners = tuple(length - side + 1 for length, side in zip(shape, block, strict=True))
+    # Sample and channel axes cancel: they are as long in the numerator as in the denominator. The quotient is
+    # at most 1, which it is where one block covers the whole feature map.
+    gamma = p * (math.prod(shape) / max(math.prod(block) * math.prod(corners), 1))
     dropped = np.zeros(shape, np.bool_)
-    corners = tuple(slice(count) for count in places)
-    np.logical_not(masks.mask(places, gamma).to_numpy(), out=dropped[corners])
-    step = 1
+    begins = tuple(slice(count) for count in corners)
+    np.logical_not(masks.mask(corners, gamma).to_numpy(), out=dropped[begins])
+    stride = 1
     for length, side in zip(reversed(shape), reversed(block), strict=True):
-        _widen(dropped.reshape(-1), step, side)
-        step *= length
+        _widen(dropped.reshape(-1), stride, side)
+        stride *= length
     count = np.count_nonzero(dropped)
     return Mask.from_array(~dropped, count / dropped.size if count < dropped.size else 0.0)
 
 
-def _widen(dropped: NDArray[np.bool_], step: int, side: int) -> None:
-    """Drop what follows a dropped place in up to side - 1 steps, in place.
+def _widen(dropped: NDArray[np.bool_], stride: int, side: int) -> None:
+    """Drop the `side - 1` elements that follow each dropped one along an axis of that stride, in place.
 
-    In C order a step along an axis is a step in memory, and as a whole block fits where its first corner is,
-    none leaves its axis. Each round makes a run up to twice as long.
+    A whole block fits where its first corner is, so nothing runs over the end of the axis. Each round makes a
+    run of dropped elements up to twice as long.
     """
     run = 1
     while run < side:
         more = min(run, side - run)
-        dropped[more * step :] |= dropped[: -more * step]
+        dropped[more * stride :] |= dropped[: -more * stride]
         run += more
 
 

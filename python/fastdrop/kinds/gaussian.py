@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Gaussian dropout: every element is multiplied by a normal number of mean 1."""
+"""Gaussian dropout: every element is multiplied by a normally distributed factor of mean 1."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class GaussianNoise:
     else (``docs/stream.md``, section 8). So forward, backward, machines, threads and shards agree without
     storing anything, as for a `Mask`. A different p scales the same z.
 
-    Noise objects are immutable, hashable and picklable, and equal if their numbers are.
+    Noise is immutable, hashable and picklable. Two are equal if all that they depend on is equal.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class GaussianNoise:
     """
 
     __slots__ = ("_mask",)
-    # The same numbers as a mask, whose windows are these; its scale is the standard deviation.
+    # A mask of the same state and window, whose scale is the standard deviation.
     _mask: Mask
 
     def __init__(
@@ -156,6 +156,9 @@ class GaussianNoise:
     def __hash__(self) -> int:
         return hash((GaussianNoise, self._mask))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _noise_from, (self._mask,)
+
     def __repr__(self) -> str:
         return f"<GaussianNoise shape={self.shape}, p={self.p!r}, {format_origin(self._mask)}>"
 
@@ -178,7 +181,7 @@ def gaussian_dropout(
     training: bool = True,
     out: Array | None = None,
 ) -> tuple[Array, GaussianNoise]:
-    """Multiply every element by a normal number of mean 1 and variance ``p / (1 - p)``, in one pass.
+    """Multiply every element by a normal factor of mean 1 and variance ``p / (1 - p)``, in one pass.
 
     ``y = x (1 + s z)`` with ``s = sqrt(p / (1 - p))`` and z standard normal: mean and variance of the factor
     are those of dropout's ([1]_, [2]_).
@@ -255,6 +258,13 @@ def gaussian_dropout_backward(dy: ArrayLike, noise: GaussianNoise, *, out: Array
     ------
     TypeError, ValueError
         If an argument is of the wrong kind or shape; `out` is then untouched.
+
+    Examples
+    --------
+    >>> import numpy as np, fastdrop
+    >>> y, noise = fastdrop.gaussian_dropout(np.ones(3, np.float32), 0.1, rng=1)
+    >>> bool((fastdrop.gaussian_dropout_backward(np.ones(3, np.float32), noise) == y).all())
+    True
     """
     if not isinstance(noise, GaussianNoise):
         wanted = "the fastdrop.GaussianNoise that gaussian_dropout returned"

@@ -86,11 +86,11 @@ def ars4x32(counter: ArrayLike, key: Sequence[int], rounds: int = 7) -> Words:
     state = _words_to_bytes(counter) ^ _words_to_bytes(key)
     low = int(key[0]) | int(key[1]) << 32
     high = int(key[2]) | int(key[3]) << 32
-    for number in range(1, rounds + 1):
+    for each in range(1, rounds + 1):
         low = (low + 0x9E3779B97F4A7C15) % 2**64  # 2^64 times the golden ratio's fraction
         high = (high + 0xBB67AE8584CAA73B) % 2**64  # 2^64 * (sqrt(3) - 1)
         round_key = np.frombuffer(low.to_bytes(8, "little") + high.to_bytes(8, "little"), np.uint8)
-        state = _aes_round(state, round_key, last=number == rounds)
+        state = _aes_round(state, round_key, last=each == rounds)
     return np.ascontiguousarray(state).view("<u4").astype(np.uint32)
 
 
@@ -136,12 +136,12 @@ def key_from(rng: Any) -> tuple[int, ...]:
     return tuple(int(word) for word in rng.generate_state(4, np.uint32))
 
 
-def counter_from(number: ArrayLike, stream: int, use: int) -> Words:
+def counter_from(index: ArrayLike, stream: int, use: int) -> Words:
     """The counter of a block (`use` 0) or of a tied element (`use` 1): bit 127 keeps the two apart."""
-    number = np.asarray(number, np.uint64)
-    counter = np.empty((*number.shape, 4), np.uint32)
-    counter[..., 0] = number & np.uint64(0xFFFFFFFF)
-    counter[..., 1] = number >> np.uint64(32)
+    index = np.asarray(index, np.uint64)
+    counter = np.empty((*index.shape, 4), np.uint32)
+    counter[..., 0] = index & np.uint64(0xFFFFFFFF)
+    counter[..., 1] = index >> np.uint64(32)
     counter[..., 2] = stream % 2**32
     counter[..., 3] = stream >> 32 | use << 31
     return counter
@@ -188,7 +188,7 @@ def scale(p: float, dtype: DTypeLike) -> Any:
 
 
 def scaled(x: NDArray[Any], factor: Any) -> NDArray[Any]:
-    """``round(x * factor)``; values of 16 bits are float32 meanwhile, whose product is rounded once more."""
+    """``round(x * factor)``. 16-bit values are multiplied in float32, whose result is rounded once more."""
     return rounded(widened(x) * factor, x.dtype)
 
 
@@ -210,7 +210,7 @@ def widened(x: NDArray[Any]) -> NDArray[Any]:
 
 
 def rounded(y: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """To nearest even; a NaN, widened or new, has no lower bits, of which any could be lost or carry."""
+    """To nearest even. A NaN never rounds: its lower half is 0, whether it was widened or newly made."""
     y, native = np.asarray(y), dtype.newbyteorder("=")
     if dtype.kind == "f":
         return y.astype(native)

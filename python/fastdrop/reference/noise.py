@@ -3,8 +3,8 @@
 
 As in ``dropout.py``, this is the definition and the judge, written to be read, and slow on purpose. The
 rules are those of sections 7 and 8 of ``docs/stream.md``. Every operation is rounded by itself, to the type
-of its operands, so that any machine with IEEE arithmetic gives these bits. Values of 16 bits are float32
-meanwhile, constants too, and the result is rounded once more (section 4).
+of its operands, so that any machine with IEEE arithmetic gives these bits. 16-bit values, and the constants
+for them, are computed with in float32, and the result is rounded once more (section 4).
 """
 
 import math

@@ -35,6 +35,17 @@ class MonteCarlo:
         How many there were.
     root : MaskGenerator
         Where the masks come from; see `generator`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastdrop
+    >>> def network(x, rng):
+    ...     return fastdrop.dropout(x, 0.5, rng=rng)[0].mean()
+    >>> result = fastdrop.mc_dropout(network, np.ones(1000), samples=20, rng=0)
+    >>> abs(float(result.mean) - 1) < 0.1, float(result.std) < 0.1
+    (True, True)
+    >>> result.entropy is None  # no class_axis was given
+    True
     """
 
     mean: NDArray[np.float64]
@@ -47,8 +58,8 @@ class MonteCarlo:
     def generator(self, sample: int) -> MaskGenerator:
         """The `MaskGenerator` of one sample, new: ``fn(x, result.generator(k))`` is sample k again.
 
-        Its key depends on the key of `root` and on the sample's number only: it is that of `root`'s child
-        of this number (``docs/stream.md``, section 5).
+        Its key depends on the key of `root` and on `sample` only: it is the key of `root`'s child of that
+        index (``docs/stream.md``, section 5).
 
         Parameters
         ----------
@@ -142,11 +153,11 @@ def mc_dropout(
     # Welford, "Note on a method for calculating corrected sums of squares" (1962): no cancellation.
     mean, squares = first, np.zeros_like(first)
     entropy = None if axis is None else _entropy(_checked(first, axis), axis)
-    for number, answer in enumerate(answers, start=2):
+    for seen, answer in enumerate(answers, start=2):
         if answer.shape != mean.shape:
             raise ValueError(f"fn must return the same shape each time, {mean.shape}, not {answer.shape}")
         change = answer - mean
-        mean = mean + change / number
+        mean = mean + change / seen
         squares += change * (answer - mean)
         if entropy is not None and axis is not None:
             entropy += _entropy(_checked(answer, axis), axis)

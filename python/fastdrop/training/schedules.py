@@ -145,7 +145,7 @@ class Scheduler:
         try:
             for layer in self.layers:
                 layer.p = p
-        except (TypeError, ValueError):  # one layer refuses it: all stay as they were
+        except Exception:  # one layer refuses it: all stay as they were
             for layer, previous in zip(self.layers, before, strict=True):
                 layer.p = previous
             raise
