@@ -2,7 +2,7 @@
 """Every operation of the core, from its list: how to call it on a mask, and what the reference makes of it.
 
 The laws of the other files go over `OPERATIONS`, so that a new row is judged by all of them. A row without a
-function in the reference's list fails `test_operations.py`.
+function in the reference's list fails `test_core.py` and every law.
 """
 
 from dataclasses import dataclass

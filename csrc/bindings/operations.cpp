@@ -144,15 +144,22 @@ std::uint64_t element_count(const Window& window) {
   return count;
 }
 
+// The only keyword: checked=True or False.
+bool is_checked(PyObject* names, PyObject* const* values) {
+  if (names == nullptr || PyTuple_GET_SIZE(names) == 0) return false;
+  if (PyTuple_GET_SIZE(names) > 1 || !PyBool_Check(values[0]) ||
+      PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "checked") != 0)
+    throw py::type_error("the only keyword is checked, a bool");
+  return values[0] == Py_True;
+}
+
 py::object run_operation(PyObject* const* arguments, Py_ssize_t count, PyObject* keywords) {
   if (count < 2) throw py::type_error("wrong number of arguments");
   const Operation operation = find_operation(arguments[0]);
   Arrays arrays(operation);
   const int constants = constant_count(kOperations[operation]);
   if (count != 2 + arrays.count() + constants) throw py::type_error("wrong number of arguments");
-  const bool checked = keywords != nullptr && PyTuple_GET_SIZE(keywords) == 1 && arguments[count] == Py_True;
-  if (keywords != nullptr && PyTuple_GET_SIZE(keywords) > 0 && !checked)
-    throw py::type_error("the only keyword is checked=True");
+  const bool checked = is_checked(keywords, arguments + count);
 
   const MaskStateObject& mask = mask_state(arguments[1]);
   Request request{operation, kElementCount, mask.state, mask.window(), {}, {}, {}};
@@ -214,10 +221,11 @@ py::object dropout(PyObject* const* arguments, Py_ssize_t count, PyObject* keywo
   const auto state = py::reinterpret_steal<py::object>(new_mask_state(next, window.rank, window.shape));
   if (!state) throw py::error_already_set();
   const double scale = rate < 1 ? 1 / (1 - rate) : 0;  // _rates.py's scale_for
+  const py::object mask = new_mask(mask_class, state.ptr(), py::float_(scale).ptr());
   Request request{kDropout, arrays.element(), next, window, {}, {}, {{scale, nullptr}}};
   arrays.put_into(request, nullptr);
   without_gil(static_cast<std::uint64_t>(array.size()), [&request] { run(request); });
-  return py::make_tuple(arrays.result(), new_mask(mask_class, state.ptr(), py::float_(scale).ptr()));
+  return py::make_tuple(arrays.result(), mask);
 }
 
 py::array generate(const std::string& generator, std::uint64_t first, std::uint64_t upper,
