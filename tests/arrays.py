@@ -47,6 +47,12 @@ def special_values(shape, dtype):
     return values.reshape(shape)
 
 
+def without_nans(x):
+    """The values, with 1 for every NaN."""
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isnan(x), x.dtype.type(1), x)
+
+
 # --- Layouts --------------------------------------------------------------------------------------
 
 

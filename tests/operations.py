@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import fastdrop
-from arrays import DTYPES, special_values
+from arrays import DTYPES, special_values, without_nans
 from fastdrop import _core, reference
 from fastdrop._states import run_operation
 
@@ -55,11 +55,14 @@ class Operation:
         return CONSTANTS[: len(self.row.constants)]
 
     def inputs(self, shape, dtype):
-        """Special values for every input, of the shape that its access says."""
+        """Special values for every input, of the shape and the type that its row says.
+
+        NaNs are in the first one only: which of two that meet goes on is the processor's choice.
+        """
         shapes = {"full": shape, "per column": shape[-1:], "per row": shape[:-1]}
-        computed = reference.computed_with(dtype)
-        types = {"element": dtype, "compute": computed}
-        return [special_values(shapes[row.access], types[row.type]) for row in self.row.inputs]
+        types = {"element": dtype, "compute": reference.computed_with(dtype)}
+        values = [special_values(shapes[row.access], types[row.type]) for row in self.row.inputs]
+        return [*values[:1], *map(without_nans, values[1:])]
 
     def cut(self, inputs, part):
         """The inputs of a window of a mask with one axis."""
