@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Every operation of the core, from its row: how to run it on a mask, what it means, which masks it takes.
+"""Every operation of the core, from its list: how to call it on a mask, and what the reference makes of it.
 
-The laws of the other files go over this list, so a new operation joins all of them by itself.
+The laws of the other files go over `OPERATIONS`, so that a new row is judged by all of them. A row without a
+function in the reference's list fails `test_core.py` and every law.
 """
+
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,81 +18,99 @@ from fastdrop._states import run_operation
 SEED, STREAM = 3, 9
 # Few and many bits, a tie in every comparison of the upper half, the ends, and one within 2^-53 of 1.
 PROBABILITIES = [0.0, 2.0**-64, 1e-6, 0.1, 0.25, 0.5, 0.9, 1.0 - 2.0**-53, 1.0]
-# What operations are tested with, in the order of their constants. None is neutral.
-CONSTANTS = (1.1, 0.3, -1.7, 0.6)
-# No NaN: which of two NaNs a sum has is not defined, and x has them.
-PARAMETERS = np.nan_to_num(special_values(2**16, np.float64), nan=1.0, posinf=np.inf, neginf=-np.inf)
+# What every operation takes as its first constants. No float32 is one of them, and none is neutral.
+CONSTANTS = (1.3, -0.7, 0.45, 2.1)
 
 
+@dataclass(frozen=True)
 class Operation:
-    """A row of the core's list, the reference's function of that name, and what follows from the two."""
+    name: str
+    row: Any  # what the core says about it
 
-    def __init__(self, name: str) -> None:
-        self.name, self.row = name, _core.operations[name]
-        self.meaning = reference.OPERATIONS[name]  # an operation without an oracle fails here
-        self.draws_normals = self.row.draw == "normals"
-        # Noise has a number for every element, and its variance is p / (1 - p).
-        self.takes = ("drawn",) if self.draws_normals else ("drawn", "shared", "varying", "stored")
-        self.probabilities = PROBABILITIES[:-1] if self.draws_normals else PROBABILITIES
-        # Without inputs the dtype is that of what stands for one, which nobody reads.
-        self.dtypes = DTYPES if self.row.inputs else ["bool"]
-        # Whether a part of the arrays gives a part of the result, wherever it is cut.
-        operands = (*self.row.inputs, *self.row.outputs)
-        self.cuts_anywhere = all(operand.access == "full" for operand in operands)
+    @property
+    def draws_normals(self):
+        return self.row.draw == "normals"
 
-    def allows(self, p):
-        return p <= self.probabilities[-1]
+    @property
+    def needs_an_axis(self):
+        """Rows and columns are of the last axis."""
+        return any(operand.access != "full" for operand in self.row.inputs)
 
-    def call(self, mask, x, out=None):
-        """The result of the core on a `fastdrop.Mask`, in `out` if there is one."""
-        if not self.row.inputs:
-            return mask.to_numpy()
-        if self.name == "dropout":
-            return mask.apply(x, out=out)  # its scale varies where p does
-        names = tuple(operand.name for operand in self.row.inputs)
-        return run_operation(self.name, mask, names, x, *self.others(x), out, *self.constants)
+    @property
+    def dtypes(self):
+        return DTYPES if self.row.inputs else ["bool"]
 
-    def reference(self, mask, x):
-        """The result of plain NumPy on a `reference.Mask`."""
-        if self.name == "dropout":
-            return mask.apply(x)
-        options = {"key": mask.key, "stream": mask.stream, "generator": mask.generator}
-        drawn = reference.normals(mask.index, **options) if self.draws_normals else mask.to_numpy()
-        return self.meaning(drawn, x, *self.others(x), *self.constants) if self.row.inputs else drawn
+    @property
+    def probabilities(self):
+        """Normal numbers are the same whatever p is."""
+        return PROBABILITIES[::4] if self.draws_normals else PROBABILITIES
+
+    @property
+    def forms(self):
+        """The masks that it takes, see `twins_of_a_form`. Every element has a normal number of its own."""
+        return ("drawn",) if self.draws_normals else ("drawn", "shared", "varying", "stored")
 
     @property
     def constants(self):
         return CONSTANTS[: len(self.row.constants)]
 
-    def others(self, x):
-        """Every input beside x, from x: one that is full has other values of the same elements."""
-        columns, rows = x.shape[-1:], x.shape[:-1]
-        shapes = {"per column": columns, "per row": rows}
-        for operand in self.row.inputs[1:]:
-            dtype = reference.computed_with(x.dtype) if operand.type == "compute" else x.dtype
-            with np.errstate(all="ignore"):
-                if operand.access == "full":
-                    yield np.where(x == x, np.negative(x), x.dtype.type(1)).astype(dtype)
-                else:
-                    yield np.resize(PARAMETERS, shapes[operand.access]).astype(dtype)
+    def inputs(self, shape, dtype):
+        """Special values for every input, of the shape that its access says.
 
-    def results(self, mask, x):
-        """The result by every way to hand over the arrays: a new one, `out`, and in place."""
-        yield self.call(mask, x)
-        if self.row.inputs:
-            out = np.full_like(x, 7)
-            assert self.call(mask, x, out) is out
-            yield out
-            in_place = x.copy()
-            assert self.call(mask, in_place, in_place) is in_place
+        The first has NaNs and the others none: IEEE 754 does not say which of two NaNs a sum has.
+        """
+        shapes = {"full": shape, "per column": shape[-1:], "per row": shape[:-1]}
+        computed = reference.computed_with(dtype)
+        types = {"element": dtype, "compute": computed}
+        inputs = [special_values(shapes[row.access], types[row.type]) for row in self.row.inputs]
+        return [np.where(x == x, x, x.dtype.type(1)) if at else x for at, x in enumerate(inputs)]
+
+    def cut(self, inputs, part):
+        """The inputs of a window of a mask with one axis."""
+        kept = zip(inputs, self.row.inputs, strict=True)
+        return [x if row.access == "per row" else x[part] for x, row in kept]
+
+    def call(self, mask, inputs, out=None):
+        """The operation on what the mask draws, in `out` if there is one."""
+        names = tuple(row.name for row in self.row.inputs)
+        return run_operation(self.name, mask, names, *inputs, out, *self.constants)
+
+    def results(self, mask, inputs):
+        """The result by every way to hand over the arrays: a new one, `out`, and in place of the first."""
+        yield self.call(mask, inputs)
+        out = np.full(mask.shape, 7, inputs[0].dtype if inputs else bool)
+        assert self.call(mask, inputs, out) is out
+        yield out
+        if inputs:
+            in_place = inputs[0].copy()
+            assert self.call(mask, [in_place, *inputs[1:]], in_place) is in_place
             yield in_place
 
+    def drawn(self, slow):
+        """What the reference draws: standard normal numbers, or True where an element is kept."""
+        if self.draws_normals:
+            key, stream, generator = slow.key, slow.stream, slow.generator
+            return reference.normals(slow.index, key=key, stream=stream, generator=generator)
+        return np.asarray(slow.to_numpy())
 
-OPERATIONS = {name: Operation(name) for name in _core.operations}
+    def reference(self, slow, inputs):
+        return self.judged(self.drawn(slow), inputs)
+
+    def judged(self, drawn, inputs):
+        """The result for what has been drawn before."""
+        return np.asarray(reference.OPERATIONS[self.name](drawn, *inputs, *self.constants))
+
+
+OPERATIONS = {name: Operation(name, row) for name, row in _core.operations.items()}
 WITH_INPUTS = {name: operation for name, operation in OPERATIONS.items() if operation.row.inputs}
-CUT_ANYWHERE = {name: operation for name, operation in OPERATIONS.items() if operation.cuts_anywhere}
-# Every operation with every dtype, as parameters of a test.
-EVERY_DTYPE = [(name, dtype) for name, operation in OPERATIONS.items() for dtype in operation.dtypes]
+WITH_DECISIONS = {name: operation for name, operation in OPERATIONS.items() if not operation.draws_normals}
+# Those that are functions of the package, too.
+PUBLIC = [name for name in OPERATIONS if name in fastdrop.__all__]
+
+
+def every_dtype(operations):
+    """Every one of these operations with every dtype, as parameters of a test."""
+    return [(name, dtype) for name, operation in operations.items() for dtype in operation.dtypes]
 
 
 # --- Masks, each with the reference's ---------------------------------------------------------------
@@ -121,7 +143,7 @@ def varying_rates(shape):
 
 
 def twins_of_a_form(form, shape, p, axes, **options):
-    """A mask of one of the forms in `Operation.takes`, which shares or varies along some of the axes."""
+    """A mask of one of an operation's `forms`, which shares or varies along some of the axes."""
     some = tuple(1 if axis in axes else length for axis, length in enumerate(shape))
     if form == "stored":
         return stored_twins(shape, p)

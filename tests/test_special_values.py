@@ -11,7 +11,7 @@ import pytest
 import fastdrop
 from arrays import DTYPES, HALVES, nans, same_bytes, special_values, unsigned
 from fastdrop import reference
-from operations import WITH_INPUTS, twins
+from operations import PUBLIC, SEED, WITH_INPUTS, twins
 from processes import run
 
 EVERY = np.arange(2**16, dtype=np.uint16)
@@ -77,11 +77,19 @@ def test_alpha_and_gaussian_dropout_round_every_value_as_others_do(isa, dtype, p
 
 @pytest.mark.parametrize("dtype", HALVES)
 @pytest.mark.parametrize("name", WITH_INPUTS)
-def test_every_value_is_the_references(isa, name, dtype):
-    operation, x = WITH_INPUTS[name], EVERY.view(dtype)
+def test_every_operation_does_to_every_value_what_the_reference_does(isa, name, dtype):
+    operation, (mask, slow) = WITH_INPUTS[name], twins(EVERY.size)
+    inputs = [EVERY.view(dtype), *operation.inputs(EVERY.shape, dtype)[1:]]
+    assert same_bytes(operation.call(mask, inputs), operation.reference(slow, inputs))
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_function_does_to_every_value_what_the_reference_does(isa, name, dtype):
+    x = EVERY.view(dtype)
     for p in PROBABILITIES:
-        mask, slow = twins(x.size, p)
-        assert same_bytes(operation.call(mask, x), operation.reference(slow, x)), p
+        y, _ = getattr(fastdrop, name)(x, p, rng=SEED)
+        assert same_bytes(y, getattr(reference, name)(x, p, rng=SEED)[0]), p
 
 
 @pytest.mark.parametrize("factor", [1.0, 1.0625, 1.5, 4 / 3, 1e-3, 2.0**-20, 2.0**-40, -3.0, 1e30])
@@ -107,36 +115,31 @@ def every_value(dtype):
 
 
 def results(function, x, p):
-    """By every way to hand over the arrays."""
-    yield function(x, p, rng=0)[0]
-    yield function(x, p, rng=0, out=np.full_like(x, 7))[0]
-    in_place = x.copy()
-    yield function(in_place, p, rng=0, out=in_place)[0]
+    """The result in a new array, in `out` and in place, and what was drawn."""
+    out, in_place = np.full_like(x, 7), x.copy()
+    y, drawn = function(x, p, rng=0)
+    function(x, p, rng=0, out=out)
+    function(in_place, p, rng=0, out=in_place)
+    return [y, out, in_place], drawn
+
+
+# Gaussian dropout has no p of 1.
+ENDS = [
+    (fastdrop.dropout, fastdrop.dropout_backward, [0.0, 1.0]),
+    (fastdrop.alpha_dropout, fastdrop.alpha_dropout_backward, [0.0, 1.0]),
+    (fastdrop.gaussian_dropout, fastdrop.gaussian_dropout_backward, [0.0]),
+]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", ["dropout", "alpha_dropout", "gaussian_dropout"])
-def test_p_zero_copies_bits_and_p_one_gives_positive_zero(isa, name, dtype):
-    function, x = getattr(fastdrop, name), every_value(dtype)
-    for y in results(function, x, 0.0):
-        assert same_bytes(y, x)
-    if name != "gaussian_dropout":  # where p is less than 1
-        for y in results(function, x, 1.0):
-            assert same_bytes(y, np.zeros_like(x))
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_gradients_at_p_zero_copy_bits_and_at_p_one_are_positive_zero(dtype):
+@pytest.mark.parametrize(("forward", "backward", "ends"), ENDS)
+def test_p_zero_copies_bits_and_p_one_gives_positive_zero(isa, forward, backward, ends, dtype):
+    """In both passes."""
     x = every_value(dtype)
-    passes = [
-        (fastdrop.dropout, fastdrop.dropout_backward),
-        (fastdrop.alpha_dropout, fastdrop.alpha_dropout_backward),
-        (fastdrop.gaussian_dropout, fastdrop.gaussian_dropout_backward),
-    ]
-    for forward, backward in passes:
-        assert same_bytes(backward(x, forward(x, 0.0, rng=0)[1]), x)
-    for forward, backward in passes[:2]:
-        assert same_bytes(backward(x, forward(x, 1.0, rng=0)[1]), np.zeros_like(x))
+    for p in ends:
+        ys, drawn = results(forward, x, p)
+        wanted = np.zeros_like(x) if p else x
+        assert all(same_bytes(y, wanted) for y in [*ys, backward(x, drawn)]), p
 
 
 # --- NaNs, infinities, zeros ----------------------------------------------------------------------

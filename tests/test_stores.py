@@ -1,36 +1,34 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Where results are written: at every alignment, by non-temporal stores, and never outside the output."""
 
-import itertools
-
 import numpy as np
 import pytest
 
 import fastdrop
-from arrays import same_bytes, special_values
+from arrays import same_bytes
 from fastdrop import reference
-from operations import CUT_ANYWHERE, OPERATIONS, WITH_INPUTS, twins
+from operations import OPERATIONS, WITH_INPUTS, every_dtype, twins
 
-EVERY_DTYPE = [(name, dtype) for name in WITH_INPUTS for dtype in OPERATIONS[name].dtypes]
 NON_TEMPORAL = 2**25  # bytes: used outputs from this size on are written by non-temporal stores
 ORDINARY = 2**18  # elements: 2 MiB at most, and below the thread split
 
 
-@pytest.mark.parametrize(("name", "dtype"), EVERY_DTYPE)
+@pytest.mark.parametrize(("name", "dtype"), every_dtype(OPERATIONS))
 def test_every_alignment_is_right_and_nothing_outside_is_written(isa, name, dtype):
     operation, size = OPERATIONS[name], 300
-    x, (mask, slow) = special_values(size, dtype), twins(size)
-    y = operation.reference(slow, x)
-    buffer, sentinel = np.empty(size + 40, dtype), np.full(40, 7, dtype)
+    inputs, (mask, slow) = operation.inputs((size,), dtype), twins(size)
+    y = operation.reference(slow, inputs)
+    buffer = np.empty(size + 64, y.dtype)
+    sentinel = np.full(64, 7, y.dtype)
     for first in range(64 // buffer.itemsize):
         buffer[:] = 7
-        operation.call(mask, x, buffer[first : first + size])
+        operation.call(mask, inputs, buffer[first : first + size])
         assert same_bytes(buffer[first : first + size], y), first
         assert same_bytes(np.delete(buffer, slice(first, first + size)), sentinel), first
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "dtype"), [row for row in EVERY_DTYPE if row[0] in CUT_ANYWHERE])
+@pytest.mark.parametrize(("name", "dtype"), every_dtype(WITH_INPUTS))
 def test_non_temporal_stores_write_what_ordinary_stores_write(isa, name, dtype):
     """They are used where the address of a tile allows them.
 
@@ -38,18 +36,15 @@ def test_non_temporal_stores_write_what_ordinary_stores_write(isa, name, dtype):
     ordinary stores write is judged by the reference elsewhere, at sizes that it can manage.
     """
     operation, size = OPERATIONS[name], NON_TEMPORAL // np.dtype(dtype).itemsize + 321
-    values, (whole, _) = np.resize(special_values(10_007, dtype), size + 8), twins(size + 8)
-    cuts = [*range(0, size + 8, ORDINARY), size + 8]
-    y = np.concatenate([operation.call(whole[a:b], values[a:b]) for a, b in itertools.pairwise(cuts)])
+    inputs, (whole, _) = operation.inputs((size + 8,), dtype), twins(size + 8)
+    parts = [slice(first, min(first + ORDINARY, size + 8)) for first in range(0, size + 8, ORDINARY)]
+    y = np.concatenate([operation.call(whole[part], operation.cut(inputs, part)) for part in parts])
     out = np.empty(size + 8, dtype)
     for shift, start in [(0, 0), (1, 0), (2, 0), (3, 0), (0, 1), (0, 2), (0, 4), (1, 5), (0, 8)]:
         out[:] = 7
-        part, written = slice(start, start + size), out[shift : shift + size]
-        operation.call(whole[part], values[part], written)
-        assert all(same_bytes(written[a:b], y[part][a:b]) for a, b in itertools.pairwise(cuts)), (
-            shift,
-            start,
-        )
+        window, written = slice(start, start + size), out[shift : shift + size]
+        operation.call(whole[window], operation.cut(inputs, window), written)
+        assert all(same_bytes(written[part], y[window][part]) for part in parts), (shift, start)
         assert (out[:shift] == 7).all()
         assert (out[shift + size :] == 7).all()
 

@@ -5,49 +5,41 @@ Sizes are beyond the thread split, with odd starts and odd ends, so that parts b
 """
 
 import functools
-import itertools
 
 import numpy as np
 import pytest
 
 import fastdrop
 from arrays import same_bytes, special_values
-from fastdrop import reference
-from operations import EVERY_DTYPE, OPERATIONS, endless_twins, twins
+from operations import OPERATIONS, WITH_DECISIONS, endless_twins, every_dtype, twins
 
 SIZE, START, P = 7 * 2**18 + 77, 2**32 - 77, 0.1
 
 
 @functools.cache
-def decisions(generator):
-    """What the reference keeps: of all its work this takes longest."""
-    return endless_twins(START, SIZE, P, generator)[1].to_numpy()
+def drawn(name, generator):
+    """What the reference draws for that operation, in which almost all of its time goes."""
+    return OPERATIONS[name].drawn(endless_twins(START, SIZE, P, generator)[1])
 
 
 @functools.cache
 def expected(name, dtype, generator):
-    """An input, and the result, once for all ISAs and numbers of threads.
-
-    By the reference; where that would take seconds, from windows that one thread does, which are judged by
-    the reference in test_operations.py.
-    """
-    operation, x = OPERATIONS[name], special_values(SIZE, dtype)
-    if "stored" in operation.takes:
-        return x, operation.reference(reference.Mask.from_array(decisions(generator), P), x)
-    mask, _ = endless_twins(START, SIZE, P, generator)
-    cuts = [*range(0, SIZE, 100_003), SIZE]
-    return x, np.concatenate([operation.call(mask[a:b], x[a:b]) for a, b in itertools.pairwise(cuts)])
+    """Inputs and the result, once for all ISAs and numbers of threads."""
+    operation = OPERATIONS[name]
+    inputs = operation.inputs((SIZE,), dtype)
+    like = "gaussian_dropout" if operation.draws_normals else "keep_mask"
+    return inputs, operation.judged(drawn(like, generator), inputs)
 
 
-@pytest.mark.parametrize(("name", "dtype"), EVERY_DTYPE)
+@pytest.mark.parametrize(("name", "dtype"), every_dtype(OPERATIONS))
 def test_threads_do_not_matter(isa, generator, name, dtype, threads):
-    operation, (x, y) = OPERATIONS[name], expected(name, dtype, generator)
+    operation, (inputs, y) = OPERATIONS[name], expected(name, dtype, generator)
     mask, _ = endless_twins(START, SIZE, P, generator)
     for count in (1, 2):
         with threads(count):
-            assert same_bytes(operation.call(mask, x), y), count
+            assert same_bytes(operation.call(mask, inputs), y), count
     with threads(3):
-        assert all(same_bytes(result, y) for result in operation.results(mask, x))
+        assert all(same_bytes(result, y) for result in operation.results(mask, inputs))
 
 
 # One decision for more elements than a thread's part, and many for fewer.
@@ -58,13 +50,13 @@ SHARED = [((3, 700_001), (None, 1)), ((7000, 300), (None, 1)), ((41, 51_200), (1
 def test_threads_do_not_matter_to_shared_decisions(isa, threads, shape, noise_shape):
     drawn_at = tuple(entry or length for entry, length in zip(noise_shape, shape, strict=True))
     keep = np.broadcast_to(twins(drawn_at)[1].to_numpy(), shape)
-    mask, slow = twins(shape, noise_shape=noise_shape)[0], reference.Mask.from_array(keep, 0.3)
-    for operation in (operation for operation in OPERATIONS.values() if "shared" in operation.takes):
-        x = np.ones(shape, operation.dtypes[-1])
-        y = operation.reference(slow, x)
+    mask, _ = twins(shape, noise_shape=noise_shape)
+    for operation in WITH_DECISIONS.values():
+        inputs = operation.inputs(shape, "float32")
+        y = operation.judged(keep, inputs)
         for count in (1, 3):
             with threads(count):
-                assert same_bytes(operation.call(mask, x), y), (operation.name, count)
+                assert same_bytes(operation.call(mask, inputs), y), (operation.name, count)
 
 
 @pytest.mark.parametrize("shape", [(3, 700_001), (40_000, 60)], ids=str)

@@ -7,17 +7,17 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastdrop
 from arrays import same_bytes, special_values
 from fastdrop import reference
-from operations import CUT_ANYWHERE, OPERATIONS, twins, twins_of_a_form
+from operations import OPERATIONS, WITH_DECISIONS, twins, twins_of_a_form
 from windows import chains
 
 # Every form of mask that an operation takes.
-FORMS = [(name, form) for name, operation in OPERATIONS.items() for form in operation.takes]
+FORMS = [(name, form) for name, operation in OPERATIONS.items() for form in operation.forms]
 
 
 @settings(max_examples=4 * settings.default.max_examples)
@@ -34,23 +34,26 @@ def test_windows_are_the_decisions_of_the_whole(
     mask, slow = twins_of_a_form(form, shape, p, axes)
     for index in chain:
         mask, slow = mask[index], slow[index]
-    x = special_values(slow.index.shape, operation.dtypes[-1])
-    assume(x.ndim or operation.cuts_anywhere)  # without axes there are no rows
+    inputs = operation.inputs(slow.index.shape, "float64")
+    x = special_values(slow.index.shape, "float32")
     assert mask.shape == x.shape
+    if mask.shape or not operation.needs_an_axis:
+        assert same_bytes(operation.call(mask, inputs), operation.reference(slow, inputs))
     assert same_bytes(mask.to_numpy(), np.asarray(slow.to_numpy()))
-    assert same_bytes(operation.call(mask, x), np.asarray(operation.reference(slow, x)))
+    assert same_bytes(mask.apply(x), np.asarray(slow.apply(x)))
     if mask.size:
         np.testing.assert_array_equal(np.broadcast_to(mask.p, mask.shape), slow.p)
     assert pickle.loads(pickle.dumps(mask)) == mask
 
 
-@given(st.integers(1, 5000), st.lists(st.integers(0, 5000), max_size=6), st.sampled_from(list(CUT_ANYWHERE)))
+@given(st.integers(1, 5000), st.lists(st.integers(0, 5000), max_size=6), st.sampled_from(list(OPERATIONS)))
 def test_every_split_equals_the_whole(isa, size, cuts, name):
     operation = OPERATIONS[name]
-    x, (mask, _) = special_values(size, operation.dtypes[-1]), twins(size, 0.2)
+    inputs, (mask, _) = operation.inputs((size,), "float32"), twins(size, 0.2)
     edges = sorted({0, size, *(cut % size for cut in cuts)})
-    parts = [operation.call(mask[a:b], x[a:b]) for a, b in itertools.pairwise(edges)]
-    assert same_bytes(np.concatenate(parts), operation.call(mask, x))
+    parts = [slice(*edge) for edge in itertools.pairwise(edges)]
+    whole = np.concatenate([operation.call(mask[part], operation.cut(inputs, part)) for part in parts])
+    assert same_bytes(whole, operation.call(mask, inputs))
 
 
 # Decisions are gathered 4,096 at a time, and those of rows that lie close together are made at once.
@@ -75,13 +78,11 @@ MANY_BLOCKS = [
 def test_windows_of_many_blocks_equal_the_reference(isa, generator, shape, noise_shape, index):
     mask, slow = twins(shape, noise_shape=noise_shape, generator=generator)
     stored = fastdrop.Mask.from_array(slow.to_numpy(), 0.3)
-    for operation in OPERATIONS.values():
-        x = special_values(mask[index].shape, operation.dtypes[-1])
-        if noise_shape is None or "shared" in operation.takes:
-            y = operation.reference(slow[index], x)
-            assert same_bytes(operation.call(mask[index], x), y), operation.name
-            if "stored" in operation.takes:
-                assert same_bytes(operation.call(stored[index], x), y), operation.name
+    for operation in WITH_DECISIONS.values():
+        inputs = operation.inputs(mask[index].shape, "float32")
+        y = operation.reference(slow[index], inputs)
+        assert same_bytes(operation.call(mask[index], inputs), y), operation.name
+        assert same_bytes(operation.call(stored[index], inputs), y), operation.name
 
 
 def test_windows_of_a_huge_mask_equal_the_reference(isa):
