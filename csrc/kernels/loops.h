@@ -24,9 +24,7 @@ __attribute__((always_inline)) inline void run_tile(const Operation& operation, 
       y[j] = operation.apply(variates, i, inputs.template lanes<input>(i)...);
     }
 #pragma GCC unroll kUnroll
-    for (int j = 0; j < together; ++j) {
-      y[j].store(out + first + j * Lanes::width);
-    }
+    for (int j = 0; j < together; ++j) y[j].store(out + first + j * Lanes::width);
   }
 }
 
@@ -62,15 +60,16 @@ __attribute__((always_inline)) inline void run_tiles(const Operation& operation,
     else
       tile.words = words;
   };
-  alignas(64) Value copied[kTileElements];
-  Value* to = non_temporal ? copied : out;
+  // Non-temporal stores copy a finished tile: another way to store would double every loop.
+  alignas(64) Value finished[kTileElements];
+  Value* to = non_temporal ? finished : out;
   const int step = non_temporal ? 0 : kTileElements;
   const auto work = [&](Waiting& tile, uint64_t index) {
     if constexpr (!Rule::converts_ahead) rule.convert(tile.words, index, tile.variates);
     run_tile<Lanes>(operation, inputs, to, tile.variates, typename Inputs::All{});
     to += step;
     if (__builtin_expect(non_temporal, 0)) {
-      copy_non_temporal(out, copied, sizeof copied);
+      copy_non_temporal(out, finished, sizeof finished);
       out += kTileElements;
     }
     inputs.advance(kTileElements);
@@ -103,8 +102,8 @@ __attribute__((always_inline)) inline void run_tiles(const Operation& operation,
   }
 }
 
-// A run is a partial tile, whole tiles, and a partial tile, each optional. `flatten`, because GCC's
-// inline-unit-growth limit otherwise stops inlining in the last kernels of this file (2x slower).
+// A kernel. A run is a partial tile, whole tiles, and a partial tile, each optional. `flatten`, because GCC's
+// inline-unit-growth limit otherwise stops inlining in the last kernels of the table (2x slower).
 template <template <class> class Op, class Element, class Rule>
 __attribute__((flatten)) void run(const KernelArgs& args) {
   using Lanes = typename Element::Lanes;
