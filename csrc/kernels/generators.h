@@ -83,7 +83,7 @@ struct Ars4x32 {
   class Sequence;
 };
 
-// The blocks of consecutive tiles after two rounds. Long sequences share those rounds (counter-mode caching:
+// The words of consecutive tiles. Long sequences share the first two rounds (counter-mode caching:
 // Bernstein and Schwabe, "New AES software speed records", INDOCRYPT 2008). In a group of 256 counters only
 // byte 0 differs. The first round moves it to column 0, together with bytes 5, 10 and 15, so that this column
 // depends on bytes 0 and 5 of the counter's lower half, and the other columns on the rest. The second round
@@ -92,7 +92,8 @@ struct Ars4x32 {
 // of the group's first counter, and a difference that depends on byte 0 only and comes from a table.
 class Ars4x32::Sequence {
  public:
-  // How many tiles from this one on one sequence takes; draws begin at multiples of `together`.
+  // How many of these tiles one sequence takes. In those that share rounds, every draw of `together` tiles
+  // lies in one group.
   static uint64_t length(uint64_t first_tile, uint64_t tile_count, int together) {
     if (tile_count < worthwhile_tiles) return tile_count;
     if (first_tile % together != 0) return 1;
@@ -100,6 +101,7 @@ class Ars4x32::Sequence {
     return tile_count < limit ? tile_count : limit;
   }
 
+  // From first_tile on, which may be a few tiles after the one that length() was asked about.
   Sequence(const Ars4x32& generator, const TileCounters<Blocks>& counters, uint64_t first_tile,
            uint64_t tile_count)
       : generator_(generator), counters_(counters), is_shared_(tile_count >= worthwhile_tiles) {
@@ -171,6 +173,7 @@ struct Philox4x32 {
         block[v] = reverse_words(products) ^ (odd_words(block[v]) ^ key[round]);
       }
   }
+
   // Nothing is shared between counters.
   class Sequence {
    public:

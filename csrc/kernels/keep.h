@@ -139,34 +139,11 @@ class StreamKeep {
   Blocks bounds_;
 };
 
-// Tiles in order are drawn like any others.
-template <class Rule>
-class PlainSequence {
- public:
-  static uint64_t length(uint64_t, uint64_t tile_count) { return tile_count; }
-
-  PlainSequence(const Rule& rule, uint64_t, uint64_t) : rule_(rule) {}
-
-  template <int count>
-  auto draw(uint64_t first_tile) const {
-    return rule_.template draw<count>(first_tile);
-  }
-
- private:
-  const Rule& rule_;
-};
-
-// Decisions that have been made before, as bits or as bytes. Nothing past the last tile is read.
-template <bool as_bits>
-class StoredKeep {
- public:
-  explicit StoredKeep(const KeepArgs& args) : decisions_(args.decisions) {}
-
-  static constexpr int tiles_together = 1, tiles_ahead = 1;
-  static constexpr bool converts_ahead = false;
+// The first step of rules that have no words.
+struct DrawsNothing {
+  // As many tiles as with a generator, so that AVX2's decisions go through memory here too.
+  static constexpr int tiles_together = 1, tiles_ahead = kDrawsAhead;
   struct Words {};
-  using Variates = TileKeep;
-  using Sequence = PlainSequence<StoredKeep>;
 
   template <int count>
   struct Draw {
@@ -177,6 +154,27 @@ class StoredKeep {
   Draw<count> draw(uint64_t) const {
     return {};
   }
+
+  struct Sequence {
+    static uint64_t length(uint64_t, uint64_t tile_count) { return tile_count; }
+
+    Sequence(const DrawsNothing&, uint64_t, uint64_t) {}
+
+    template <int count>
+    Draw<count> draw(uint64_t) const {
+      return {};
+    }
+  };
+};
+
+// Decisions that have been made before, as bits or as bytes. Nothing past the last tile is read.
+template <bool as_bits>
+class StoredKeep : public DrawsNothing {
+ public:
+  explicit StoredKeep(const KeepArgs& args) : decisions_(args.decisions) {}
+
+  static constexpr bool converts_ahead = false;
+  using Variates = TileKeep;
 
   void convert(Words, uint64_t tile, TileKeep& keep) const {
     if constexpr (as_bits)

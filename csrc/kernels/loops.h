@@ -7,13 +7,17 @@
 namespace fastdrop::FASTDROP_ISA {
 namespace {
 
-// One tile. Loads go before stores, some at a time: on many processors a load waits for an earlier store
-// whose address has the same lower 12 bits, and NumPy's arrays often lie so that every load would.
+// One tile, to `out`, and from there with non-temporal stores to `streamed`, if that is not null: another way
+// to store would double every loop. The copies come in pieces, because AVX-512 waits long behind a whole
+// tile's (1.6 times as long at 16 Mi float64), and AVX2 for a branch at each register (4 % in cache). Loads
+// go before stores, some at a time: on many processors a load waits for an earlier store whose address has
+// the same lower 12 bits, and NumPy's arrays often lie so that every load would.
 template <class Lanes, class Operation, class Inputs, class Variates, class Value, int... input>
 __attribute__((always_inline)) inline void run_tile(const Operation& operation, const Inputs& inputs,
-                                                    Value* out, const Variates& variates, Indices<input...>) {
+                                                    Value* out, const Variates& variates, Value* streamed,
+                                                    Indices<input...>) {
   constexpr int together = kLoadsTogether * Lanes::width <= kTileElements ? kLoadsTogether : 1;
-  constexpr int step = together * Lanes::width;
+  constexpr int step = together * Lanes::width, piece = kLoadsTogether > 1 ? step : kTileElements;
   decltype(operation.apply(variates, 0, inputs.template lanes<input>(0)...)) y[together];
 #pragma GCC unroll kUnroll
   for (int first = 0; first < kTileElements; first += step) {
@@ -24,8 +28,10 @@ __attribute__((always_inline)) inline void run_tile(const Operation& operation, 
       y[j] = operation.apply(variates, i, inputs.template lanes<input>(i)...);
     }
 #pragma GCC unroll kUnroll
-    for (int j = 0; j < together; ++j) {
-      y[j].store(out + first + j * Lanes::width);
+    for (int j = 0; j < together; ++j) y[j].store(out + first + j * Lanes::width);
+    if ((first + step) % piece == 0 && __builtin_expect(streamed != nullptr, 0)) {
+      const int from = first + step - piece;
+      copy_non_temporal(streamed + from, out + from, piece * sizeof(Value));
     }
   }
 }
@@ -38,7 +44,7 @@ __attribute__((noinline)) void run_partial_tile(const Operation& operation, Inpu
   typename Inputs::Tile copies;
   alignas(64) Value results[kTileElements];
   run_tile<Lanes>(operation, inputs.copied_to(copies, first, element_count), results, variates,
-                  typename Inputs::All{});
+                  static_cast<Value*>(nullptr), typename Inputs::All{});
   __builtin_memcpy(out, results + first, element_count * sizeof(Value));
 }
 
@@ -62,17 +68,14 @@ __attribute__((always_inline)) inline void run_tiles(const Operation& operation,
     else
       tile.words = words;
   };
-  alignas(64) Value copied[kTileElements];
-  Value* to = non_temporal ? copied : out;
+  alignas(64) Value finished[kTileElements];
+  Value* to = non_temporal ? finished : out;
+  Value* streamed = non_temporal ? out : nullptr;
   const int step = non_temporal ? 0 : kTileElements;
   const auto work = [&](Waiting& tile, uint64_t index) {
     if constexpr (!Rule::converts_ahead) rule.convert(tile.words, index, tile.variates);
-    run_tile<Lanes>(operation, inputs, to, tile.variates, typename Inputs::All{});
-    to += step;
-    if (__builtin_expect(non_temporal, 0)) {
-      copy_non_temporal(out, copied, sizeof copied);
-      out += kTileElements;
-    }
+    run_tile<Lanes>(operation, inputs, to, tile.variates, streamed, typename Inputs::All{});
+    to += step, streamed += kTileElements - step;
     inputs.advance(kTileElements);
   };
 
@@ -103,8 +106,8 @@ __attribute__((always_inline)) inline void run_tiles(const Operation& operation,
   }
 }
 
-// A run is a partial tile, whole tiles, and a partial tile, each optional. `flatten`, because GCC's
-// inline-unit-growth limit otherwise stops inlining in the last kernels of this file (2x slower).
+// A kernel. A run is a partial tile, whole tiles, and a partial tile, each optional. `flatten`, because GCC's
+// inline-unit-growth limit otherwise stops inlining in the last kernels of the table (2x slower).
 template <template <class> class Op, class Element, class Rule>
 __attribute__((flatten)) void run(const KernelArgs& args) {
   using Lanes = typename Element::Lanes;

@@ -44,7 +44,7 @@ inline float cosine(float y) {
 }
 
 template <class Generator>
-class StreamNormals {
+class StreamNormals : public DrawsNothing {
   using State = typename Generator::Blocks;
   static constexpr int kVectors = 2 * kTileVectors;  // 32 bits an element, where a keep decision has 16
   // Bit 63 of a counter's lower half sets these blocks apart from those of keep decisions.
@@ -53,47 +53,29 @@ class StreamNormals {
  public:
   explicit StreamNormals(const KeepArgs& args) : generator_(args.key), counters_(args.stream) {}
 
-  static constexpr int tiles_together = 1, tiles_ahead = kDrawsAhead;
   static constexpr bool converts_ahead = kCompareAhead;
-  struct Words {
-    Blocks vectors[kVectors];
-  };
   using Variates = TileNormals;
-  using Sequence = PlainSequence<StreamNormals>;  // the arithmetic takes many times as long as the words
 
-  template <int count>
-  struct Draw {
-    Words tiles[count];
-  };
+  // Draws as well: the arithmetic takes many times as long as the words.
+  void convert(Words, uint64_t tile, TileNormals& normals) const {
+    if constexpr (kInlineNormals)
+      make(tile, normals);
+    else
+      make_apart(tile, normals);
+  }
 
-  template <int count>
-  Draw<count> draw(uint64_t tile) const {
-    static_assert(count == 1);
+ private:
+  void make(uint64_t tile, TileNormals& normals) const {
     constexpr int step = kVectors < Generator::in_flight ? kVectors : Generator::in_flight;
-    Draw<count> result;
+    uint32_t words[kTileElements];
 #pragma GCC unroll kUnroll
     for (int first = 0; first < kVectors; first += step) {
       State state[step];
       counters_.template vectors_from<step>(kFirstBlocks + 2 * tile, first, state);
       generator_.template generate<step>(state);
 #pragma GCC unroll kUnroll
-      for (int v = 0; v < step; ++v) result.tiles[0].vectors[first + v] = as_blocks(state[v]);
+      for (int v = 0; v < step; ++v) as_blocks(state[v]).store(words + 4 * Blocks::count * (first + v));
     }
-    return result;
-  }
-
-  void convert(const Words& words, uint64_t, TileNormals& normals) const {
-    if constexpr (kInlineNormals)
-      transform(words, normals);
-    else
-      transform_apart(words, normals);
-  }
-
- private:
-  static void transform(const Words& drawn, TileNormals& normals) {
-    uint32_t words[kTileElements];
-#pragma GCC unroll kUnroll
-    for (int v = 0; v < kVectors; ++v) drawn.vectors[v].store(words + 4 * Blocks::count * v);
     for (int group = 0; group < kTileElements; group += 2 * kPartnerDistance) {
       for (int first = group; first < group + kPartnerDistance; ++first) {
         const int second = first + kPartnerDistance;
@@ -105,8 +87,8 @@ class StreamNormals {
     }
   }
 
-  static __attribute__((noinline)) void transform_apart(const Words& words, TileNormals& normals) {
-    transform(words, normals);
+  __attribute__((noinline)) void make_apart(uint64_t tile, TileNormals& normals) const {
+    make(tile, normals);
   }
 
   Generator generator_;
