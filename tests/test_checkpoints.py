@@ -96,6 +96,7 @@ def restored_generators(masks):
 def test_a_saved_generator_goes_on_where_it_was(seed, stream, children, philox):
     masks = fastdrop.MaskGenerator(seed, generator="philox4x32-10" if philox else "ars4x32-7")
     masks.state = {**masks.state, "stream": stream, "children": children}
+    assert (masks.state["stream"], masks.state["children"]) == (stream, children)
     others = list(restored_generators(masks))
     state, mask, child = masks.state, masks.mask(3), masks.spawn(1)[0]
     for other in others:
