@@ -77,16 +77,29 @@ def cases(numbers):
     return [*small, *np.random.default_rng(SEED).choice(SIZE, small.size)]
 
 
+def thresholds(number):
+    """The largest D that a double can be and that keeps the element of that number, and the next one."""
+    step = 2 ** max(0, number.bit_length() - 53)  # between neighbouring doubles, and at least 1
+    return number // step * step, number // step * step + step
+
+
 def test_decision_turns_exactly_at_the_number_of_the_element(isa, generator, numbers):
     for index in cases(numbers):
-        number = int(numbers[index])
-        step = 2 ** max(0, number.bit_length() - 53)  # between neighbouring doubles, and at least 1
-        at_most = number // step * step
+        at_most, above = thresholds(int(numbers[index]))
         window = slice(index // WINDOW * WINDOW, (index // WINDOW + 1) * WINDOW)
-        for threshold, expected in [(at_most, True), (at_most + step, False)]:
+        for threshold, expected in [(at_most, True), (above, False)]:
             kept = mask(generator, threshold)[window].to_numpy()
             assert kept[index % WINDOW] == expected
             np.testing.assert_array_equal(kept, numbers[window] >= threshold)
+
+
+def test_the_references_decision_turns_exactly_at_the_number_of_the_element(generator, numbers):
+    """At a tie in all 64 bits, which no other test comes across by chance."""
+    options = {"key": reference.key_from(SEED), "stream": STREAM, "generator": generator}
+    for index in cases(numbers)[::4]:
+        for threshold, expected in zip(thresholds(int(numbers[index])), (True, False), strict=True):
+            kept = reference.keep(np.array([index]), math.ldexp(threshold, -64), **options)
+            assert kept.tolist() == [expected]
 
 
 def test_threshold_is_rounded_half_to_even(isa, generator, numbers):
