@@ -28,18 +28,24 @@ def expected(rates, dtype, inverted, generator):
 
 @pytest.mark.parametrize("inverted", [True, False])
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_p_may_vary_along_any_axes(isa, generator, dtype, inverted):
+    for rates in RATES:
+        x, p, keep, y = expected(rates, dtype, inverted, generator)
+        options = {"inverted": inverted, "seed": SEED, "stream": STREAM, "generator": generator}
+        mask = fastdrop.Mask(SHAPE, p, **options)
+        assert same_bytes(mask.to_numpy(), keep), rates
+        assert same_bytes(mask.apply(x), y), rates
+        assert same_bytes(mask.apply(x, out=np.full_like(x, 7)), y), rates
+        assert same_bytes(mask.apply((in_place := x.copy()), out=in_place), y), rates
+        assert same_bytes(fastdrop.dropout_backward(x, mask), y), rates
+
+
 @pytest.mark.parametrize("rates", RATES, ids=str)
-def test_p_may_vary_along_any_axes(isa, generator, dtype, rates, inverted):
-    x, p, keep, y = expected(rates, dtype, inverted, generator)
-    options = {"inverted": inverted, "seed": SEED, "stream": STREAM, "generator": generator}
-    mask = fastdrop.Mask(SHAPE, p, **options)
-    assert same_bytes(mask.to_numpy(), keep)
-    assert same_bytes(mask.apply(x), y)
-    assert same_bytes(mask.apply(x, out=np.full_like(x, 7)), y)
-    assert same_bytes(mask.apply((in_place := x.copy()), out=in_place), y)
-    assert same_bytes(fastdrop.dropout_backward(x, mask), y)
+def test_a_mask_shows_how_its_p_varies_and_keep_prob_is_the_other_spelling(rates):
+    p = varying_rates(rates)
+    mask = fastdrop.Mask(SHAPE, p, seed=SEED)
     np.testing.assert_array_equal(mask.p, np.broadcast_to(p, SHAPE) if p.size > 1 else p.item())
-    assert fastdrop.Mask(SHAPE, keep_prob=1 - p, **options) == fastdrop.Mask(SHAPE, 1 - (1 - p), **options)
+    assert fastdrop.Mask(SHAPE, keep_prob=1 - p, seed=SEED) == fastdrop.Mask(SHAPE, 1 - (1 - p), seed=SEED)
 
 
 @pytest.mark.parametrize("noise", [(4, 3, 1, 1), (1, 3, 5, 7), (None, 1, 1, 7), (4, 1, 5, 1)])

@@ -35,15 +35,17 @@ def expected(name, dtype, generator, p, shape, noise_shape):
     return inputs, operation.reference(slow, inputs)
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+EVERY_SHARING = [(shape, noise_shape) for shape in SHAPES for noise_shape in every_sharing(shape)]
+
+
 @pytest.mark.parametrize(("name", "dtype"), every_dtype(WITH_DECISIONS))
-def test_every_noise_shape_equals_the_reference(isa, generator, name, dtype, shape):
+def test_every_noise_shape_equals_the_reference(isa, generator, name, dtype):
     probabilities = (0.0, 0.3, 1.0) if dtype in ("float32", "bool") else (0.3,)
-    for noise_shape, p in itertools.product(every_sharing(shape), probabilities):
+    for (shape, noise_shape), p in itertools.product(EVERY_SHARING, probabilities):
         inputs, y = expected(name, dtype, generator, p, shape, noise_shape)
         mask, _ = twins(shape, p, noise_shape=noise_shape, generator=generator)
         for result in OPERATIONS[name].results(mask, inputs):
-            assert same_bytes(result, y), (noise_shape, p)
+            assert same_bytes(result, y), (shape, noise_shape, p)
 
 
 def test_the_mask_is_drawn_at_the_noise_shape():
