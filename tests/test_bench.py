@@ -21,6 +21,7 @@ FORWARD = ["--op", "dropout", "--direction", "forward"]
 FEW = ["bench", "--quick", *FORWARD, "--sizes", "1Ki", "--p", "0.5", "--dtype", "float32"]
 
 
+@pytest.mark.slow
 def test_check_in_a_process_of_its_own():
     done = subprocess.run(
         [sys.executable, "-m", "fastdrop", "bench", "--check", "--sizes", "4Ki"],

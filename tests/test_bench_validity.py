@@ -42,6 +42,7 @@ def test_every_contender_gives_a_valid_answer(case):
     assert list(jobs) == [contender.name for contender in contenders]  # and no two share a name
 
 
+@pytest.mark.slow
 def test_every_training_step_is_valid():
     case = Case("train_step", 128 * 1024, p=0.5, direction=None)
     assert valid_jobs(case, contenders_for(case, [], Choice()))[1] == []
