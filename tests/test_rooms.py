@@ -12,14 +12,15 @@ import fastdrop
 PACKAGE = Path(__file__).parents[1] / "python" / "fastdrop"
 
 # Which module may import which of the package's others. A folder stands for all of its files.
-BASE = {"_checks", "_core", "_keys", "_rates", "_states", "_windows"}
+BASE = {"_checks", "_core", "_keys", "_operations", "_states", "_values", "_windows"}
 DRAWN = {"_checks", "_options", "functional", "layers", "mask", "mask_generator"}
 PYTHON_ARROWS = {
     "_checks": set(),
     "_windows": {"_checks"},
     "_keys": {"_checks"},
-    "_rates": {"_checks", "_windows"},
-    "_states": {"_checks", "_core", "_keys", "_rates", "_windows"},
+    "_values": {"_checks", "_windows"},
+    "_states": {"_checks", "_core", "_keys", "_values", "_windows"},
+    "_operations": {"_checks", "_core"},
     "mask": BASE,
     "mask_generator": BASE | {"mask"},
     "functional": BASE | {"mask", "mask_generator"},

@@ -220,7 +220,7 @@ py::object dropout(PyObject* const* arguments, Py_ssize_t count, PyObject* keywo
   next.p.constant = rate;
   const auto state = py::reinterpret_steal<py::object>(new_mask_state(next, window.rank, window.shape));
   if (!state) throw py::error_already_set();
-  const double scale = rate < 1 ? 1 / (1 - rate) : 0;  // _rates.py's scale_for
+  const double scale = rate < 1 ? 1 / (1 - rate) : 0;  // _values.py's scale_for
   const py::object mask = new_mask(mask_class, state.ptr(), py::float_(scale).ptr());
   Request request{kDropout, arrays.element(), next, window, {}, {}, {{scale, nullptr}}};
   arrays.put_into(request, nullptr);
@@ -261,9 +261,9 @@ py::tuple operand_rows(const py::object& row_type, const OperandInfo* operands, 
 // The operations' rows, as data for the package, the tests and the benchmark.
 void add_operation_rows(py::module_& module) {
   constexpr const char* kDrawNames[] = {"from bytes", "inline", "normals"};
-  const py::object operand_row = named_tuple("OperandRow", py::make_tuple("name", "access", "type"));
+  const py::object operand_row = named_tuple("OperandInfo", py::make_tuple("name", "access", "type"));
   const py::object operation_row =
-      named_tuple("OperationRow", py::make_tuple("inputs", "outputs", "constants", "whole_rows", "draw"));
+      named_tuple("OperationInfo", py::make_tuple("inputs", "outputs", "constants", "whole_rows", "draw"));
   py::dict rows;
   for (const OperationInfo& info : kOperations) {
     py::tuple constants(static_cast<py::ssize_t>(constant_count(info)));
@@ -273,8 +273,8 @@ void add_operation_rows(py::module_& module) {
                                     operand_rows(operand_row, info.outputs, operand_count(info.outputs)),
                                     constants, info.whole_rows, kDrawNames[info.draw]);
   }
-  module.attr("OperandRow") = operand_row;
-  module.attr("OperationRow") = operation_row;
+  module.attr("OperandInfo") = operand_row;
+  module.attr("OperationInfo") = operation_row;
   module.attr("operations") = rows;
 }
 
