@@ -13,7 +13,7 @@ import numpy as np
 import fastdrop
 from arrays import DTYPES, special_values, without_nans
 from fastdrop import _core, reference
-from fastdrop._operations import run_operation
+from fastdrop._operations import run_checked
 
 SEED, STREAM = 3, 9
 # Few and many bits, a tie in every comparison of the upper half, the ends, and one within 2^-53 of 1.
@@ -72,7 +72,9 @@ class Operation:
     def call(self, mask, inputs, out=None):
         """The operation on what the mask draws, in `out` if there is one."""
         names = tuple(operand.name for operand in self.info.inputs)
-        return run_operation(self.name, mask._state, names, *inputs, out, *self.constants)
+        arguments = (*inputs, out, *self.constants)
+        y = _core.run(self.name, mask._state, *arguments)
+        return run_checked(self.name, mask._state, names, *arguments) if y is None else y
 
     def results(self, mask, inputs):
         """The result by every way to hand over the arrays: a new one, `out`, and in place of the first."""

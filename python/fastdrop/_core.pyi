@@ -69,9 +69,7 @@ class MaskSource:
 
 _Mask = TypeVar("_Mask")
 
-def run(
-    operation: str, mask: MaskState, /, *arguments: object, checked: bool = False
-) -> NDArray[Any] | None: ...
+def run(operation: str, mask: MaskState, /, *arguments: object) -> Any: ...
 def dropout(
     x: object, out: object, masks: object, p: object, mask_class: type[_Mask], /
 ) -> tuple[NDArray[Any], _Mask] | None: ...

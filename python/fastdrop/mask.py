@@ -226,8 +226,7 @@ class Mask(Drawn):
 
     def to_numpy(self) -> NDArray[np.bool_]:
         """The mask as an array of bool: True where an element is kept."""
-        keep = _core.run("keep_mask", self._state, None)
-        assert keep is not None  # no array was given that could need attention
+        keep: NDArray[np.bool_] = _core.run("keep_mask", self._state, None)
         return keep
 
     def to_bits(self) -> NDArray[np.uint8]:
@@ -285,7 +284,6 @@ def apply_mask(mask: Mask, x: ArrayLike, out: Array | None, name: str, scale: Va
     """`Mask.apply` for an array that its user knows by that name; with another scale, if one is given."""
     if scale is None:
         scale = mask._scale
-    # Without `run_operation` between, which costs a tenth of a call on 64 elements.
     result: Array | None = _core.run("dropout", mask._state, x, out, scale)
     return run_checked("dropout", mask._state, (name,), x, out, scale) if result is None else result
 

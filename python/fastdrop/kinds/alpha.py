@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import _checks
+from .. import _checks, _core
 from .._checks import Array
-from .._operations import run_operation
+from .._operations import run_checked
 from .._options import Option
 from .._states import whole_window
 from ..functional import dropout
@@ -46,7 +46,9 @@ def _alpha(
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
     a, b, dropped = _affine(p)
     state = draw_state(rng, whole_window(array.shape, noise_shape, p))
-    y = run_operation("alpha_dropout", state, ("x",), array, out, a, b, dropped)
+    y = _core.run("alpha_dropout", state, array, out, a, b, dropped)
+    if y is None:
+        y = run_checked("alpha_dropout", state, ("x",), array, out, a, b, dropped)
     return y, new_mask(state, a)
 
 

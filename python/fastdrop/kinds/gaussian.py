@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import _checks
+from .. import _checks, _core
 from .._checks import Array
 from .._keys import Seed, key_from
-from .._operations import run_operation
+from .._operations import run_checked
 from .._options import Option
 from .._states import (
     DEFAULT_GENERATOR,
@@ -122,7 +122,9 @@ class GaussianNoise(Drawn):
         return self._apply(x, out, "x")
 
     def _apply(self, x: ArrayLike, out: Array | None, name: str) -> Array:
-        y: Array = run_operation("gaussian_dropout", self._state, (name,), x, out, self._deviation)
+        y: Array | None = _core.run("gaussian_dropout", self._state, x, out, self._deviation)
+        if y is None:
+            y = run_checked("gaussian_dropout", self._state, (name,), x, out, self._deviation)
         return y
 
     def to_numpy(self) -> NDArray[np.float32]:
