@@ -100,6 +100,7 @@ def test_a_state_cannot_be_changed_or_subclassed():
         ({"generator": 2, "bits": bytes(15)}, "bits must be bytes"),
         ({"generator": 2, "bits": bytes(16), "strides": (3, -3)}, "bits must be bytes"),  # below bit 0
         ({"generator": 2, "bits": bytes(16), "start": 128}, "bits must be bytes"),
+        ({"generator": 2, "bits": b"", "shape": (2**32, 2**32), "strides": None}, "bits must be bytes"),
     ],
 )
 def test_a_state_refuses_what_would_be_read_as_memory(fields, message):
@@ -133,6 +134,12 @@ def test_a_source_refuses_stored_masks_and_more_streams_than_there_are():
     assert source.handed_out == 2**63
 
 
+def test_what_a_source_refuses_takes_no_stream():
+    source = _core.MaskSource(0, (0, 0), 0)
+    refuse(lambda: source.draw(5.0, (2,), None), ValueError, "p must be from 0 to 1")
+    assert source.handed_out == 0
+
+
 # --- run and dropout ------------------------------------------------------------------------------
 
 
@@ -157,12 +164,26 @@ def test_run_refuses_what_is_no_state(mask):
 def test_run_takes_no_keyword_and_one_argument_more():
     x = np.ones((2, 3), np.float32)
     for call in (
+        lambda: _core.run("dropout", state(), x, x, 2.0, 1),
         lambda: _core.run("dropout", state(), x, x, 2.0, True, True),
         lambda: _core.run("dropout", state(), x, x, scale=2.0),
     ):
         with pytest.raises(TypeError, match="wrong number of arguments"):
             call()
     assert (x == 1).all()
+
+
+def test_normal_numbers_are_not_drawn_from_stored_bits():
+    stored, x = state(generator=2, bits=bytes(16), strides=None), np.ones((2, 3), np.float32)
+    refuse(lambda: _core.run("gaussian_dropout", stored, x, x, 2.0), ValueError, "normal numbers come from")
+    assert (x == 1).all()
+
+
+@pytest.mark.parametrize("limit", [0, -3, 2**31, 2**40])
+def test_a_limit_of_threads_is_a_positive_int(limit):
+    before = fastdrop.get_num_threads()
+    refuse(lambda: _core.set_thread_limit(limit), ValueError, "a limit is at least 1")
+    assert fastdrop.get_num_threads() == before
 
 
 @pytest.mark.parametrize("constant", [None, "2", (b"", 0, ())])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Every relative link of a document leads somewhere, and every file of docs/ is linked."""
+"""Documents name files that exist, by links and by paths, and every file of docs/ is linked."""
 
 import re
 from pathlib import Path
@@ -17,10 +17,14 @@ def anchors(path):
     return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
+def prose(path):
+    """A document without its blocks of code."""
+    return re.sub(r"^```.*?^```", "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
 def links(path):
     """The relative links of a document: the path and the part after '#'."""
-    text = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
-    targets = re.findall(r"\]\(([^)\s]+)\)", text)
+    targets = re.findall(r"\]\(([^)\s]+)\)", prose(path))
     return [target.partition("#")[::2] for target in targets if "://" not in target]
 
 
@@ -31,6 +35,13 @@ def test_relative_links_lead_somewhere(path):
         assert found.exists(), f"{target} does not exist"
         if anchor:
             assert anchor in anchors(found), f"{found.name} has no heading #{anchor}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_paths_of_files_are_whole(path):
+    """From the root of the repository or from the document's folder."""
+    for name in re.findall(r"`((?:[\w.-]+/)+[\w.-]+\.\w+)`", prose(path)):
+        assert (ROOT / name).is_file() or (path.parent / name).is_file(), f"{name} does not exist"
 
 
 def test_every_file_of_docs_is_linked_from_a_document():

@@ -38,7 +38,7 @@ INNER_ARROWS = {
         "rows": {"request"},
         "varying": {"request", "rows"},
         "gather": {"rows", "tuning"},
-        "store_policy": {"request", "tuning"},
+        "store_policy": {"request", "operands", "tuning"},
         "thread_pool": {"floating_point", "thread_limit", "tuning"},
         "run": {"request", "operands", "varying", "gather", "store_policy", "thread_pool", "tuning"},
         "run_strided": {"request", "operands", "run", "strided_copy", "thread_pool", "tuning"},

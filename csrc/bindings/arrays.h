@@ -22,7 +22,7 @@ constexpr int kFirstRegisteredType = 256;  // NPY_USERDEF: types that other pack
 // bfloat16 is known by its scalar type's name, so that ml_dtypes need not be there. Older versions of it do
 // not say the module's name with the type's.
 inline bool is_bfloat16(const py::dtype& dtype) {
-  if (dtype.num() < kFirstRegisteredType) return false;
+  if (dtype.num() < kFirstRegisteredType || dtype.itemsize() != 2) return false;
   const auto type = reinterpret_cast<PyTypeObject*>(py::detail::array_descriptor_proxy(dtype.ptr())->typeobj);
   const char* dot = std::strrchr(type->tp_name, '.');
   return std::strcmp(dot == nullptr ? type->tp_name : dot + 1, "bfloat16") == 0;

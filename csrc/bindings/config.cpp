@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "config.h"
 
+#include <limits>
 #include <string>
 
 #include "../dispatch/isa_registry.h"
@@ -23,7 +24,7 @@ PyObject* rule_names(int count) {
   return names;
 }
 
-PyObject* isas(PyObject*, PyObject*) {
+PyObject* isa_rows() {
   PyObject* rows = PyList_New(0);
   for (const Isa& isa : built_isas()) {
     PyObject* row = Py_BuildValue("(ssO)", isa.name, isa.description, usable(isa) ? Py_True : Py_False);
@@ -33,6 +34,8 @@ PyObject* isas(PyObject*, PyObject*) {
   }
   return rows;
 }
+
+PyObject* isas(PyObject*, PyObject*) { return or_value_error(isa_rows); }
 
 PyObject* isa(PyObject*, PyObject*) {
   return or_value_error([] { return PyUnicode_FromString(current_isa().name); });
@@ -51,6 +54,7 @@ PyObject* count_threads(PyObject*, PyObject*) {
 PyObject* limit_threads(PyObject*, PyObject* limit) {
   const long value = PyLong_AsLong(limit);
   if (value == -1 && PyErr_Occurred()) return nullptr;
+  if (value < 1 || value > std::numeric_limits<int>::max()) return raise_value_error("a limit is at least 1");
   return or_value_error([value] { return PyLong_FromLong(set_thread_limit(static_cast<int>(value))); });
 }
 

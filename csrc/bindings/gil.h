@@ -10,16 +10,14 @@
 
 #include "../dispatch/isa_registry.h"
 #include "../runtime/thread_limit.h"
+#include "../runtime/tuning.h"
 
 namespace fastdrop {
-
-// Shorter calls keep the GIL: they last about as long as giving it up and taking it back.
-constexpr std::uint64_t kReleaseElements = 1 << 14;
 
 template <class Work>
 void without_gil(std::uint64_t element_count, const Work& work) {
   if (element_count < kReleaseElements) return work();
-  // What refuses, and what is set up once, comes while the GIL is held.
+  // These may throw or set something up once; both happen while the GIL is held.
   current_isa();
   thread_count();
   // Not py::gil_scoped_release: in a daemon thread of a process that exits, taking the GIL back ends the

@@ -41,8 +41,18 @@ PyObject* draw(PyObject* object, PyObject* const* arguments, Py_ssize_t count) {
     PyErr_SetString(PyExc_TypeError, "draw takes p, shape and strides");
     return nullptr;
   }
-  return or_value_error([&] {
-    return new_mask_state(self(object).next(), 0, arguments[0], arguments[1], arguments[2], Py_None);
+  return or_value_error([&]() -> PyObject* {
+    MaskSource& source = self(object);
+    const MaskState state{source.rule, {source.key[0], source.key[1]}, 0, {}, nullptr};
+    PyObject* mask = new_mask_state(state, 0, arguments[0], arguments[1], arguments[2], Py_None);
+    if (mask == nullptr) return nullptr;
+    try {  // only now, so that what is refused takes no stream
+      reinterpret_cast<MaskStateObject*>(mask)->state.stream = source.streams.take();
+    } catch (const std::invalid_argument&) {
+      Py_DECREF(mask);
+      throw;
+    }
+    return mask;
   });
 }
 

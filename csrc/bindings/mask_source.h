@@ -37,12 +37,10 @@ class StreamCounter {
 };
 
 struct MaskSource {
-  PyObject_HEAD KeepRule rule;
+  PyObject ob_base;
+  KeepRule rule;
   std::uint64_t key[2];
   StreamCounter streams;
-
-  // What the next stream decides, less p.
-  MaskState next() { return {rule, {key[0], key[1]}, streams.take(), {}, nullptr}; }
 };
 
 // The type _core.MaskSource, made once. False, with a Python exception set, if that fails.

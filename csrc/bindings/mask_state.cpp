@@ -2,7 +2,7 @@
 #include "mask_state.h"
 
 #include <cstddef>
-#include <limits>
+#include <iterator>
 #include <stdexcept>
 
 #include "../shared/tile.h"
@@ -15,20 +15,22 @@ PyTypeObject* type = nullptr;
 
 MaskStateObject& self(PyObject* object) { return *reinterpret_cast<MaskStateObject*>(object); }
 
-// How many items a sequence must have so that a window stays inside; 0 for a window without elements, and the
-// greatest number for one that begins before the sequence.
+// How many items a sequence must have so that a window stays inside: 0 for a window without elements, and the
+// greatest number for a window that begins before the sequence or has more than 2^63 elements.
 std::uint64_t items_reached(const Window& window) {
+  constexpr std::uint64_t most = std::uint64_t{1} << 63;
+  for (int axis = 0; axis < window.rank; ++axis)
+    if (window.shape[axis] == 0) return 0;
   std::uint64_t elements = 1;
   auto lowest = static_cast<__int128>(window.start), highest = lowest;
   for (int axis = window.rank - 1; axis >= 0; --axis) {
-    const std::int64_t length = window.shape[axis];
+    const auto length = static_cast<std::uint64_t>(window.shape[axis]);
     const __int128 stride =
         window.strides == nullptr ? static_cast<__int128>(elements) : window.strides[axis];
-    elements *= static_cast<std::uint64_t>(length);
-    (stride < 0 ? lowest : highest) += (length - 1) * stride;
+    if (length > most / elements) return ~std::uint64_t{0};
+    elements *= length;
+    (stride < 0 ? lowest : highest) += static_cast<__int128>(length - 1) * stride;
   }
-  if (elements == 0) return 0;
-  constexpr auto most = std::numeric_limits<std::int64_t>::max();
   return lowest < 0 || highest >= most ? ~std::uint64_t{0} : static_cast<std::uint64_t>(highest) + 1;
 }
 
@@ -69,11 +71,10 @@ void fill(MaskStateObject& mask, PyObject* p, PyObject* shape, PyObject* strides
   ValueArgument checked;
   const Value value = checked.parse(p, mask.window());
   mask.state.p = {value.constant, nullptr};
-  if (value.varying != nullptr) {
+  if (value.varying != nullptr)
     mask.p = Py_NewRef(p);
-  } else if (!(value.constant >= 0 && value.constant <= 1)) {
+  else if (!(value.constant >= 0 && value.constant <= 1))
     throw std::invalid_argument("p must be from 0 to 1");
-  }
   if (mask.state.rule != kStored) {
     if (bits != Py_None) throw std::invalid_argument("bits must be None, since a generator draws this mask");
     return;
@@ -153,7 +154,7 @@ PyGetSetDef fields[] = {
 
 // The fields in the constructor's order.
 PyObject* as_tuple(PyObject* object) {
-  PyObject* tuple = PyTuple_New(8);
+  PyObject* tuple = PyTuple_New(std::size(fields) - 1);  // the last one ends the array
   for (int i = 0; tuple != nullptr && fields[i].name != nullptr; ++i) {
     PyObject* field = fields[i].get(object, nullptr);
     if (field == nullptr)

@@ -13,8 +13,8 @@ namespace fastdrop {
 using Lengths = std::array<std::int64_t, kMaxRank>;
 
 struct MaskStateObject {
-  PyObject_VAR_HEAD     // ob_size: how many axes
-      MaskState state;  // p.varying stays null: see `p`
+  PyVarObject ob_base;  // ob_size: how many axes
+  MaskState state;      // p.varying stays null: see `p`
   std::uint64_t start;
   bool c_order;
   PyObject* p;           // null, or where p varies its Broadcast

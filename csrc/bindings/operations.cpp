@@ -117,25 +117,26 @@ class Arrays {
   py::object made_[kMaxOutputs];
 };
 
-// Names that Python code writes are interned, as these are, so that nearly always one comparison of pointers
-// tells.
-Operation find_operation(PyObject* name) {
-  static PyObject* const* const names = [] {
-    static PyObject* interned[kOperationCount];
-    for (int i = 0; i < kOperationCount; ++i) interned[i] = PyUnicode_InternFromString(kOperations[i].name);
-    return interned;
-  }();
-  for (int i = 0; i < kOperationCount; ++i)
-    if (names[i] == name) return static_cast<Operation>(i);
-  for (int i = 0; i < kOperationCount; ++i)
-    if (PyUnicode_Check(name) && PyUnicode_Compare(names[i], name) == 0) return static_cast<Operation>(i);
-  throw std::invalid_argument("no such operation");
+// Interned when the module is made: names that Python code writes are interned too, so that nearly always one
+// comparison of pointers tells.
+struct Names {
+  PyObject* operations[kOperationCount];
+  PyObject *state, *scale, *source;
+} names;
+
+PyObject* intern(const char* text) {
+  PyObject* name = PyUnicode_InternFromString(text);
+  if (name == nullptr) throw py::error_already_set();
+  return name;
 }
 
-int constant_count(const OperationInfo& info) {
-  int count = 0;
-  while (count < kMaxConstants && info.constants[count].name != nullptr) ++count;
-  return count;
+Operation find_operation(PyObject* name) {
+  for (int i = 0; i < kOperationCount; ++i)
+    if (names.operations[i] == name) return static_cast<Operation>(i);
+  for (int i = 0; i < kOperationCount; ++i)
+    if (PyUnicode_Check(name) && PyUnicode_Compare(names.operations[i], name) == 0)
+      return static_cast<Operation>(i);
+  throw std::invalid_argument("no such operation");
 }
 
 std::uint64_t element_count(const Window& window) {
@@ -152,12 +153,15 @@ py::object run_operation(PyObject* const* arguments, Py_ssize_t count, PyObject*
   const Py_ssize_t needed = 2 + arrays.count() + constants;
   if (keywords != nullptr || count < needed || count > needed + 1)
     throw py::type_error("wrong number of arguments");
-  const bool checked = count > needed && PyObject_IsTrue(arguments[needed]) == 1;
+  if (count > needed && !PyBool_Check(arguments[needed])) throw py::type_error("wrong number of arguments");
+  const bool checked = count > needed && arguments[needed] == Py_True;
 
   const MaskStateObject& mask = mask_state(arguments[1]);
   Request request{operation, kElementCount, mask.state, mask.window(), {}, {}, {}};
   if (request.window.rank == 0 && has_row_ends(kOperations[operation]))
     throw std::invalid_argument("an operation on rows needs an axis");
+  if (kOperations[operation].draw == kNormals && mask.state.rule >= kGeneratorCount)
+    throw std::invalid_argument("normal numbers come from a generator, not from stored bits");
   ValueArgument p, values[kMaxConstants];
   if (mask.p != nullptr) request.mask.p = p.parse(mask.p, request.window);
   for (int i = 0; i < constants; ++i)
@@ -181,11 +185,9 @@ py::object run_operation(PyObject* const* arguments, Py_ssize_t count, PyObject*
 
 // A Python Mask, as mask.py's new_mask makes it, but 85 ns faster.
 py::object new_mask(PyTypeObject* mask_class, PyObject* state, PyObject* scale) {
-  static PyObject* const state_name = PyUnicode_InternFromString("_state");
-  static PyObject* const scale_name = PyUnicode_InternFromString("_scale");
   auto mask = py::reinterpret_steal<py::object>(mask_class->tp_alloc(mask_class, 0));
-  if (!mask || PyObject_SetAttr(mask.ptr(), state_name, state) != 0 ||
-      PyObject_SetAttr(mask.ptr(), scale_name, scale) != 0)
+  if (!mask || PyObject_SetAttr(mask.ptr(), names.state, state) != 0 ||
+      PyObject_SetAttr(mask.ptr(), names.scale, scale) != 0)
     throw py::error_already_set();
   return mask;
 }
@@ -197,8 +199,7 @@ py::object dropout(PyObject* const* arguments, Py_ssize_t count, PyObject* keywo
   const auto mask_class = reinterpret_cast<PyTypeObject*>(arguments[4]);
   if (!PyType_Check(arguments[4]) || !PyType_HasFeature(mask_class, Py_TPFLAGS_HEAPTYPE))
     throw py::type_error("a class is needed");
-  static PyObject* const source_name = PyUnicode_InternFromString("_source");
-  const auto owner = py::reinterpret_steal<py::object>(PyObject_GetAttr(arguments[2], source_name));
+  const auto owner = py::reinterpret_steal<py::object>(PyObject_GetAttr(arguments[2], names.source));
   if (!owner) throw py::error_already_set();
   MaskSource& source = mask_source(owner.ptr());
   if (!is_plain_array(x) || !PyFloat_CheckExact(p)) return py::none();
@@ -209,15 +210,17 @@ py::object dropout(PyObject* const* arguments, Py_ssize_t count, PyObject* keywo
   const Window window{0, static_cast<int>(array.ndim()), array.shape(), nullptr};
   Arrays arrays(kDropout);
   if (!arrays.take_contiguous(arguments, window)) return py::none();  // and no mask is taken
-  MaskState next = source.next();
-  next.p.constant = rate;
+  const MaskState next{
+      source.rule, {source.key[0], source.key[1]}, source.streams.take(), {rate, nullptr}, nullptr};
   const auto state = py::reinterpret_steal<py::object>(new_mask_state(next, window.rank, window.shape));
   if (!state) throw py::error_already_set();
   const double scale = rate < 1 ? 1 / (1 - rate) : 0;  // _values.py's scale_for
   const py::object mask = new_mask(mask_class, state.ptr(), py::float_(scale).ptr());
-  Request request{kDropout, arrays.element(), next, window, {}, {}, {{scale, nullptr}}};
+  // The state's own shape: x's may change while the GIL is given up.
+  Request request{kDropout, arrays.element(),  next, mask_state(state.ptr()).window(), {},
+                  {},       {{scale, nullptr}}};
   arrays.put_into(request, nullptr);
-  without_gil(static_cast<std::uint64_t>(array.size()), [&request] { run(request); });
+  without_gil(element_count(request.window), [&request] { run(request); });
   return py::make_tuple(arrays.result(), mask);
 }
 
@@ -274,6 +277,8 @@ void add_operation_rows(py::module_& module) {
 }  // namespace
 
 void add_operations(py::module_& module) {
+  for (int i = 0; i < kOperationCount; ++i) names.operations[i] = intern(kOperations[i].name);
+  names.state = intern("_state"), names.scale = intern("_scale"), names.source = intern("_source");
   static PyMethodDef methods[] = {
       fastcall_method<run_operation>(
           "run",

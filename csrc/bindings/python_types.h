@@ -21,6 +21,8 @@ PyObject* or_value_error(const Function& function) {
     return function();
   } catch (const std::invalid_argument& error) {
     return raise_value_error(error.what());
+  } catch (const std::exception&) {
+    return PyErr_NoMemory();  // nothing else is thrown
   }
 }
 

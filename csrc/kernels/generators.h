@@ -17,7 +17,7 @@ class TileCounters {
     for (int v = 0; v < kTileVectors; ++v) of_tile_0_[v] = State::counters(v * State::count, upper);
   }
 
-  // Vectors are counted on into the tiles after that one.
+  // v may go past the tile: it then counts on into the following tiles.
   State vector(uint64_t tile, int v) const {
     return State::broadcast((tile + v / kTileVectors) * kTileBlocks, 0) ^ of_tile_0_[v % kTileVectors];
   }

@@ -141,7 +141,7 @@ class Inputs : RowValues<typename Element::Lanes, row_value_count(kOperations[op
   template <int input>
   void spread() {
     if constexpr (is_per_row(input)) {
-      char copies[Lanes::width * bytes(input)];
+      alignas(64) char copies[Lanes::width * bytes(input)];
       for (int lane = 0; lane < Lanes::width; ++lane)
         __builtin_memcpy(copies + lane * bytes(input), from_[input], bytes(input));
       this->row_value[input] = load<input>(copies);

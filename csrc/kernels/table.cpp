@@ -2,7 +2,7 @@
 // The table of kernels. Compiled once per ISA, with that ISA's flags and its name and vector header as
 // FASTDROP_ISA and FASTDROP_VEC. Everything but the table is in an unnamed namespace, so that the linker
 // cannot merge two ISAs.
-#include FASTDROP_VEC
+#include FASTDROP_VEC  // first: the other headers use its names
 
 #include "elements.h"
 #include "generators.h"
@@ -17,11 +17,27 @@
 namespace fastdrop::FASTDROP_ISA {
 namespace {
 
+// A table, and the operations that it has. Not read off its pointers: under -fsanitize=undefined GCC cannot
+// compare the address of a function with null in a constant.
+struct Filled {
+  KernelTable table;
+  bool has[kOperationCount];
+};
+
+// What run() can write.
+constexpr bool has_one_plain_output(const OperationInfo& row) {
+  return row.outputs[0].name != nullptr && row.outputs[1].name == nullptr && row.outputs[0].access == kFull &&
+         row.outputs[0].type == kElementType;
+}
+
 template <template <class> class Op, class Element>
-constexpr void add_kernels(KernelTable& table) {
+constexpr void add_kernels(Filled& filled) {
   constexpr Operation operation = Op<typename Element::Lanes>::operation;
+  static_assert(has_one_plain_output(kOperations[operation]),
+                "the loop over tiles writes one output, of the data's type and shape");
   constexpr Draw draw = kOperations[operation].draw;
-  Kernel(&run_by_rule)[kKeepRuleCount] = table.run[operation][Element::element];
+  filled.has[operation] = true;
+  Kernel(&run_by_rule)[kKeepRuleCount] = filled.table.run[operation][Element::element];
   if constexpr (draw == kNormals) {
     run_by_rule[kArs4x32] = &run<Op, Element, StreamNormals<Ars4x32>>;
     run_by_rule[kPhilox4x32] = &run<Op, Element, StreamNormals<Philox4x32>>;
@@ -36,41 +52,32 @@ constexpr void add_kernels(KernelTable& table) {
 }
 
 template <template <class> class... Ops>
-constexpr void add_floats(KernelTable& table) {
-  (add_kernels<Ops, Float32>(table), ...);
-  (add_kernels<Ops, Float64>(table), ...);
-  (add_kernels<Ops, Float16>(table), ...);
-  (add_kernels<Ops, BFloat16>(table), ...);
+constexpr void add_floats(Filled& filled) {
+  (add_kernels<Ops, Float32>(filled), ...);
+  (add_kernels<Ops, Float64>(filled), ...);
+  (add_kernels<Ops, Float16>(filled), ...);
+  (add_kernels<Ops, BFloat16>(filled), ...);
 }
 
-constexpr KernelTable make_table() {
-  KernelTable table{};
-  add_floats<Dropout, AlphaDropout, GaussianDropout>(table);
-  add_kernels<KeepMask, Bool>(table);
-  table.generate[kArs4x32] = &generate_words<Ars4x32>;
-  table.generate[kPhilox4x32] = &generate_words<Philox4x32>;
-  return table;
+constexpr Filled fill() {
+  Filled filled{};
+  add_floats<Dropout, AlphaDropout, GaussianDropout>(filled);
+  add_kernels<KeepMask, Bool>(filled);
+  filled.table.generate[kArs4x32] = &generate_words<Ars4x32>;
+  filled.table.generate[kPhilox4x32] = &generate_words<Philox4x32>;
+  return filled;
 }
+
+constexpr bool has_every_row() {
+  for (const bool has : fill().has)
+    if (!has) return false;
+  return true;
+}
+static_assert(has_every_row(), "a struct for every row of shared/operations.h");
 
 }  // namespace
 
 extern const KernelTable kernel_table;
-constexpr KernelTable kernel_table = make_table();
+constexpr KernelTable kernel_table = fill().table;
 
-namespace {
-
-constexpr bool has_kernels(const Kernel (&by_element)[kElementCount][kKeepRuleCount]) {
-  for (const auto& by_rule : by_element)
-    for (const Kernel kernel : by_rule)
-      if (kernel != nullptr) return true;
-  return false;
-}
-constexpr bool every_row_has_kernels() {
-  for (const auto& by_element : kernel_table.run)
-    if (!has_kernels(by_element)) return false;
-  return true;
-}
-static_assert(every_row_has_kernels(), "a struct for every row of shared/operations.h");
-
-}  // namespace
 }  // namespace fastdrop::FASTDROP_ISA

@@ -14,6 +14,12 @@ int operand_count(const OperandInfo (&operands)[most]) {
   return count;
 }
 
+inline int constant_count(const OperationInfo& info) {
+  int count = 0;
+  while (count < kMaxConstants && info.constants[count].name != nullptr) ++count;
+  return count;
+}
+
 inline std::uint64_t item_bytes(const OperandInfo& operand, Element element) {
   return operand.type == kElementType ? kElementBytes[element] : kComputeBytes[element];
 }

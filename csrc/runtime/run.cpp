@@ -101,8 +101,9 @@ class Job {
     } else if (keeps_all || drops_all) {
       run_alike(keeps_all, args, first, last);
     } else {
-      args.keep = keep_args(p);
-      const bool long_rows = rows_.is_one_row() || rows_.length() >= kRunElements;
+      args.keep = keep_args(rule == kStored ? 0 : p);
+      const bool long_rows = (rows_.is_one_row() || rows_.length() >= kRunElements) &&
+                             (row_length_ == 0 || row_length_ >= kRunElements);
       if (kernels_[rule] != nullptr && has_runs() && long_rows)
         run_drawn(args, first, last);
       else
@@ -110,11 +111,11 @@ class Job {
     }
   }
 
-  // Where everything is kept, an operation of one input and neutral constants copies bits: a signalling NaN
+  // Where everything is kept and all constants are neutral, such an operation copies bits: a signalling NaN
   // stays one.
   bool copies_bits(const KernelArgs& args) const {
-    if (input_count_ != 1) return false;
-    for (int i = 0; i < kMaxConstants && info_.constants[i].name != nullptr; ++i) {
+    if (!info_.copies_where_kept) return false;
+    for (int i = 0; i < constant_count(info_); ++i) {
       const double neutral = info_.constants[i].neutral;
       if (!std::isnan(neutral) && args.constants[i] != neutral) return false;
     }

@@ -6,8 +6,8 @@
 namespace fastdrop {
 
 // run(), at any alignment and in either byte order, allocating nothing that grows with the data. An output is
-// an input of the same access and type, element by element, or shares no memory with any operand, and its
-// elements none with each other.
+// one of the inputs (same access, type and strides), or shares no memory with any operand. No two of its
+// elements share memory.
 void run_strided(const Request& request);
 
 }  // namespace fastdrop

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "operands.h"
 #include "tuning.h"
 
 namespace fastdrop {
@@ -26,7 +27,7 @@ bool stores_non_temporally(const Request& request, std::uint64_t element_count) 
   const std::uint64_t bytes = element_count * kElementBytes[request.element];
   if (bytes < kNonTemporalBytes) return false;
   const OperationInfo& info = kOperations[request.operation];
-  for (int output = 0; output < kMaxOutputs && info.outputs[output].name != nullptr; ++output) {
+  for (int output = 0; output < operand_count(info.outputs); ++output) {
     void* const data = request.outputs[output].data;
     for (const Operand& input : request.inputs)
       if (input.data == data) return false;

@@ -13,7 +13,7 @@
 namespace fastdrop {
 namespace {
 
-struct Axis {
+struct CopyAxis {
   std::int64_t length, from_stride, to_stride;
 };
 
@@ -31,9 +31,9 @@ inline void copy_item(const char* from, char* to) {
   std::memcpy(to, &item, sizeof item);
 }
 
-// A square of items as rows of 16 bytes, transposed. Interleaving row k with row k + size / 2 takes each bit
-// of an item's position, which is row and column, one place on; size is 2^n, and after n rounds row and
-// column have changed places.
+// A square of items as rows of 16 bytes, transposed. Each round interleaves row k with row k + size / 2.
+// After log2(size) rounds rows and columns are exchanged: a round takes each bit of an item's position, which
+// is row and column, one bit on.
 template <class Item>
 struct Square {
   static constexpr std::int64_t size = 1;  // no registers known: item by item
@@ -77,7 +77,7 @@ struct Square<std::uint64_t> : RegisterSquare<std::uint64_t> {
 
 // Two axes of a block: `read` has the smallest strides of `from`, `write` the smallest of `to`.
 struct Plane {
-  Axis read, write;
+  CopyAxis read, write;
 
   // The inner loop follows the side with the larger strides (the array, not the buffer), so that each of its
   // cache lines is finished before it is evicted.
@@ -85,7 +85,7 @@ struct Plane {
 };
 
 template <class Item, bool swapped>
-void copy_items(const Axis& inner, const Axis& outer, const char* from, char* to) {
+void copy_items(const CopyAxis& inner, const CopyAxis& outer, const char* from, char* to) {
   for (std::int64_t j = 0; j < outer.length; ++j, from += outer.from_stride, to += outer.to_stride) {
     const char* item = from;
     char* there = to;
@@ -133,7 +133,7 @@ void transpose_lines(const Plane& plane, const char* from, char* to) {
 template <class Item>
 void copy_transposed(const Plane& plane, const char* from, char* to) {
   constexpr std::int64_t bytes = sizeof(Item), items = kCacheLineBytes / bytes;
-  const Axis &read = plane.read, &write = plane.write;
+  const CopyAxis &read = plane.read, &write = plane.write;
   const std::int64_t reads = read.length / items * items, writes = write.length / items * items;
   for (std::int64_t j = 0; j < writes; j += items)
     for (std::int64_t i = 0; i < reads; i += items)
@@ -152,7 +152,7 @@ void copy_transposed(const Plane& plane, const char* from, char* to) {
 template <class Item>
 void copy_plane(const Plane& plane, bool swapped, const char* from, char* to) {
   constexpr std::int64_t bytes = sizeof(Item);
-  const Axis &read = plane.read, &write = plane.write;
+  const CopyAxis &read = plane.read, &write = plane.write;
   if (swapped) return copy_items<Item, true>(plane, from, to);
   if (read.from_stride == bytes && read.to_stride == bytes) {
     for (std::int64_t j = 0; j < write.length; ++j)
@@ -178,7 +178,7 @@ void copy_plane(const StridedCopy& copy, const Plane& plane, const char* from, c
   }
 }
 
-// The axis of the smallest steps, of those longer than 1 and other than that one; -1: there is none.
+// The axis with the smallest stride among those longer than 1, except `other`; -1 if there is none.
 int fastest(const StridedCopy& copy, const std::int64_t* strides, int other) {
   int best = -1;
   for (int axis = copy.rank - 1; axis >= 0; --axis)
@@ -192,7 +192,8 @@ int fastest(const StridedCopy& copy, const std::int64_t* strides, int other) {
 
 void strided_copy(const StridedCopy& copy, const char* from, char* to) {
   const auto at = [&copy](int axis) {
-    return axis < 0 ? Axis{1, 0, 0} : Axis{copy.shape[axis], copy.from_strides[axis], copy.to_strides[axis]};
+    return axis < 0 ? CopyAxis{1, 0, 0}
+                    : CopyAxis{copy.shape[axis], copy.from_strides[axis], copy.to_strides[axis]};
   };
   const int read = fastest(copy, copy.from_strides, -1), write = fastest(copy, copy.to_strides, read);
   std::uint64_t planes = 1;

@@ -78,8 +78,6 @@ class Pool {
   }
 
  private:
-  static constexpr int kYields = 100;  // then the caller sleeps
-
   struct alignas(64) Share {  // a cache line each
     std::atomic<int> next{0};
     int end = 0;

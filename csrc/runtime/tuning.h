@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Every constant of the runtime that was found by measuring. Figures are from docs/performance-log.md.
+// The constants that the speed of the runtime depends on. Figures without another source are from
+// docs/performance-log.md. "Chosen" means that nobody has measured its neighbours.
 #pragma once
 #include <chrono>
 #include <cstdint>
@@ -11,21 +12,27 @@ namespace fastdrop {
 // Minimum work for each thread. Waking a thread costs up to 15 us, so below this size a single call gets
 // slower; back-to-back calls would already gain at half of it.
 constexpr std::uint64_t kElementsPerThread = 1 << 19;
-// The same for strided data, whose elements take longer.
+// The same for strided data, whose elements take longer. Chosen.
 constexpr std::uint64_t kStridedElementsPerThread = 1 << 18;
 
-// More chunks than threads: other threads do the chunks of a thread that comes late.
+// More chunks than threads: other threads do the chunks of a thread that comes late. Chosen.
 constexpr int kChunksPerThread = 8;
 
 // How long a worker spins for the next job before it sleeps. Calls that follow each other at once save the
 // waking. Half a millisecond of a core for ten calls is not visible in a NumPy training step.
 constexpr std::chrono::microseconds kSpin{50};
 
+// How often a caller yields to workers that are in the middle of their last chunk before it sleeps. Chosen.
+constexpr int kYields = 100;
+
+// Shorter calls keep the GIL: they last about as long as giving it up and taking it back. Chosen.
+constexpr std::uint64_t kReleaseElements = 1 << 14;
+
 // Shorter rows take less time when their decisions are gathered first: starting a kernel costs about as much
 // as this many decisions in a kernel that is running.
 constexpr std::uint64_t kRunElements = 512;
 
-// Decisions that are gathered at a time: they and their elements stay in the first-level cache.
+// Decisions that are gathered at a time: they and their elements stay in the first-level cache. Chosen.
 constexpr std::uint64_t kBlockDecisions = 32 * kMaxTileElements;
 
 // A used output of this size is written with non-temporal stores: it would push out everything else and not
@@ -38,7 +45,7 @@ constexpr std::int64_t kBufferBytes = 32 << 10;
 constexpr std::int64_t kCacheLineBytes = 64;
 
 // From this length on a contiguous row is worked on where it lies, without a buffer, in pieces that are too
-// short for run() to look for threads itself.
+// short for run() to look for threads itself. Chosen.
 constexpr std::int64_t kDirectRowElements = 512;
 constexpr std::int64_t kDirectPieceElements = 1 << 16;
 static_assert(kDirectPieceElements < static_cast<std::int64_t>(kElementsPerThread));

@@ -18,7 +18,7 @@ static_assert(sizeof kComputeBytes / sizeof *kComputeBytes == kElementCount, "a 
 // The generators, a user's bits, and decisions that the runtime has gathered.
 enum KeepRule : int { kArs4x32, kPhilox4x32, kStored, kGathered, kKeepRuleCount };
 constexpr int kGeneratorCount = kStored, kMaskRuleCount = kGathered;
-// Those that masks have. Each name stands at the index of its enum value. Python uses these names.
+// The names of the rules that masks have, in the enum's order; Python uses them too.
 constexpr const char* kKeepRuleNames[kMaskRuleCount] = {"ars4x32-7", "philox4x32-10", "stored"};
 
 // The part of a mask that does not change from element to element (stream document, sections 2 and 3).
@@ -52,7 +52,7 @@ using Kernel = void (*)(const KernelArgs&);
 using GenerateKernel = void (*)(const uint64_t key[2], uint64_t first, uint64_t upper, uint64_t block_count,
                                 uint32_t* words);
 
-// A missing kernel of a generator or of stored bits means: gather first.
+// A missing kernel of a generator or of stored bits means: gather first. (Normal numbers are not gathered.)
 struct KernelTable {
   Kernel run[kOperationCount][kElementCount][kKeepRuleCount];
   GenerateKernel generate[kGeneratorCount];

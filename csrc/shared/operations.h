@@ -25,13 +25,12 @@ struct OperandInfo {
   OperandType type = kElementType;
 };
 
-// Where everything is kept and every constant is neutral, an operation of one input copies bits.
+// A constant's neutral value matters where an operation may copy bits, see `copies_where_kept`.
 struct ConstantInfo {
   const char* name;
-  double neutral;
+  double neutral = 0;
 };
-constexpr double kAnyValue = __builtin_nan("");  // neutral whatever it is, since only what is dropped uses it
-constexpr double kNever = __builtin_inf();       // what no constant is: the operation is never a copy
+constexpr double kAnyValue = __builtin_nan("");  // neutral whatever it is: only what is dropped uses it
 
 // Where an operation's decisions come from. kFromBytes: from bytes, which the runtime has written before.
 // kInline: also from kernels that draw them on the way, where the table has such a kernel. kNormals: from
@@ -42,15 +41,16 @@ struct OperationInfo {
   const char* name;
   OperandInfo inputs[kMaxInputs], outputs[kMaxOutputs];  // those with a name
   ConstantInfo constants[kMaxConstants];                 // those with a name
-  bool whole_rows;                                       // a kernel's run is one whole row
   Draw draw;
+  bool copies_where_kept = false;  // y has x's bits where everything is kept and all constants are neutral
+  bool whole_rows = false;  // a kernel's run is one whole row: for sums, which the runtime does not do yet
 };
 
 constexpr OperationInfo kOperations[] = {
-    {"dropout", {{"x"}}, {{"y"}}, {{"scale", 1}}, false, kInline},
-    {"alpha_dropout", {{"x"}}, {{"y"}}, {{"scale", 1}, {"shift", 0}, {"dropped", kAnyValue}}, false, kInline},
-    {"gaussian_dropout", {{"x"}}, {{"y"}}, {{"deviation", 0}}, false, kNormals},
-    {"keep_mask", {}, {{"keep"}}, {}, false, kInline},
+    {"dropout", {{"x"}}, {{"y"}}, {{"scale", 1}}, kInline, true},
+    {"alpha_dropout", {{"x"}}, {{"y"}}, {{"scale", 1}, {"shift", 0}, {"dropped", kAnyValue}}, kInline, true},
+    {"gaussian_dropout", {{"x"}}, {{"y"}}, {{"deviation", 0}}, kNormals, true},
+    {"keep_mask", {}, {{"keep"}}, {}, kInline},
 };
 static_assert(sizeof kOperations / sizeof *kOperations == kOperationCount, "a row for every operation");
 

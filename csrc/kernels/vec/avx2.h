@@ -154,7 +154,6 @@ inline void copy_non_temporal(void* to, const void* from, int bytes) {
 inline void finish_non_temporal_stores() { _mm_sfence(); }
 
 struct Float32Lanes {
-  using Value = float;
   __m256 lanes;
   static constexpr int width = 8;
 
@@ -178,7 +177,6 @@ inline Float32Lanes selected(const TileKeep& keep, int first, Float32Lanes a, Fl
 }
 
 struct Float64Lanes {
-  using Value = double;
   __m256d lanes;
   static constexpr int width = 4;
 

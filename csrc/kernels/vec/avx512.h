@@ -18,7 +18,8 @@ constexpr bool kCompareAhead = false;  // the decisions of two tiles do not fit 
 // Out of cache the processor's own prefetcher does not look past the generator's work. Without this, 4 Mi
 // floats take twice as long and 16 Mi 2.8 times.
 constexpr uintptr_t kPrefetchBytes = 768;
-// Avoids 4K aliasing (input and output congruent modulo 4096): 1.27 to 1.08 and 1.15 to 1.01 in cache. Eight
+// Avoids 4K aliasing (input and output congruent modulo 4096): from 1.27 to 1.08 and from 1.15
+// to 1.01 in cache. Eight
 // loads cost 7 % at 1 Mi floats.
 constexpr int kLoadsTogether = 4;
 constexpr bool kInlineNormals = true;  // their constants stay in registers from tile to tile: 10 %
@@ -105,7 +106,6 @@ inline void copy_non_temporal(void* to, const void* from, int bytes) {
 inline void finish_non_temporal_stores() { _mm_sfence(); }
 
 struct Float32Lanes {
-  using Value = float;
   __m512 lanes;
   static constexpr int width = 16;
 
@@ -125,7 +125,6 @@ inline Float32Lanes selected(const TileKeep& keep, int first, Float32Lanes a, Fl
 }
 
 struct Float64Lanes {
-  using Value = double;
   __m512d lanes;
   static constexpr int width = 8;
 

@@ -146,7 +146,6 @@ inline void finish_non_temporal_stores() {}
 
 template <class T>
 struct ScalarLane {
-  using Value = T;
   T value;
   static constexpr int width = 1;
 

@@ -1,5 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What every operation means, in plain NumPy: the definition and the judge, which imports nothing else."""
+"""The definition of every fastdrop operation, in plain NumPy.
+
+This package is the definition and the judge: the compiled core must agree with it bit for bit. It is written
+to be read, imports NumPy and nothing else of fastdrop, and is slow on purpose. Its modules follow
+``docs/stream.md`` (mask stream, version 1):
+
+- ``dropout.py`` has sections 1 to 4 and 6: who is kept, and plain dropout;
+- ``noise.py`` has sections 7 and 8: alpha dropout and Gaussian dropout;
+- ``operations.py`` has the arithmetic of all results.
+"""
 
 from .dropout import (
     GENERATORS,

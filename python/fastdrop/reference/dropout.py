@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What every fastdrop operation means, in plain NumPy.
+"""Masks and plain dropout: who is kept, and the scale.
 
-This folder is the definition and the judge: the compiled core must agree with it bit for bit. It is
-written to be read, imports NumPy and nothing else of fastdrop, and is slow on purpose. The rules it
-spells out are those of ``docs/stream.md`` (mask stream, version 1), in the same order:
+The numbers are those of the sections of ``docs/stream.md``:
 
 1. a generator turns a 128-bit counter and a key into 128 bits;
 2. a mask is a few numbers (generator, key, stream, noise shape, p), and its elements are numbered in C order;

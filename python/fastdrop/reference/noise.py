@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What alpha dropout and Gaussian dropout mean, in plain NumPy: the second part of the reference.
+"""Alpha dropout and Gaussian dropout: the constants of the one, the normal numbers of the other.
 
-As in ``dropout.py``, this is the definition and the judge, written to be read, and slow on purpose. The
-rules are those of sections 7 and 8 of ``docs/stream.md``. Every operation is rounded by itself, to the type
-of its operands, so that any machine with IEEE arithmetic gives these bits. 16-bit values, and the constants
-for them, are computed with in float32, and the result is rounded once more (section 4).
+These are sections 7 and 8 of ``docs/stream.md``. Normal numbers are float32. Each step towards a normal
+number is rounded by itself, so that any machine with IEEE arithmetic gives the same bits.
 """
 
 import math

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What every operation of the core does, in plain NumPy: one function for each row of its list.
+"""The arithmetic of results: one function for each row in the core's list of operations, and the rounding.
 
 The first argument of a function is what is drawn: `keep`, True where an element is kept, or standard normal
 numbers. The inputs and the constants follow in the order of the row. Every step is rounded by itself, to the
