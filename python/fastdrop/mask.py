@@ -45,8 +45,8 @@ class Mask(Drawn):
         Shape of the whole mask, at most 2**63 elements.
     p : float or array of float, default 0.5
         Probability of dropping an element, from 0 to 1; exact to 2**-64. An array is broadcast to the noise
-        shape: a rate for every row or channel. It is copied. One that varies along the last axis costs a call
-        of the kernel for every element, about 50 ns.
+        shape: a rate for every row or channel. It is copied. One that varies along the last axis is slow:
+        the core draws every element by itself (``docs/performance.md``).
     noise_shape : sequence of int or None, optional
         For every axis its length, or 1: one decision is shared along the whole axis; None means the length.
         The mask is drawn at this shape, in C order ([1]_ calls it that).
@@ -183,7 +183,7 @@ class Mask(Drawn):
     def scale(self) -> ScalarOrArray:
         """What kept elements are multiplied by: 1 / (1 - p), or 1 if not inverted; 0 where p = 1 keeps none.
 
-        As `p` a float, or where it varies an array.
+        A float; an array where it varies, as for `p`.
         """
         return view_value(self._scale, self.shape)
 
