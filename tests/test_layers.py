@@ -4,7 +4,6 @@
 import copy
 import inspect
 import itertools
-import json
 import pickle
 import typing
 
@@ -12,7 +11,9 @@ import numpy as np
 import pytest
 
 import fastdrop
-from old_states import LAYERS, arguments, digest, following_results, values
+from copies import copies, through_json
+from kind_definitions import LAYERS
+from old_states import digest, following_results, values
 from refusal import refuse
 
 # Every option of every kind beside p: a value that is not the default, and one that must be refused.
@@ -51,18 +52,18 @@ def make(kind, **options):
 
 
 def cases():
-    """One layer of every row of the old states, with its shape, after some steps."""
+    """One layer of every definition, with the shape of its input, after two steps."""
     found = []
-    for name, options, shape, seed, steps in LAYERS:
-        layer = getattr(fastdrop, name)(**arguments(options), rng=seed)
-        for _ in range(steps):
-            layer(values(shape))
-        found.append(pytest.param(layer, shape, id=f"{name}-{seed}"))
+    for name, kind in LAYERS.items():
+        layer = kind.make(0.3, 2**64 + 5)
+        for _ in range(2):
+            layer(values(kind.shape))
+        found.append(pytest.param(layer, kind.shape, id=name))
     return found
 
 
 def test_every_kind_is_here():
-    assert set(OF_KIND) == {name for name, *_ in LAYERS}
+    assert set(OF_KIND) == {type(kind.make(0.3, 0)).__name__ for kind in LAYERS.values()}
     classes = [value for name in fastdrop.__all__ if inspect.isclass(value := getattr(fastdrop, name))]
     kinds = {value.__name__ for value in classes if issubclass(value, fastdrop.Layer)}
     assert set(OF_KIND) == kinds - {"Layer"}
@@ -159,18 +160,30 @@ def test_a_layer_of_ones_own():
 def test_every_copy_goes_on_with_the_same_masks(layer, shape):
     x = values(shape)
     layer(x)
-    copies = [copy.deepcopy(layer)]
-    copies += [pickle.loads(pickle.dumps(layer, each)) for each in range(pickle.HIGHEST_PROTOCOL + 1)]
+    _, *others = copies(layer)  # a shallow copy shares the generator
     restored = make(type(layer).__name__)
-    restored.load_state_dict(json.loads(json.dumps(layer.state_dict(), allow_nan=False)))
+    restored.load_state_dict(through_json(layer.state_dict()))
     assert restored.state_dict() == layer.state_dict()
     last, texts = digest(layer.backward(x)), {repr(layer)}
-    for other in copies:
+    for other in others:
         texts.add(repr(other))
         assert digest(other.backward(x)) == last  # the mask of the last forward pass comes along
     wanted = following_results(layer, shape)
-    assert all(following_results(other, shape) == wanted for other in [*copies, restored])
+    assert all(following_results(other, shape) == wanted for other in [*others, restored])
     assert len(texts) == 1
+
+
+class Named(fastdrop.Dropout):
+    """A user's layer, which has a dict."""
+
+
+def test_no_copy_lets_an_array_p_be_changed_behind_the_check():
+    layer = Named(np.array([0.25, 0.5]), rng=0)
+    layer.name = "first"
+    for other in copies(layer):
+        assert (other.name, other.p.tolist(), repr(other)) == ("first", [0.25, 0.5], repr(layer))
+        with pytest.raises(ValueError, match="read-only"):
+            other.p[0] = 7
 
 
 @pytest.mark.parametrize("kind", OF_KIND)
@@ -181,7 +194,7 @@ def test_a_state_holds_every_option(kind):
     layer.eval()
     state = layer.state_dict()
     assert set(state) == {"layer", "p", "training", "rng"} | OF_KIND[kind]
-    assert json.loads(json.dumps(state)) == state
+    assert through_json(state) == state
     other = make(kind)
     other.load_state_dict(state)
     for name in ("p", "training", *OF_KIND[kind]):

@@ -218,6 +218,15 @@ class Layer(ABC):
     def __getstate__(self) -> object:
         return super().__getstate__()  # so that every protocol of pickle takes the slots
 
+    def __setstate__(self, state: tuple[dict[str, Any] | None, dict[str, Any]]) -> None:
+        attributes, slots = state
+        if attributes:  # of a subclass without slots
+            vars(self).update(attributes)
+        for name, value in slots.items():
+            setattr(self, name, value)
+        if isinstance(self._p, np.ndarray):
+            self._p.setflags(write=False)  # NumPy's own copies can be written to
+
     def __repr__(self) -> str:
         options = [text for option in declared_options(type(self)).values() for text in option.show(self)]
         mode = [] if self._training else ["training=False"]
