@@ -233,7 +233,7 @@ def test_train_and_eval_switch_the_mode_and_use_no_mask():
     assert out.tobytes() == X.tobytes()
     assert (drop.mask.p, drop.mask.shape) == (0, X.shape)
     assert drop.backward(X).tobytes() == X.tobytes()
-    assert drop.train(False) is drop.train(0) is drop
+    assert drop.train(False) is drop.eval() is drop
     assert drop.state_dict()["training"] is False
     assert drop.train() is drop.train(mode=True) is drop
     assert drop.training

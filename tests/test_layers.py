@@ -108,6 +108,8 @@ def test_what_is_set_is_checked_when_it_is_set(kind):
         before = getattr(layer, name)
         refuse(lambda: setattr(layer, name, value), TypeError, f"{name} must be")  # noqa: B023
         assert getattr(layer, name) is before
+    refuse(lambda: layer.train("no"), TypeError, "training must be a bool, not 'no'")
+    assert layer.training
     if kind in SCALAR_P:
         refuse(lambda: setattr(layer, "p", np.zeros(3)), TypeError, "p must be one real number")
 

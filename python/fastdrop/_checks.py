@@ -216,7 +216,7 @@ def as_given(value: Any, name: str) -> NDArray[Any]:
 
 def check_shape(array: NDArray[Any], wanted: tuple[int, ...], name: str) -> None:
     if array.shape != wanted:
-        raise ValueError(f"{name} must have the mask's shape {wanted}, not {array.shape}")
+        raise ValueError(f"{name} must have the shape {wanted}, not {array.shape}")
 
 
 def check_out(out: Any, x: NDArray[Any], name: str) -> None:
@@ -245,8 +245,7 @@ def check_parameter(
     array: NDArray[Any], wanted: tuple[int, ...], x: NDArray[Any], type: str, name: str
 ) -> None:
     """That an operand beside `x` has that shape, and the dtype of `x` or the one that it is computed with."""
-    if array.shape != wanted:
-        raise ValueError(f"{name} must have the shape {wanted}, not {array.shape}")
+    check_shape(array, wanted, name)
     is_half = x.dtype.itemsize == 2
     dtype = np.dtype(np.float32) if type == "compute" and is_half else x.dtype.newbyteorder("=")
     if array.dtype.newbyteorder("=") != dtype:

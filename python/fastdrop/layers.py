@@ -30,11 +30,11 @@ def _read_only(p: Any, name: str) -> ScalarOrArray:
 
 
 class Layer(ABC):
-    """What every layer of fastdrop has: a probability, a source of masks, and two modes.
+    """What every layer of fastdrop has: a probability, a source of masks or noise, and two modes.
 
-    Every forward pass in training takes the next mask of the layer's `MaskGenerator`. The backward pass uses
-    the mask of the last forward pass. A layer has the attributes of its class only: setting another one
-    raises AttributeError.
+    Every forward pass in training takes the next mask, or the next noise, of the layer's `MaskGenerator`. The
+    backward pass uses that of the last forward pass. A layer of fastdrop has the attributes of its class
+    only: setting another one raises AttributeError.
 
     Parameters
     ----------
@@ -53,9 +53,9 @@ class Layer(ABC):
     p : float or array of float
         Probability of dropping; may be set between steps.
     training : bool
-        Whether elements are dropped.
+        Whether elements are dropped, or multiplied by noise.
     rng : MaskGenerator
-        Where the masks come from.
+        Where the masks, or the noise, come from.
 
     Examples
     --------
@@ -83,7 +83,7 @@ class Layer(ABC):
 
     @property
     def rng(self) -> MaskGenerator:
-        """Where the masks come from; what is set becomes a `MaskGenerator`, as in the constructor."""
+        """Where masks or noise come from; what is set becomes a `MaskGenerator`, as in the constructor."""
         return self._rng
 
     @rng.setter
@@ -92,7 +92,7 @@ class Layer(ABC):
 
     @property
     def training(self) -> bool:
-        """Whether elements are dropped."""
+        """Whether elements are dropped, or multiplied by noise."""
         return self._training
 
     @training.setter
@@ -151,20 +151,20 @@ class Layer(ABC):
 
     def _last_drawn(self) -> Any:
         if self._drawn is None:
-            raise ValueError("backward needs the mask of a forward pass, and there was none yet")
+            raise ValueError("backward needs a forward pass before it: call the layer first")
         return self._drawn
 
     def train(self, mode: bool = True) -> Self:
-        """Drop from now on, or with ``mode=False`` stop dropping. Returns the layer."""
-        self._training = bool(mode)
+        """Set `training`, which must be a bool. Returns the layer."""
+        self.training = mode
         return self
 
     def eval(self) -> Self:
-        """Stop dropping. Returns the layer."""
+        """Set `training` to False. Returns the layer."""
         return self.train(False)
 
     def state_dict(self) -> dict[str, Any]:
-        """What the next masks and results depend on, for a checkpoint.
+        """What the next results depend on, for a checkpoint.
 
         Returns
         -------
@@ -177,9 +177,9 @@ class Layer(ABC):
         return {**own, "rng": self._rng.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on with the masks that would have followed when `state_dict` was taken.
+        """Go on with the masks, or the noise, that would have followed when `state_dict` was taken.
 
-        The next call must be a forward pass: the mask of the last one is not part of the state. A generator
+        The next call must be a forward pass: what the last one drew is not part of the state. A generator
         that is shared is set for everybody who shares it. A state that holds `p`, `training` and `rng` only,
         as an older version wrote it, leaves the other options as they are.
 

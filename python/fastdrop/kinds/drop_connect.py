@@ -105,8 +105,6 @@ class DropConnect(ScalingLayer):
            [0., 0., 2., 0.]], dtype=float32)
     """
 
-    _input_name = "weight"
-
     __slots__ = ("_row_axis",)
 
     row_axis = Option(_checks.optional_index, "Axis along which rows are counted, or None.", usual=None)

@@ -100,8 +100,6 @@ class EmbeddingDropout(ScalingLayer):
            [0., 0.]], dtype=float32)
     """
 
-    _input_name = "table"
-
     __slots__ = ()
 
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
