@@ -139,6 +139,17 @@ def test_channel_axis_and_batched_must_go_together():
     assert drop(np.ones((3, 4))).shape == (3, 4)
 
 
+@pytest.mark.parametrize(("kind", "ndim"), [("Dropout1d", 3), ("Dropout3d", 5), ("DropBlock2d", 4)])
+def test_a_channel_axis_that_no_input_has_is_refused_when_it_is_set(kind, ndim):
+    layer = make(kind)
+    for axis in (ndim, -ndim - 1):
+        wanted = f"channel_axis must be an axis of an array of {ndim} axes, not {axis}"
+        refuse(lambda: setattr(layer, "channel_axis", axis), ValueError, wanted)  # noqa: B023
+    for axis in (ndim - 1, -ndim, None):
+        layer.channel_axis = axis
+        assert layer.channel_axis == axis
+
+
 def test_a_layer_of_ones_own():
     class Twice(fastdrop.Layer):
         def forward(self, x, *, out=None):

@@ -169,10 +169,17 @@ def test_a_noise_shape_of_the_wrong_kind_is_refused(entrance, noise):
     refuse(lambda: entrance(noise_shape=noise), TypeError, wanted, f"of type {type(noise).__name__}")
 
 
-@pytest.mark.parametrize("noise", [(), (4,), (1, 1, 1), (4, 5), (0, 6), (-1, 1), (1, 2**70), (6, 4)])
+@pytest.mark.parametrize("noise", [(), (4,), (1, 1, 1), (4, 5), (0, 6), (1, 2**70), (6, 4)])
 def test_a_noise_shape_that_does_not_fit_is_refused(entrance, noise):
     wanted = "noise_shape must have for every axis of (4, 6) its length, 1 or None, not be "
     refuse(lambda: entrance(noise_shape=noise), ValueError, wanted + repr(noise)[:50])
+
+
+def test_a_noise_shape_with_a_negative_length_is_refused(entrance):
+    """By a layer too, before it has an input."""
+    wanted = "noise_shape must have no negative length, not (-1, None)"
+    refuse(lambda: entrance(noise_shape=(-1, None)), ValueError, wanted)
+    refuse(lambda: fastdrop.Dropout(noise_shape=[-1, None]), ValueError, wanted)
 
 
 @pytest.mark.parametrize("p", [0.5, 0.1, 0, 1.0])

@@ -30,8 +30,9 @@ PYTHON_ARROWS = {
     "kinds/_feature_maps": {"_checks", "_options", "layers"},
     "kinds/": BASE | DRAWN | {"kinds/_feature_maps", "kinds/_noise_shapes"},
     "kinds/__init__": {"kinds"},
-    "training/monte_carlo": {"_checks", "layers", "mask_generator"},
-    "training/schedules": {"_checks", "layers"},
+    "training/_layers": {"_checks", "layers", "mask_generator"},
+    "training/monte_carlo": {"_checks", "layers", "mask_generator", "training/_layers"},
+    "training/schedules": {"_checks", "layers", "training/_layers"},
     "training/__init__": {"training"},
     "reference/operations": set(),  # the judge stands alone
     "reference/dropout": {"reference/operations"},

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
@@ -25,6 +23,8 @@ from .mask_generator import MaskGenerator, Rng, as_generator
 def _read_only(p: Any, name: str) -> ScalarOrArray:
     checked = _checks.probability(p, name)
     if isinstance(checked, np.ndarray):
+        if not checked.size:
+            raise ValueError(f"{name} must have at least one element, not the shape {checked.shape}")
         checked.setflags(write=False)  # or else an element could be set without a check
     return checked
 
@@ -218,8 +218,8 @@ class Layer(ABC):
     def __getstate__(self) -> object:
         return super().__getstate__()  # so that every protocol of pickle takes the slots
 
-    def __setstate__(self, state: tuple[dict[str, Any] | None, dict[str, Any]]) -> None:
-        attributes, slots = state
+    def __setstate__(self, state: Any) -> None:
+        attributes, slots = state  # as `object.__getstate__` returns them
         if attributes:  # of a subclass without slots
             vars(self).update(attributes)
         for name, value in slots.items():
@@ -361,28 +361,3 @@ class Dropout(ScalingLayer):
             out=out,
         )
         return y
-
-
-def check_layers(value: Any) -> list[Layer]:
-    """Several layers as a list."""
-    try:
-        layers = list(value)
-        if not all(isinstance(layer, Layer) for layer in layers):
-            raise TypeError
-    except TypeError:
-        wanted = "an iterable of layers of fastdrop"
-        raise TypeError(f"layers must be {wanted}, not {_checks.describe(value)}") from None
-    return layers
-
-
-@contextmanager
-def dropping_by(rng: MaskGenerator, layers: list[Layer]) -> Iterator[None]:
-    """The layers drop by masks of `rng`, and afterwards are as they were."""
-    before = [(layer._training, layer._rng, layer._drawn) for layer in layers]
-    try:
-        for layer in layers:
-            layer._training, layer._rng = True, rng
-        yield
-    finally:
-        for layer, state in zip(layers, before, strict=True):
-            layer._training, layer._rng, layer._drawn = state

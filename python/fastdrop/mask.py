@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Masks that are a few numbers instead of an array, and their windows."""
+"""Masks that hold no array unless they are stored, and their windows."""
 
 from __future__ import annotations
 

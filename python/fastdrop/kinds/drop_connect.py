@@ -28,8 +28,8 @@ def drop_connect(
 
     ``y = weight / (1 - p)`` with probability ``1 - p`` and ``+0.0`` otherwise, decided for each weight
     [1]_, or once for each row. In a recurrent network, one mask of the hidden-to-hidden weights serves the
-    whole sequence [2]_. In evaluation, [1]_ samples from a normal distribution of the same moments, where
-    everybody since multiplies by the mean.
+    whole sequence [2]_. In evaluation, [1]_ samples from a normal distribution with the same mean and
+    variance. Later work, and this function, uses the mean.
 
     Parameters
     ----------
@@ -122,5 +122,5 @@ class DropConnect(ScalingLayer):
         self.row_axis = row_axis
 
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        y, self.mask = drop_connect(x, self.p, row_axis=self.row_axis, **self._keywords(out))
+        y, self._drawn = drop_connect(x, self.p, row_axis=self.row_axis, **self._keywords(out))
         return y

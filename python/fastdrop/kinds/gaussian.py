@@ -184,7 +184,7 @@ def gaussian_dropout(
     y : ndarray
         The result: `out`, or a new array of x's shape and dtype, in native byte order.
     noise : GaussianNoise
-        What `gaussian_dropout_backward` needs: a few numbers, no array.
+        What `gaussian_dropout_backward` needs; it holds no array.
 
     Raises
     ------
