@@ -160,7 +160,7 @@ def test_a_layer_of_ones_own():
 
     layer = Twice(0.25, rng=0)
     assert layer(3.0) == 6
-    assert repr(layer) == "Twice(p=0.25, rng=<MaskGenerator seed=0, stream=0>)"
+    assert repr(layer) == "Twice(p=0.25, rng=<seed=0, stream=0>)"
     assert layer.state_dict()["layer"] == "Twice"
     with pytest.raises(TypeError, match="abstract"):
         fastdrop.Layer()
@@ -252,6 +252,30 @@ def test_a_repr_of_a_layer_fits_on_a_line(layer, shape):
     assert ("training=False" in repr(layer)) == (not layer.training)
 
 
+@pytest.mark.parametrize("kind", OF_KIND)
+def test_the_longest_usual_repr_of_a_layer_fits_on_a_line(kind):
+    """The generator gives way to the options, of which none is left out."""
+    masks = fastdrop.MaskGenerator(12345678901234567890, generator="philox4x32-10")
+    masks.state = masks.state | {"stream": 2**63 - 1}
+    layer = make(kind, p=1 / 3, rng=masks).eval()
+    for name in OF_KIND[kind]:
+        setattr(layer, name, (None, None, 1, 1) if name == "noise_shape" else OPTIONS[name][0])
+    text = repr(layer)
+    assert len(text) <= 110
+    for name in ("p", "training", *OF_KIND[kind]):
+        assert f"{name}={getattr(layer, name)!r}" in text
+    assert text.endswith((", ...)", f", rng=<{repr(masks)[len('<MaskGenerator ') :]})"))
+
+
+def test_a_long_option_is_abbreviated():
+    assert repr(fastdrop.Dropout(noise_shape=(None,) * 64, rng=0)) == (
+        "Dropout(p=0.5, noise_shape=(None, None, None, None, None, None, None, None, None, No..., ...)"
+    )
+    text = repr(fastdrop.Dropout(np.full((1,) * 64, 0.5), rng=0))
+    assert text.startswith("Dropout(p=array of shape (1, 1, 1, 1, ")
+    assert text.endswith("1,..., rng=<seed=0, stream=0>)")
+
+
 def test_a_repr_of_masks_fits_on_a_line():
     mask = fastdrop.Mask((64, 256, 56, 56), 0.1, noise_shape=(None, None, 1, 1), seed=3, stream=2**31)
     things = [mask, mask[3:, ::2], fastdrop.Mask.from_array(np.ones((3, 4), bool), 0.5), mask[0, 0, 0, 0]]
@@ -285,7 +309,7 @@ def test_a_repr_shows_the_seed_or_the_key(seed, shown):
     key = f"key=0x{masks.key[0]:08x}..."
     assert repr(masks) == f"<MaskGenerator {shown or key}, stream=0>"
     drop = fastdrop.Dropout(rng=seed)
-    assert shown is None or f"rng=<MaskGenerator {shown}, stream=0>" in repr(drop)
+    assert shown is None or f"rng=<{shown}, stream=0>" in repr(drop)
 
 
 def test_the_seed_shown_is_never_that_of_another_key():

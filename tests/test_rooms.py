@@ -24,7 +24,7 @@ PYTHON_ARROWS = {
     "mask": BASE,
     "mask_generator": BASE | {"mask"},
     "functional": {"_checks", "_core", "_rates", "_states", "_windows", "mask", "mask_generator"},
-    "_options": set(),
+    "_options": {"_checks"},
     "layers": {"_checks", "_options", "_rates", "_windows", "functional", "mask", "mask_generator"},
     "kinds/_noise_shapes": {"_checks"},
     "kinds/_feature_maps": {"_checks", "_options", "layers"},

@@ -17,6 +17,7 @@ Array: TypeAlias = NDArray[Any]
 Probability: TypeAlias = float | NDArray[Any]
 
 INDEX_LIMIT = 2**63  # indices and streams are below it (stream document, section 2)
+_LINE_LENGTH = 110  # characters; as in pyproject.toml
 _FLOAT_DTYPES = "float16, bfloat16, float32 or float64"
 
 
@@ -26,6 +27,16 @@ def abbreviate(value: object) -> str:
     except Exception:  # a broken __repr__, or an integer of more digits than Python prints
         text = object.__repr__(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def on_one_line(begin: str, parts: list[str], end: str) -> str:
+    """A repr of those parts. The last of them give way to "..." if they do not all fit."""
+    text = begin + ", ".join(parts) + end
+    shown = len(parts)
+    while len(text) > _LINE_LENGTH and shown:
+        shown -= 1
+        text = begin + ", ".join([*parts[:shown], "..."]) + end
+    return text
 
 
 def describe(value: object) -> str:

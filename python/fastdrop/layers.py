@@ -17,7 +17,7 @@ from ._rates import ScalarOrArray
 from ._windows import NoiseShape
 from .functional import DropoutOptions, dropout, dropout_backward
 from .mask import Mask
-from .mask_generator import MaskGenerator, Rng, as_generator
+from .mask_generator import MaskGenerator, Rng, as_generator, format_source
 
 
 def _read_only(p: Any, name: str) -> ScalarOrArray:
@@ -65,7 +65,7 @@ class Layer(ABC):
     True
     >>> layers[1].eval().p = 0.1
     >>> layers[1]
-    GaussianDropout(p=0.1, training=False, rng=<MaskGenerator seed=1, stream=0>)
+    GaussianDropout(p=0.1, training=False, rng=<seed=1, stream=0>)
     """
 
     # _drawn: the mask, or the noise, of the last forward pass.
@@ -230,7 +230,8 @@ class Layer(ABC):
     def __repr__(self) -> str:
         options = [text for option in declared_options(type(self)).values() for text in option.show(self)]
         mode = [] if self._training else ["training=False"]
-        return f"{type(self).__name__}({', '.join([*options, *mode, f'rng={self._rng!r}'])})"
+        parts = [*options, *mode, f"rng=<{format_source(self._rng)}>"]
+        return _checks.on_one_line(f"{type(self).__name__}(", parts, ")")
 
 
 class MaskLayer(Layer):
@@ -324,7 +325,7 @@ class Dropout(ScalingLayer):
     >>> bool((y == dx).all())
     True
     >>> drop
-    Dropout(p=0.5, rng=<MaskGenerator seed=0, stream=1>)
+    Dropout(p=0.5, rng=<seed=0, stream=1>)
     >>> drop.eval()(y) is y
     True
     """

@@ -175,11 +175,7 @@ class MaskGenerator:
         self._source, self._children = _core.MaskSource(generator, key, stream), children
 
     def __repr__(self) -> str:
-        with self._lock:  # the lock keeps key, seed and stream of one state together
-            source, seed = self._source, self._seed
-        key = format_key(unpack_key(*source.key), seed)
-        name = format_generator(_core.generators[source.generator])
-        return f"<MaskGenerator {key}, stream={source.handed_out}{name}>"
+        return f"<MaskGenerator {format_source(self)}>"
 
 
 def _checked_state(state: Any) -> tuple[int, tuple[int, int], int, int]:
@@ -203,6 +199,14 @@ def new_generator(generator: int, key: tuple[int, int], seed: Any = None) -> Mas
     masks = object.__new__(MaskGenerator)
     masks._start(generator, key, plain_seed(seed))
     return masks
+
+
+def format_source(masks: MaskGenerator) -> str:
+    """What the next mask is made from, for a repr: the seed or the key, the stream, and the generator."""
+    with masks._lock:  # the lock keeps key, seed and stream of one state together
+        source, seed = masks._source, masks._seed
+    key = format_key(unpack_key(*source.key), seed)
+    return f"{key}, stream={source.handed_out}{format_generator(_core.generators[source.generator])}"
 
 
 def child_generator(parent: MaskGenerator, child: int) -> MaskGenerator:
