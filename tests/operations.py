@@ -13,7 +13,7 @@ import numpy as np
 import fastdrop
 from arrays import DTYPES, special_values, without_nans
 from fastdrop import _core, reference
-from fastdrop._states import run_operation
+from fastdrop._operations import run_checked
 
 SEED, STREAM = 3, 9
 # Few and many bits, a tie in every comparison of the upper half, the ends, and one within 2^-53 of 1.
@@ -25,20 +25,20 @@ CONSTANTS = (1.3, -0.7, 0.45, 2.1)
 @dataclass(frozen=True)
 class Operation:
     name: str
-    row: Any  # what the core says about it
+    info: Any  # what the core says about it
 
     @property
     def draws_normals(self):
-        return self.row.draw == "normals"
+        return self.info.draw == "normals"
 
     @property
     def needs_an_axis(self):
         """Rows and columns are of the last axis."""
-        return any(operand.access != "full" for operand in self.row.inputs)
+        return any(operand.access != "full" for operand in self.info.inputs)
 
     @property
     def dtypes(self):
-        return DTYPES if self.row.inputs else ["bool"]
+        return DTYPES if self.info.inputs else ["bool"]
 
     @property
     def probabilities(self):
@@ -52,7 +52,7 @@ class Operation:
 
     @property
     def constants(self):
-        return CONSTANTS[: len(self.row.constants)]
+        return CONSTANTS[: len(self.info.constants)]
 
     def inputs(self, shape, dtype):
         """Special values for every input, of the shape and the type that its row says.
@@ -61,18 +61,20 @@ class Operation:
         """
         shapes = {"full": shape, "per column": shape[-1:], "per row": shape[:-1]}
         types = {"element": dtype, "compute": reference.computed_with(dtype)}
-        values = [special_values(shapes[row.access], types[row.type]) for row in self.row.inputs]
+        values = [special_values(shapes[operand.access], types[operand.type]) for operand in self.info.inputs]
         return [*values[:1], *map(without_nans, values[1:])]
 
     def cut(self, inputs, part):
         """The inputs of a window of a mask with one axis."""
-        kept = zip(inputs, self.row.inputs, strict=True)
-        return [x if row.access == "per row" else x[part] for x, row in kept]
+        kept = zip(inputs, self.info.inputs, strict=True)
+        return [x if operand.access == "per row" else x[part] for x, operand in kept]
 
     def call(self, mask, inputs, out=None):
         """The operation on what the mask draws, in `out` if there is one."""
-        names = tuple(row.name for row in self.row.inputs)
-        return run_operation(self.name, mask, names, *inputs, out, *self.constants)
+        names = tuple(operand.name for operand in self.info.inputs)
+        arguments = (*inputs, out, *self.constants)
+        y = _core.run(self.name, mask._state, *arguments)
+        return run_checked(self.name, mask._state, names, *arguments) if y is None else y
 
     def results(self, mask, inputs):
         """The result by every way to hand over the arrays: a new one, `out`, and in place of the first."""
@@ -100,8 +102,8 @@ class Operation:
         return np.asarray(reference.OPERATIONS[self.name](drawn, *inputs, *self.constants))
 
 
-OPERATIONS = {name: Operation(name, row) for name, row in _core.operations.items()}
-WITH_INPUTS = {name: operation for name, operation in OPERATIONS.items() if operation.row.inputs}
+OPERATIONS = {name: Operation(name, info) for name, info in _core.operations.items()}
+WITH_INPUTS = {name: operation for name, operation in OPERATIONS.items() if operation.info.inputs}
 WITH_DECISIONS = {name: operation for name, operation in OPERATIONS.items() if not operation.draws_normals}
 # Those that are functions of the package, too.
 PUBLIC = [name for name in OPERATIONS if name in fastdrop.__all__]

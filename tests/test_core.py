@@ -154,11 +154,14 @@ def test_run_refuses_what_is_no_state(mask):
     assert (x == 1).all()
 
 
-@pytest.mark.parametrize("keywords", [{"checked": 1}, {"other": True}, {"checked": True, "other": True}])
-def test_run_has_one_keyword(keywords):
+def test_run_takes_no_keyword_and_one_argument_more():
     x = np.ones((2, 3), np.float32)
-    with pytest.raises(TypeError, match="the only keyword is checked, a bool"):
-        _core.run("dropout", state(), x, x, 2.0, **keywords)
+    for call in (
+        lambda: _core.run("dropout", state(), x, x, 2.0, True, True),
+        lambda: _core.run("dropout", state(), x, x, scale=2.0),
+    ):
+        with pytest.raises(TypeError, match="wrong number of arguments"):
+            call()
     assert (x == 1).all()
 
 
@@ -207,7 +210,7 @@ def test_run_returns_none_for_arrays_that_overlap_in_part_or_are_read_only():
 def test_run_refuses_checked_arrays_that_would_be_read_past_their_end(bad):
     for arrays in ((bad, GOOD), (GOOD, bad)):
         with pytest.raises(ValueError, match="must be an array of the operation's dtype and shape"):
-            _core.run("dropout", state(), *arrays, 2.0, checked=True)
+            _core.run("dropout", state(), *arrays, 2.0, True)
     assert (GOOD == 1).all()
 
 

@@ -32,7 +32,7 @@ INNER_ARROWS = {
         "request": set(),
         "tuning": set(),
         "floating_point": set(),
-        "strided_copy": set(),
+        "strided_copy": {"tuning"},
         "thread_limit": set(),
         "operands": {"request"},
         "rows": {"request"},

@@ -14,21 +14,22 @@ PACKAGE = Path(__file__).parents[1] / "python" / "fastdrop"
 
 # Which module may import which of the package's others. A folder stands for all of its files. A module stands
 # below those that it imports, so that no arrow runs back up.
-BASE = {"_checks", "_core", "_keys", "_rates", "_states", "_windows"}
+BASE = {"_checks", "_core", "_keys", "_states", "_values", "_windows"}
 PYTHON_ARROWS = {
     "_checks": set(),
     "_windows": {"_checks"},
     "_keys": {"_checks"},
-    "_rates": {"_checks", "_windows"},
-    "_states": {"_checks", "_core", "_keys", "_rates", "_windows"},
-    "mask": BASE,
+    "_values": {"_checks", "_windows"},
+    "_states": {"_checks", "_core", "_keys", "_values", "_windows"},
+    "_operations": {"_checks", "_core"},
+    "mask": BASE | {"_operations"},
     "mask_generator": BASE | {"mask"},
-    "functional": {"_checks", "_core", "_rates", "_states", "_windows", "mask", "mask_generator"},
+    "functional": {"_checks", "_core", "_values", "_states", "_windows", "mask", "mask_generator"},
     "_options": {"_checks"},
-    "layers": {"_checks", "_options", "_rates", "_windows", "functional", "mask", "mask_generator"},
+    "layers": {"_checks", "_options", "_values", "_windows", "functional", "mask", "mask_generator"},
     "kinds/_noise_shapes": {"_checks"},
     "kinds/_feature_maps": {"_checks", "_options", "layers"},
-    "kinds/": {"_checks", "_core", "_keys", "_options", "_states", "_windows"}
+    "kinds/": {"_checks", "_core", "_keys", "_operations", "_options", "_states", "_windows"}
     | {"functional", "kinds/_feature_maps", "kinds/_noise_shapes", "layers", "mask", "mask_generator"},
     "kinds/__init__": {"kinds"},
     "training/_layers": {"_checks", "layers", "mask_generator"},

@@ -144,22 +144,15 @@ std::uint64_t element_count(const Window& window) {
   return count;
 }
 
-// The only keyword: checked=True or False.
-bool is_checked(PyObject* names, PyObject* const* values) {
-  if (names == nullptr || PyTuple_GET_SIZE(names) == 0) return false;
-  if (PyTuple_GET_SIZE(names) > 1 || !PyBool_Check(values[0]) ||
-      PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "checked") != 0)
-    throw py::type_error("the only keyword is checked, a bool");
-  return values[0] == Py_True;
-}
-
 py::object run_operation(PyObject* const* arguments, Py_ssize_t count, PyObject* keywords) {
   if (count < 2) throw py::type_error("wrong number of arguments");
   const Operation operation = find_operation(arguments[0]);
   Arrays arrays(operation);
   const int constants = constant_count(kOperations[operation]);
-  if (count != 2 + arrays.count() + constants) throw py::type_error("wrong number of arguments");
-  const bool checked = is_checked(keywords, arguments + count);
+  const Py_ssize_t needed = 2 + arrays.count() + constants;
+  if (keywords != nullptr || count < needed || count > needed + 1)
+    throw py::type_error("wrong number of arguments");
+  const bool checked = count > needed && PyObject_IsTrue(arguments[needed]) == 1;
 
   const MaskStateObject& mask = mask_state(arguments[1]);
   Request request{operation, kElementCount, mask.state, mask.window(), {}, {}, {}};
@@ -220,7 +213,7 @@ py::object dropout(PyObject* const* arguments, Py_ssize_t count, PyObject* keywo
   next.p.constant = rate;
   const auto state = py::reinterpret_steal<py::object>(new_mask_state(next, window.rank, window.shape));
   if (!state) throw py::error_already_set();
-  const double scale = rate < 1 ? 1 / (1 - rate) : 0;  // _rates.py's scale_for
+  const double scale = rate < 1 ? 1 / (1 - rate) : 0;  // _values.py's scale_for
   const py::object mask = new_mask(mask_class, state.ptr(), py::float_(scale).ptr());
   Request request{kDropout, arrays.element(), next, window, {}, {}, {{scale, nullptr}}};
   arrays.put_into(request, nullptr);
@@ -261,9 +254,9 @@ py::tuple operand_rows(const py::object& row_type, const OperandInfo* operands, 
 // The operations' rows, as data for the package, the tests and the benchmark.
 void add_operation_rows(py::module_& module) {
   constexpr const char* kDrawNames[] = {"from bytes", "inline", "normals"};
-  const py::object operand_row = named_tuple("OperandRow", py::make_tuple("name", "access", "type"));
+  const py::object operand_row = named_tuple("OperandInfo", py::make_tuple("name", "access", "type"));
   const py::object operation_row =
-      named_tuple("OperationRow", py::make_tuple("inputs", "outputs", "constants", "whole_rows", "draw"));
+      named_tuple("OperationInfo", py::make_tuple("inputs", "outputs", "constants", "whole_rows", "draw"));
   py::dict rows;
   for (const OperationInfo& info : kOperations) {
     py::tuple constants(static_cast<py::ssize_t>(constant_count(info)));
@@ -273,8 +266,8 @@ void add_operation_rows(py::module_& module) {
                                     operand_rows(operand_row, info.outputs, operand_count(info.outputs)),
                                     constants, info.whole_rows, kDrawNames[info.draw]);
   }
-  module.attr("OperandRow") = operand_row;
-  module.attr("OperationRow") = operation_row;
+  module.attr("OperandInfo") = operand_row;
+  module.attr("OperationInfo") = operation_row;
   module.attr("operations") = rows;
 }
 
@@ -284,10 +277,11 @@ void add_operations(py::module_& module) {
   static PyMethodDef methods[] = {
       fastcall_method<run_operation>(
           "run",
-          "run($module, operation, mask, /, *arguments, checked=False)\n--\n\n"
-          "Run an operation: its inputs, outputs and constants in the order of its row. An output that is\n"
-          "None is made. Returns the outputs, or None if an array needs Python's attention, after which\n"
-          "checked=True takes arrays of any layout."),
+          "run($module, operation, mask, /, *arguments)\n--\n\n"
+          "Run an operation on its inputs, outputs and constants, in the order of the list of operations. "
+          "An\n"
+          "output that is None is made. Returns the outputs, or None if an array needs Python's attention.\n"
+          "One argument more, True, says that Python has checked the arrays, and takes any layout."),
       fastcall_method<dropout>("dropout",
                                "dropout($module, x, out, masks, p, mask_class, /)\n--\n\n"
                                "The result of \"dropout\" with the next mask of a MaskGenerator, and that "

@@ -68,11 +68,12 @@ void draw(Kernel keep_mask, const KeepArgs& keep, std::uint64_t start, std::uint
 void gather(const Rows& rows, Kernel keep_mask, const KeepArgs& keep, std::uint64_t first, std::uint64_t last,
             std::uint8_t* bytes) {
   if (rows.stride() == 1 && rows.left_in_row(first) >= last - first)
-    return draw(keep_mask, keep, rows.place(first), last - first, bytes);
+    return draw(keep_mask, keep, rows.index_at(first), last - first, bytes);
   KeepCache cache(keep_mask, keep);
   while (first < last) {
     const std::uint64_t count = std::min(rows.left_in_row(first), last - first);
-    cache.take(rows.place(first), rows.stride(), count, rows.reach_of_next_rows(first, kRunElements), bytes);
+    cache.take(rows.index_at(first), rows.stride(), count, rows.reach_of_next_rows(first, kRunElements),
+               bytes);
     first += count, bytes += count;
     // Identical rows are copied, ever more at once.
     if (count < rows.length()) continue;

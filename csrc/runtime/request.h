@@ -9,7 +9,7 @@ namespace fastdrop {
 
 constexpr int kMaxRank = 64;  // NumPy's own limit (NPY_MAXDIMS since NumPy 2)
 
-// Which places of a sequence the elements of an array have: element (i, j, ...) has the place
+// Which indices of a sequence the elements of an array have: element (i, j, ...) has the index
 // start + i * strides[0] + j * strides[1] + ... modulo 2^64, as an array view has addresses.
 struct Window {
   std::uint64_t start;

@@ -7,9 +7,9 @@
 
 namespace fastdrop {
 
-// A window as equal rows of evenly spaced places: its innermost axis, after neighbouring axes have been
+// A window as equal rows of evenly spaced indices: its innermost axis, after neighbouring axes have been
 // merged where one stride steps over both. Trailing axes of stride 0 are not part of a row: they repeat each
-// of its places. Below, a position counts the places in the window's order, each once instead of `repeat`
+// of its indices. Below, a position counts the indices in the window's order, each once instead of `repeat`
 // times.
 class Rows {
  public:
@@ -33,9 +33,9 @@ class Rows {
   }
 
   std::uint64_t element_count() const { return element_count_; }
-  std::uint64_t repeat() const { return repeat_; }  // consecutive elements that have the same place
+  std::uint64_t repeat() const { return repeat_; }  // consecutive elements that have the same index
   std::uint64_t length() const { return length_; }  // positions in a row
-  std::uint64_t stride() const { return stride_; }  // from one place of a row to the next, modulo 2^64
+  std::uint64_t stride() const { return stride_; }  // from one index of a row to the next, modulo 2^64
   bool is_one_row() const { return rank_ == outer_; }
 
   // Positions from `position` to the end of its row.
@@ -44,7 +44,7 @@ class Rows {
   }
 
   // Distance from this row to the last row of the next outer axis, or 0 if consecutive rows are `within` or
-  // more places apart.
+  // more apart.
   std::int64_t reach_of_next_rows(std::uint64_t position, std::uint64_t within) const {
     if (is_one_row()) return 0;
     const auto step = static_cast<std::int64_t>(strides_[outer_]);
@@ -59,15 +59,15 @@ class Rows {
     return (lengths_[outer_] - row % lengths_[outer_]) % lengths_[outer_];
   }
 
-  std::uint64_t place(std::uint64_t position) const {
+  std::uint64_t index_at(std::uint64_t position) const {
     if (is_one_row()) return start_ + position * stride_;  // no division: it counts in small calls
-    std::uint64_t place = start_ + position % length_ * stride_;
+    std::uint64_t index = start_ + position % length_ * stride_;
     position /= length_;
     for (int axis = outer_; axis < rank_; ++axis) {
-      place += position % lengths_[axis] * strides_[axis];
+      index += position % lengths_[axis] * strides_[axis];
       position /= lengths_[axis];
     }
-    return place;
+    return index;
   }
 
  private:

@@ -45,8 +45,8 @@ class Job {
   // Chunks begin at multiples of a tile, so that hardly any tile is worked on twice.
   void run_chunk(int chunk, int chunk_count) const {
     const std::uint64_t tiles = (element_count() + kMaxTileElements - 1) / kMaxTileElements;
-    const auto boundary = [&](int number) {
-      return std::min(element_count(), tiles * static_cast<std::uint64_t>(number) /
+    const auto boundary = [&](int at) {
+      return std::min(element_count(), tiles * static_cast<std::uint64_t>(at) /
                                            static_cast<std::uint64_t>(chunk_count) * kMaxTileElements);
     };
     const std::uint64_t first = boundary(chunk), last = boundary(chunk + 1);
@@ -135,7 +135,7 @@ class Job {
   void run_drawn(KernelArgs& args, std::uint64_t first, std::uint64_t last) const {
     while (first < last) {
       const std::uint64_t count = has_runs() ? std::min(rows_.left_in_row(first), last - first) : 1;
-      args.start = rows_.place(first / rows_.repeat());
+      args.start = rows_.index_at(first / rows_.repeat());
       args.element_count = std::min(count, left_in_data_row(first));
       run_kernel(kernels_[request_.mask.rule], args, first);
     }

@@ -16,7 +16,7 @@
 namespace fastdrop {
 namespace {
 
-// What goes along when a block is walked through: the places of its elements in the mask, in the values that
+// What goes along when a block is walked through: the indices of its elements in the mask, in the values that
 // vary, and in the operands. Each has a stride for every axis; those of the operands are in bytes.
 enum Walk : int {
   kIndex,
@@ -47,21 +47,19 @@ std::vector<Axis> merged_axes(const Request& request, const Operand* const* oper
   const bool keeps_last = has_row_ends(kOperations[request.operation]);
   std::vector<Axis> axes;  // the last one first
   std::int64_t c_stride = 1;
-  for (int number = window.rank - 1; number >= 0; --number) {
-    const auto stride = [&](const Window& of) {
-      return of.strides != nullptr ? of.strides[number] : c_stride;
-    };
+  for (int at = window.rank - 1; at >= 0; --at) {
+    const auto stride = [&](const Window& of) { return of.strides != nullptr ? of.strides[at] : c_stride; };
     const auto varying_stride = [&](const Value& value) {
       return value.varying != nullptr ? stride(value.varying->window) : 0;
     };
-    Axis axis{window.shape[number], {}};
+    Axis axis{window.shape[at], {}};
     axis.strides[kIndex] = stride(window);
     axis.strides[kP] = varying_stride(request.mask.p);
     for (int i = 0; i < kMaxConstants; ++i)
       axis.strides[kConstants + i] = varying_stride(request.constants[i]);
-    for (int i = 0; i < operand_count; ++i) axis.strides[kOperands + i] = operands[i]->strides[number];
+    for (int i = 0; i < operand_count; ++i) axis.strides[kOperands + i] = operands[i]->strides[at];
     c_stride *= axis.length;
-    const bool is_row = keeps_last && number == window.rank - 1;
+    const bool is_row = keeps_last && at == window.rank - 1;
     const bool follows_row = keeps_last && axes.size() == 1;
     if (axis.length == 1 && !is_row) continue;
     if (!axes.empty() && !follows_row && axis.continues(axes.back()))
@@ -102,8 +100,8 @@ class StridedJob {
   void run_blocks(std::uint64_t first, std::uint64_t last) const {
     alignas(64) char buffer[kBufferBytes];
     Block block;
-    for (std::uint64_t number = first; number < last; ++number) {
-      find_block(number, block);
+    for (std::uint64_t index = first; index < last; ++index) {
+      find_block(index, block);
       run_block(block, buffer);
     }
   }
@@ -154,7 +152,7 @@ class StridedJob {
     return true;
   }
 
-  // With one input the output's place is the buffer of both; otherwise each operand has a buffer.
+  // With one input the output's memory is the buffer of both; otherwise each operand has a buffer.
   bool shares_buffer() const {
     return input_count_ == 1 && operand_count_ == 2 && infos_[0]->type == infos_[1]->type &&
            infos_[0]->access == infos_[1]->access;
@@ -204,12 +202,12 @@ class StridedJob {
     });
   }
 
-  void find_block(std::uint64_t number, Block& block) const {
+  void find_block(std::uint64_t index, Block& block) const {
     std::fill(std::begin(block.offsets), std::end(block.offsets), 0);
     for (int i = rank_ - 1; i >= 0; --i) {
       const Axis& axis = axes_[static_cast<std::size_t>(i)];
-      const auto first = static_cast<std::int64_t>(number % axis.block_count()) * axis.block;
-      number /= axis.block_count();
+      const auto first = static_cast<std::int64_t>(index % axis.block_count()) * axis.block;
+      index /= axis.block_count();
       block.shape[i] = std::min(axis.block, axis.length - first);
       for (int walk = 0; walk < kWalkCount; ++walk) block.offsets[walk] += first * axis.strides[walk];
     }
@@ -231,10 +229,10 @@ class StridedJob {
     cut_varying(request.mask.p, kP);
     for (int i = 0; i < kMaxConstants; ++i) cut_varying(request.constants[i], kConstants + i);
 
-    char *place[kMaxOperands], *work[kMaxOperands];  // where an operand is, and where it is worked on
+    char *given[kMaxOperands], *work[kMaxOperands];  // where an operand is, and where it is worked on
     for (int i = 0; i < operand_count_; ++i) {
-      place[i] = static_cast<char*>(operands_[i]->data) + block.offsets[kOperands + i];
-      work[i] = place[i];
+      given[i] = static_cast<char*>(operands_[i]->data) + block.offsets[kOperands + i];
+      work[i] = given[i];
       if (is_direct(i, block.shape)) continue;
       work[i] = buffer;
       if (shares_buffer()) continue;
@@ -242,18 +240,18 @@ class StridedJob {
       const std::int64_t bytes = buffer_strides(i, block.shape, strides_there) * bytes_per_item(i);
       buffer += (bytes + kCacheLineBytes - 1) / kCacheLineBytes * kCacheLineBytes;
     }
-    if (shares_buffer() && work[0] != place[0]) work[0] = work[1];
+    if (shares_buffer() && work[0] != given[0]) work[0] = work[1];
     for (int i = 0; i < operand_count_; ++i) {
       Operand& operand = i < input_count_ ? request.inputs[i] : request.outputs[i - input_count_];
       operand = {work[i], nullptr, false};
-      if (i < input_count_ && work[i] != place[i]) copy(i, block, place[i], work[i]);
+      if (i < input_count_ && work[i] != given[i]) copy(i, block, given[i], work[i]);
     }
     run(request);
     for (int i = input_count_; i < operand_count_; ++i)
-      if (work[i] != place[i]) copy(i, block, work[i], place[i]);
+      if (work[i] != given[i]) copy(i, block, work[i], given[i]);
   }
 
-  // From the place of an operand to where it is worked on, or of an output back.
+  // From where an operand is to where it is worked on, or of an output back.
   void copy(int operand, const Block& block, const char* from, char* to) const {
     std::int64_t shape[kMaxRank], contiguous[kMaxRank];
     buffer_strides(operand, block.shape, contiguous);
@@ -288,8 +286,8 @@ void run_strided(const Request& request) {
   if (job.is_contiguous()) return run(request);
   current_isa();  // what may throw comes before anything is written
   run_chunks(element_count / kStridedElementsPerThread, [&job](int chunk, int chunk_count) {
-    const auto number = static_cast<std::uint64_t>(chunk), count = static_cast<std::uint64_t>(chunk_count);
-    job.run_blocks(job.block_count() * number / count, job.block_count() * (number + 1) / count);
+    const auto at = static_cast<std::uint64_t>(chunk), count = static_cast<std::uint64_t>(chunk_count);
+    job.run_blocks(job.block_count() * at / count, job.block_count() * (at + 1) / count);
   });
 }
 

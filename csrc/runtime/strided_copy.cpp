@@ -4,14 +4,14 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "tuning.h"
+
 #if defined(__x86_64__)
 #include <emmintrin.h>
 #endif
 
 namespace fastdrop {
 namespace {
-
-constexpr std::int64_t kLineBytes = 64;
 
 struct Axis {
   std::int64_t length, from_stride, to_stride;
@@ -75,12 +75,12 @@ struct Square<std::uint64_t> : RegisterSquare<std::uint64_t> {
 };
 #endif
 
-// Two axes of a box: `read` has the smallest steps of `from`, `write` the smallest of `to`.
+// Two axes of a block: `read` has the smallest strides of `from`, `write` the smallest of `to`.
 struct Plane {
   Axis read, write;
 
-  // Loops go along the lines of the side that jumps farther, which is the array and not the buffer beside it:
-  // a line must be done with before others take its place in the cache.
+  // The inner loop follows the side with the larger strides (the array, not the buffer), so that each of its
+  // cache lines is finished before it is evicted.
   bool along_read() const { return std::abs(write.from_stride) >= std::abs(read.to_stride); }
 };
 
@@ -105,35 +105,34 @@ void copy_items(const Plane& plane, const char* from, char* to) {
 // Two lines of rows and columns, transposed square by square; `to` is written along its rows.
 template <class Item>
 void transpose_squares(const char* from, std::int64_t from_stride, char* to, std::int64_t to_stride) {
-  constexpr std::int64_t bytes = sizeof(Item), items = kLineBytes / bytes;
+  constexpr std::int64_t bytes = sizeof(Item), items = kCacheLineBytes / bytes;
   for (std::int64_t row = 0; row < items; row += Square<Item>::size)
     for (std::int64_t column = 0; column < items; column += Square<Item>::size)
       Square<Item>::transpose(from + column * from_stride + row * bytes, from_stride,
                               to + row * to_stride + column * bytes, to_stride);
 }
 
-// A square as wide as a cache line, by way of one that lies together, so that every line of the side that
-// jumps is visited once. At strides that are powers of two such lines share a few places in the cache, and
-// one that is left half done is not there any more.
+// Transposes one cache line of items at a time through a contiguous scratch square. With power-of-two strides
+// the strided lines map to the same few cache sets; touching each only once avoids fetching it again.
 template <class Item>
 void transpose_lines(const Plane& plane, const char* from, char* to) {
-  constexpr std::int64_t items = kLineBytes / sizeof(Item);
-  alignas(kLineBytes) char between[items * kLineBytes];
+  constexpr std::int64_t items = kCacheLineBytes / sizeof(Item);
+  alignas(kCacheLineBytes) char between[items * kCacheLineBytes];
   if (plane.along_read()) {
     for (std::int64_t line = 0; line < items; ++line)
-      std::memcpy(between + line * kLineBytes, from + line * plane.write.from_stride, kLineBytes);
-    transpose_squares<Item>(between, kLineBytes, to, plane.read.to_stride);
+      std::memcpy(between + line * kCacheLineBytes, from + line * plane.write.from_stride, kCacheLineBytes);
+    transpose_squares<Item>(between, kCacheLineBytes, to, plane.read.to_stride);
   } else {
-    transpose_squares<Item>(from, plane.write.from_stride, between, kLineBytes);
+    transpose_squares<Item>(from, plane.write.from_stride, between, kCacheLineBytes);
     for (std::int64_t line = 0; line < items; ++line)
-      std::memcpy(to + line * plane.read.to_stride, between + line * kLineBytes, kLineBytes);
+      std::memcpy(to + line * plane.read.to_stride, between + line * kCacheLineBytes, kCacheLineBytes);
   }
 }
 
 // Where both steps are an item's size.
 template <class Item>
 void copy_transposed(const Plane& plane, const char* from, char* to) {
-  constexpr std::int64_t bytes = sizeof(Item), items = kLineBytes / bytes;
+  constexpr std::int64_t bytes = sizeof(Item), items = kCacheLineBytes / bytes;
   const Axis &read = plane.read, &write = plane.write;
   const std::int64_t reads = read.length / items * items, writes = write.length / items * items;
   for (std::int64_t j = 0; j < writes; j += items)
@@ -192,26 +191,25 @@ int fastest(const StridedCopy& copy, const std::int64_t* strides, int other) {
 }  // namespace
 
 void strided_copy(const StridedCopy& copy, const char* from, char* to) {
-  const auto axis = [&copy](int number) {
-    return number < 0 ? Axis{1, 0, 0}
-                      : Axis{copy.shape[number], copy.from_strides[number], copy.to_strides[number]};
+  const auto at = [&copy](int axis) {
+    return axis < 0 ? Axis{1, 0, 0} : Axis{copy.shape[axis], copy.from_strides[axis], copy.to_strides[axis]};
   };
   const int read = fastest(copy, copy.from_strides, -1), write = fastest(copy, copy.to_strides, read);
   std::uint64_t planes = 1;
-  for (int number = 0; number < copy.rank; ++number)
-    if (number != read && number != write) planes *= static_cast<std::uint64_t>(copy.shape[number]);
+  for (int axis = 0; axis < copy.rank; ++axis)
+    if (axis != read && axis != write) planes *= static_cast<std::uint64_t>(copy.shape[axis]);
   for (std::uint64_t plane = 0; plane < planes; ++plane) {
     std::uint64_t rest = plane;
     std::int64_t from_offset = 0, to_offset = 0;
-    for (int number = copy.rank - 1; number >= 0 && planes > 1; --number) {
-      if (number == read || number == write) continue;
-      const auto length = static_cast<std::uint64_t>(copy.shape[number]);
+    for (int axis = copy.rank - 1; axis >= 0 && planes > 1; --axis) {
+      if (axis == read || axis == write) continue;
+      const auto length = static_cast<std::uint64_t>(copy.shape[axis]);
       const auto position = static_cast<std::int64_t>(rest % length);
       rest /= length;
-      from_offset += position * copy.from_strides[number];
-      to_offset += position * copy.to_strides[number];
+      from_offset += position * copy.from_strides[axis];
+      to_offset += position * copy.to_strides[axis];
     }
-    copy_plane(copy, {axis(read), axis(write)}, from + from_offset, to + to_offset);
+    copy_plane(copy, {at(read), at(write)}, from + from_offset, to + to_offset);
   }
 }
 

@@ -26,9 +26,9 @@
 namespace fastdrop {
 namespace {
 
-void work_alone(int count, const std::function<void(int)>& chunk) {
+void work_alone(int count, const std::function<void(int)>& run_chunk) {
   const DefaultFloatingPoint environment;
-  for (int number = 0; number < count; ++number) chunk(number);
+  for (int chunk = 0; chunk < count; ++chunk) run_chunk(chunk);
 }
 
 // The scheduler may leave a woken worker on its caller's processor. Excluding that processor from the
@@ -47,25 +47,25 @@ void move_off(int processor) {
 // One job at a time. A caller that finds the pool busy does its job alone: the processors are in use.
 class Pool {
  public:
-  void run(int threads, int count, const std::function<void(int)>& chunk) {
+  void run(int threads, int count, const std::function<void(int)>& run_chunk) {
     const std::unique_lock<std::mutex> turn(turn_, std::try_to_lock);
-    if (!turn.owns_lock()) return work_alone(count, chunk);
+    if (!turn.owns_lock()) return work_alone(count, run_chunk);
     start_workers(threads - 1);
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      chunk_ = &chunk;
+      run_chunk_ = &run_chunk;
       shares_ = std::vector<Share>(static_cast<std::size_t>(threads));
-      for (int number = 0; number < threads; ++number) {
-        Share& share = shares_[static_cast<std::size_t>(number)];
-        share.next = static_cast<int>(std::int64_t{count} * number / threads);
-        share.end = static_cast<int>(std::int64_t{count} * (number + 1) / threads);
+      for (int thread = 0; thread < threads; ++thread) {
+        Share& share = shares_[static_cast<std::size_t>(thread)];
+        share.next = static_cast<int>(std::int64_t{count} * thread / threads);
+        share.end = static_cast<int>(std::int64_t{count} * (thread + 1) / threads);
       }
       open_slots_ = threads - 1;
       caller_processor_ = sched_getcpu();
       jobs_.fetch_add(1, std::memory_order_release);
       wake_.notify_all();
     }
-    take_chunks(chunk, 0);
+    take_chunks(run_chunk, 0);
     std::unique_lock<std::mutex> lock(mutex_);
     open_slots_ = 0;  // who has not come by now finds nothing to do
     // The others are in the middle of their last chunk, so this is over sooner than a sleep would be.
@@ -87,12 +87,12 @@ class Pool {
 
   // First the thread's own share, then what is left of the others': from call to call a core then works on
   // what its cache holds, which at 1 Mi floats gained 1.7 times instead of 1.4 (docs/performance-log.md).
-  void take_chunks(const std::function<void(int)>& chunk, std::size_t own) {
+  void take_chunks(const std::function<void(int)>& run_chunk, std::size_t own) {
     const DefaultFloatingPoint environment;
     for (std::size_t i = 0; i < shares_.size(); ++i) {
       Share& share = shares_[(own + i) % shares_.size()];
-      for (int number; (number = share.next.fetch_add(1, std::memory_order_relaxed)) < share.end;)
-        chunk(number);
+      for (int chunk; (chunk = share.next.fetch_add(1, std::memory_order_relaxed)) < share.end;)
+        run_chunk(chunk);
     }
   }
 
@@ -124,9 +124,9 @@ class Pool {
       }
       --open_slots_;
       ++working_;
-      const std::function<void(int)>& chunk = *chunk_;
+      const std::function<void(int)>& run_chunk = *run_chunk_;
       lock.unlock();
-      take_chunks(chunk, own);
+      take_chunks(run_chunk, own);
       lock.lock();
       if (--working_ == 0) done_.notify_one();
       const unsigned known = jobs_.load(std::memory_order_relaxed);
@@ -149,7 +149,7 @@ class Pool {
   int workers_ = 0;     // guarded by turn_
   int open_slots_ = 0;  // workers that may still join the job
   int working_ = 0;
-  const std::function<void(int)>* chunk_ = nullptr;
+  const std::function<void(int)>* run_chunk_ = nullptr;
   std::vector<Share> shares_;
   int caller_processor_ = 0;
   std::atomic<unsigned> jobs_{0};  // how many there have been
@@ -171,13 +171,13 @@ Pool& the_pool() {
 
 }  // namespace
 
-void run_chunks(std::uint64_t worthwhile_threads, const std::function<void(int, int)>& chunk) {
+void run_chunks(std::uint64_t worthwhile_threads, const std::function<void(int, int)>& run_chunk) {
   const auto most = static_cast<std::uint64_t>(thread_count());
   const int threads = static_cast<int>(std::min(worthwhile_threads, most));
   const int count = threads > 1 ? threads * kChunksPerThread : 1;
-  const auto numbered = [&chunk, count](int number) { chunk(number, count); };
-  if (threads > 1) return the_pool().run(threads, count, numbered);
-  work_alone(count, numbered);
+  const auto with_count = [&run_chunk, count](int chunk) { run_chunk(chunk, count); };
+  if (threads > 1) return the_pool().run(threads, count, with_count);
+  work_alone(count, with_count);
 }
 
 }  // namespace fastdrop

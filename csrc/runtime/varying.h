@@ -19,7 +19,7 @@ class VaryingValue {
   double at(std::uint64_t element) const {
     if (values_ == nullptr) return constant_;
     double value;
-    std::memcpy(&value, values_ + rows_.place(element / rows_.repeat()) * sizeof value, sizeof value);
+    std::memcpy(&value, values_ + rows_.index_at(element / rows_.repeat()) * sizeof value, sizeof value);
     return value;
   }
 

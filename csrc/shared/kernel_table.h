@@ -18,7 +18,7 @@ static_assert(sizeof kComputeBytes / sizeof *kComputeBytes == kElementCount, "a 
 // The generators, a user's bits, and decisions that the runtime has gathered.
 enum KeepRule : int { kArs4x32, kPhilox4x32, kStored, kGathered, kKeepRuleCount };
 constexpr int kGeneratorCount = kStored, kMaskRuleCount = kGathered;
-// Those that masks have. Each name stands at the place of its number, and is the one that Python uses.
+// Those that masks have. Each name stands at the index of its enum value. Python uses these names.
 constexpr const char* kKeepRuleNames[kMaskRuleCount] = {"ars4x32-7", "philox4x32-10", "stored"};
 
 // The part of a mask that does not change from element to element (stream document, sections 2 and 3).

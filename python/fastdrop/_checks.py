@@ -256,13 +256,9 @@ def check_overlap(out: NDArray[Any], x: NDArray[Any], name: str) -> None:
         raise ValueError(f"out must be {name} itself or not overlap it, not share a part of its memory")
 
 
-def check_parameter(
-    array: NDArray[Any], wanted: tuple[int, ...], x: NDArray[Any], type: str, name: str
-) -> None:
-    """That an operand beside `x` has that shape, and the dtype of `x` or the one that it is computed with."""
-    check_shape(array, wanted, name)
-    is_half = x.dtype.itemsize == 2
-    dtype = np.dtype(np.float32) if type == "compute" and is_half else x.dtype.newbyteorder("=")
+def check_operand(array: NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> None:
+    """That an operand beside x has that shape and dtype, in whatever byte order."""
+    check_shape(array, shape, name)
     if array.dtype.newbyteorder("=") != dtype:
         raise TypeError(f"{name} must have the dtype {dtype}, not {array.dtype}")
 

@@ -4,7 +4,7 @@ from typing import Any, Final, NamedTuple, TypeVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ._rates import Rate
+from ._values import Value
 
 __version__: Final[str]
 compiler: Final[str]
@@ -12,19 +12,19 @@ has_openmp: Final[bool]
 generators: Final[tuple[str, ...]]
 rules: Final[tuple[str, ...]]
 
-class OperandRow(NamedTuple):
+class OperandInfo(NamedTuple):
     name: str
     access: str  # "full", "per column" or "per row"
     type: str  # "element" or "compute"
 
-class OperationRow(NamedTuple):
-    inputs: tuple[OperandRow, ...]
-    outputs: tuple[OperandRow, ...]
+class OperationInfo(NamedTuple):
+    inputs: tuple[OperandInfo, ...]
+    outputs: tuple[OperandInfo, ...]
     constants: tuple[str, ...]
     whole_rows: bool
     draw: str  # "from bytes", "inline" or "normals"
 
-operations: Final[dict[str, OperationRow]]
+operations: Final[dict[str, OperationInfo]]
 
 @final
 class MaskState:
@@ -33,7 +33,7 @@ class MaskState:
         generator: int,
         key: tuple[int, int],
         stream: int,
-        p: Rate,
+        p: Value,
         start: int,
         shape: tuple[int, ...],
         strides: tuple[int, ...] | None,
@@ -46,7 +46,7 @@ class MaskState:
     @property
     def stream(self) -> int: ...
     @property
-    def p(self) -> Rate: ...
+    def p(self) -> Value: ...
     @property
     def start(self) -> int: ...
     @property
@@ -65,13 +65,11 @@ class MaskSource:
     def key(self) -> tuple[int, int]: ...
     @property
     def handed_out(self) -> int: ...
-    def draw(self, p: Rate, shape: tuple[int, ...], strides: tuple[int, ...] | None, /) -> MaskState: ...
+    def draw(self, p: Value, shape: tuple[int, ...], strides: tuple[int, ...] | None, /) -> MaskState: ...
 
 _Mask = TypeVar("_Mask")
 
-def run(
-    operation: str, mask: MaskState, /, *arguments: object, checked: bool = False
-) -> NDArray[Any] | None: ...
+def run(operation: str, mask: MaskState, /, *arguments: object) -> Any: ...
 def dropout(
     x: object, out: object, masks: object, p: object, mask_class: type[_Mask], /
 ) -> tuple[NDArray[Any], _Mask] | None: ...

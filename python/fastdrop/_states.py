@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The joint to the core: what is drawn, its windows, and operations on arrays.
+"""What is drawn, as the core takes it and as users see it.
 
 A `MaskState` of the core says who is kept: generator, key, stream, window and p. An operation and its
 constants say what is done with that.
@@ -10,12 +10,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from . import _checks, _core
-from ._checks import Array
 from ._keys import format_key, unpack_key
-from ._rates import Rate, ScalarOrArray, broadcast_rate, slice_rate
+from ._values import ScalarOrArray, Value, broadcast_value, slice_value
 from ._windows import (
     AxisIndex,
     Index,
@@ -39,9 +36,9 @@ def generator_id(name: Any, argument: str = "generator") -> int:
 
 
 class WholeWindow(NamedTuple):
-    """What of a state is known, and checked, before a stream is taken for it."""
+    """p, shape and strides of a state, checked, before a stream is taken for it."""
 
-    p: Rate
+    p: Value
     shape: tuple[int, ...]
     strides: tuple[int, ...] | None
 
@@ -49,9 +46,9 @@ class WholeWindow(NamedTuple):
 def whole_window(shape: tuple[int, ...], noise_shape: NoiseShape, p: ScalarOrArray) -> WholeWindow:
     """All elements of that shape."""
     if noise_shape is None:
-        return WholeWindow(broadcast_rate(p, shape), shape, None)
+        return WholeWindow(broadcast_value(p, shape), shape, None)
     noise = _checks.noise_shape(noise_shape, shape)
-    return WholeWindow(broadcast_rate(p, noise), shape, noise_strides(shape, noise))
+    return WholeWindow(broadcast_value(p, noise), shape, noise_strides(shape, noise))
 
 
 def new_state(
@@ -62,7 +59,7 @@ def new_state(
 
 
 class Drawn:
-    """What a state says, as users see it: the base of `Mask` and `GaussianNoise`."""
+    """The public properties of a state; base of `Mask` and `GaussianNoise`."""
 
     __slots__ = ("_state",)
     _state: MaskState
@@ -94,7 +91,7 @@ class Drawn:
 
     @property
     def stream(self) -> int:
-        """Which one it is among those of its key."""
+        """The number of this mask among the masks of its key."""
         return self._state.stream
 
     def _slice(self, index: Index) -> tuple[MaskState, list[AxisIndex]]:
@@ -108,7 +105,7 @@ class Drawn:
             state.generator,
             state.key,
             state.stream,
-            slice_rate(state.p, axes),
+            slice_value(state.p, axes),
             start,
             shape,
             None if 0 in shape else none_if_c_order(steps, shape),
@@ -118,7 +115,7 @@ class Drawn:
 
 
 def format_generator(name: str) -> str:
-    """How a repr ends that has another generator than the usual one."""
+    """The end of a repr: the generator, if it is not the default."""
     return "" if name == DEFAULT_GENERATOR else f", generator={name!r}"
 
 
@@ -130,36 +127,3 @@ def format_origin(drawn: Drawn) -> str:
     if bits is not None:
         return f"stored as {len(bits)} bytes{window}"
     return f"{format_key(drawn.key)}, stream={drawn.stream}{format_generator(drawn.generator)}{window}"
-
-
-def run_operation(operation: str, drawn: Drawn, names: tuple[str, ...], *arguments: Any) -> Array:
-    """Do an operation of the core.
-
-    `arguments` are its inputs, its output (None: a new array) and its constants, in the order of its row.
-    `names` are those that the user knows the inputs by.
-    """
-    # The core takes arrays that it can walk as they lie; nothing is left to check about them.
-    result = _core.run(operation, drawn._state, *arguments)
-    return run_checked(operation, drawn, names, *arguments) if result is None else result
-
-
-def run_checked(operation: str, drawn: Drawn, names: tuple[str, ...], *arguments: Any) -> Array:
-    """`run_operation` for arrays of any layout, or that are refused here."""
-    inputs, constants = arguments[: len(names)], arguments[len(names) + 1 :]
-    out: Array | None = arguments[len(names)]
-    shape = drawn.shape
-    access_shapes = {"full": shape, "per column": shape[-1:], "per row": shape[:-1]}
-    arrays = [_checks.float_array(given, name) for name, given in zip(names, inputs, strict=True)]
-    x = arrays[0]
-    _checks.check_shape(x, shape, names[0])
-    for name, array, row in zip(names[1:], arrays[1:], _core.operations[operation].inputs[1:], strict=True):
-        _checks.check_parameter(array, access_shapes[row.access], x, row.type, name)
-    if out is None:
-        out = np.empty(shape, x.dtype.newbyteorder("="))
-    else:
-        _checks.check_out(out, x, names[0])
-        for name, array in zip(names, arrays, strict=True):
-            _checks.check_overlap(out, array, name)
-    # As a base array, since a subclass may show less of itself, as a MaskedArray with a hard mask does.
-    _core.run(operation, drawn._state, *arrays, np.asarray(out), *constants, checked=True)
-    return out

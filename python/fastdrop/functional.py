@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 
 from . import _checks, _core
 from ._checks import Array, Probability
-from ._rates import keep_probability, scale_for
 from ._states import whole_window
+from ._values import keep_probability, scale_for
 from ._windows import NoiseShape
 from .mask import Mask, apply_mask, keep_all, new_mask
 from .mask_generator import MaskGenerator, Rng, draw_state

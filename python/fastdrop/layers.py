@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from . import _checks
 from ._checks import Array, Probability
 from ._options import Option, declared_options, p_from_json, to_json
-from ._rates import ScalarOrArray
+from ._values import ScalarOrArray
 from ._windows import NoiseShape
 from .functional import DropoutOptions, dropout, dropout_backward
 from .mask import Mask

@@ -13,16 +13,16 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from . import _checks, _core
 from ._checks import Array, Probability
 from ._keys import Seed, key_from
-from ._rates import Rate, ScalarOrArray, scale_for, slice_rate, view_rate
+from ._operations import run_checked
 from ._states import (
     DEFAULT_GENERATOR,
     Drawn,
     format_origin,
     generator_id,
     new_state,
-    run_checked,
     whole_window,
 )
+from ._values import ScalarOrArray, Value, scale_for, slice_value, view_value
 from ._windows import Index, NoiseShape
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Mask(Drawn):
 
     __slots__ = ("_scale",)
     _state: MaskState  # who is kept
-    _scale: Rate  # what kept elements are multiplied by
+    _scale: Value  # what kept elements are multiplied by
 
     def __init__(
         self,
@@ -177,7 +177,7 @@ class Mask(Drawn):
     @property
     def p(self) -> ScalarOrArray:
         """Probability of dropping: a float, or where it varies a read-only array of the mask's shape."""
-        return view_rate(self._state.p, self.shape)
+        return view_value(self._state.p, self.shape)
 
     @property
     def scale(self) -> ScalarOrArray:
@@ -185,7 +185,7 @@ class Mask(Drawn):
 
         As `p` a float, or where it varies an array.
         """
-        return view_rate(self._scale, self.shape)
+        return view_value(self._scale, self.shape)
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
@@ -226,8 +226,7 @@ class Mask(Drawn):
 
     def to_numpy(self) -> NDArray[np.bool_]:
         """The mask as an array of bool: True where an element is kept."""
-        keep = _core.run("keep_mask", self._state, None)
-        assert keep is not None  # no array was given that could need attention
+        keep: NDArray[np.bool_] = _core.run("keep_mask", self._state, None)
         return keep
 
     def to_bits(self) -> NDArray[np.uint8]:
@@ -248,7 +247,7 @@ class Mask(Drawn):
     def __getitem__(self, index: Index) -> Mask:
         """A window: basic indexing with integers, slices (steps too) and ``...``, as on an array."""
         state, axes = self._slice(index)
-        return new_mask(state, slice_rate(self._scale, axes))
+        return new_mask(state, slice_value(self._scale, axes))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Mask):
@@ -269,28 +268,24 @@ class Mask(Drawn):
         return f"<Mask shape={self.shape}, {own}, {format_origin(self)}>"
 
 
-def new_mask(state: MaskState, scale: Rate) -> Mask:
+def new_mask(state: MaskState, scale: Value) -> Mask:
     """The mask that keeps whom the state says, and scales them by that."""
     mask = object.__new__(Mask)
     mask._state, mask._scale = state, scale
     return mask
 
 
-def keep_all(shape: tuple[int, ...], noise_shape: NoiseShape, scale: Rate) -> Mask:
+def keep_all(shape: tuple[int, ...], noise_shape: NoiseShape, scale: Value) -> Mask:
     """The mask of evaluation: p is 0, so that it needs no key."""
     return new_mask(new_state(0, (0, 0), 0, whole_window(shape, noise_shape, 0.0)), scale)
 
 
-def with_scale(mask: Mask, scale: Rate) -> Mask:
-    """A mask that keeps the same elements and scales them otherwise."""
-    return new_mask(mask._state, scale)
-
-
-def apply_mask(mask: Mask, x: ArrayLike, out: NDArray[Any] | None, name: str) -> NDArray[Any]:
-    """`Mask.apply` for an array that its user knows by that name."""
-    # Without `run_operation` between, which costs a tenth of a call on 64 elements.
-    result = _core.run("dropout", mask._state, x, out, mask._scale)
-    return run_checked("dropout", mask, (name,), x, out, mask._scale) if result is None else result
+def apply_mask(mask: Mask, x: ArrayLike, out: Array | None, name: str, scale: Value | None = None) -> Array:
+    """`Mask.apply` for an array that its user knows by that name; with another scale, if one is given."""
+    if scale is None:
+        scale = mask._scale
+    result: Array | None = _core.run("dropout", mask._state, x, out, scale)
+    return run_checked("dropout", mask._state, (name,), x, out, scale) if result is None else result
 
 
 def _stored_mask(bits: NDArray[np.uint8], shape: tuple[int, ...], p: Any) -> Mask:

@@ -12,7 +12,6 @@ import numpy as np
 from . import _checks, _core
 from ._checks import Probability
 from ._keys import WORD_LIMIT, Seed, format_key, key_from, pack_key, plain_seed, unpack_key
-from ._rates import scale_for
 from ._states import (
     DEFAULT_GENERATOR,
     WholeWindow,
@@ -21,6 +20,7 @@ from ._states import (
     new_state,
     whole_window,
 )
+from ._values import scale_for
 from ._windows import NoiseShape
 from .mask import Mask, new_mask
 

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import _checks
+from .. import _checks, _core
 from .._checks import Array
+from .._operations import run_checked
 from .._options import Option
-from .._states import run_operation, whole_window
+from .._states import whole_window
 from ..functional import dropout
 from ..layers import MaskLayer
-from ..mask import Mask, apply_mask, new_mask, with_scale
+from ..mask import Mask, apply_mask, new_mask
 from ..mask_generator import Rng, draw_state
 
 # -scale * alpha of SELU: what SELU(x) goes to for large negative x.
@@ -44,8 +45,11 @@ def _alpha(
         return dropout(x, rng=rng, training=False, out=out)
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
     a, b, dropped = _affine(p)
-    mask = new_mask(draw_state(rng, whole_window(array.shape, noise_shape, p)), a)
-    return run_operation("alpha_dropout", mask, ("x",), array, out, a, b, dropped), mask
+    state = draw_state(rng, whole_window(array.shape, noise_shape, p))
+    y = _core.run("alpha_dropout", state, array, out, a, b, dropped)
+    if y is None:
+        y = run_checked("alpha_dropout", state, ("x",), array, out, a, b, dropped)
+    return y, new_mask(state, a)
 
 
 def alpha_dropout(
@@ -135,7 +139,7 @@ def alpha_dropout_backward(dy: ArrayLike, mask: Mask, *, out: Array | None = Non
         wanted = "the fastdrop.Mask that alpha_dropout returned"
         raise TypeError(f"mask must be {wanted}, not {_checks.describe(mask)}")
     a, _, _ = _affine(_checks.scalar_probability(mask.p))
-    return apply_mask(with_scale(mask, a), dy, out, "dy")
+    return apply_mask(mask, dy, out, "dy", a)
 
 
 def feature_alpha_dropout(

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import _checks
+from .. import _checks, _core
 from .._checks import Array
 from .._keys import Seed, key_from
+from .._operations import run_checked
 from .._options import Option
 from .._states import (
     DEFAULT_GENERATOR,
@@ -20,7 +21,6 @@ from .._states import (
     format_origin,
     generator_id,
     new_state,
-    run_operation,
     whole_window,
 )
 from .._windows import Index
@@ -71,7 +71,8 @@ class GaussianNoise(Drawn):
     (2, 8)
     """
 
-    __slots__ = ()
+    __slots__ = ("_deviation",)
+    _deviation: float  # what the normal numbers are multiplied by
 
     def __init__(
         self,
@@ -86,6 +87,7 @@ class GaussianNoise(Drawn):
         window = whole_window(_checks.shape(shape), None, p)
         stream = _checks.integer(stream, "stream", 0, _checks.INDEX_LIMIT)
         self._state = new_state(generator_id(generator), key_from(seed, "seed"), stream, window)
+        self._deviation = _standard_deviation(p)
 
     @property
     def p(self) -> float:
@@ -95,7 +97,7 @@ class GaussianNoise(Drawn):
     @property
     def standard_deviation(self) -> float:
         """``sqrt(p / (1 - p))``."""
-        return _deviation(self.p)
+        return self._deviation
 
     def apply(self, x: ArrayLike, *, out: Array | None = None) -> Array:
         """Multiply every element by its factor: the forward pass and, on the gradient, the backward pass.
@@ -120,7 +122,10 @@ class GaussianNoise(Drawn):
         return self._apply(x, out, "x")
 
     def _apply(self, x: ArrayLike, out: Array | None, name: str) -> Array:
-        return run_operation("gaussian_dropout", self, (name,), x, out, self.standard_deviation)
+        y: Array | None = _core.run("gaussian_dropout", self._state, x, out, self._deviation)
+        if y is None:
+            y = run_checked("gaussian_dropout", self._state, (name,), x, out, self._deviation)
+        return y
 
     def to_numpy(self) -> NDArray[np.float32]:
         """The factors for float32 data, as an array."""
@@ -146,10 +151,11 @@ class GaussianNoise(Drawn):
 def _new_noise(state: MaskState) -> GaussianNoise:
     noise = object.__new__(GaussianNoise)
     noise._state = state
+    noise._deviation = _standard_deviation(noise.p)
     return noise
 
 
-def _deviation(p: float) -> float:
+def _standard_deviation(p: float) -> float:
     return math.sqrt(p / (1 - p))
 
 
@@ -281,7 +287,8 @@ class GaussianDropout(Layer):
     True
     """
 
-    __slots__ = ()
+    __slots__ = ("_deviation",)
+    _deviation: float  # what the normal numbers are multiplied by
 
     p = Option(_checked_p, "The rate: the variance is p / (1 - p).")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The rates of a mask, p and the scale that p gives: constant, or broadcast along axes."""
+"""Values of a mask, p and the scale: one for all elements, or broadcast along axes."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Broadcast(NamedTuple):
     strides: tuple[int, ...]  # along the mask's axes, in values
 
 
-Rate: TypeAlias = float | Broadcast
+Value: TypeAlias = float | Broadcast
 
 
-def scale_for(p: Rate, inverted: bool) -> Rate:
+def scale_for(p: Value, inverted: bool) -> Value:
     """What a mask of that p multiplies by where it keeps; 0 for p = 1, which keeps nothing."""
     if not inverted:
         return 1.0
@@ -37,15 +37,15 @@ def scale_for(p: Rate, inverted: bool) -> Rate:
     return Broadcast(scale.tobytes(), p.start, p.strides)
 
 
-def keep_probability(p: Rate) -> Rate:
+def keep_probability(p: Value) -> Value:
     """``1 - p``."""
     if isinstance(p, float):
         return 1.0 - p
     return Broadcast((1.0 - np.frombuffer(p.values)).tobytes(), p.start, p.strides)
 
 
-def broadcast_rate(value: ScalarOrArray, noise_shape: tuple[int, ...]) -> Rate:
-    """A rate for every element of that shape."""
+def broadcast_value(value: ScalarOrArray, noise_shape: tuple[int, ...]) -> Value:
+    """A value for every element of that shape."""
     if isinstance(value, float):
         return value
     _checks.check_broadcast(value, noise_shape, "p")
@@ -55,11 +55,11 @@ def broadcast_rate(value: ScalarOrArray, noise_shape: tuple[int, ...]) -> Rate:
     return Broadcast(value.tobytes(), 0, strides)
 
 
-def slice_rate(rate: Rate, index: list[AxisIndex]) -> Rate:
-    """The rate in a window of the mask."""
-    if isinstance(rate, float):
-        return rate
-    values, start, strides = rate
+def slice_value(value: Value, index: list[AxisIndex]) -> Value:
+    """The value in a window of the mask."""
+    if isinstance(value, float):
+        return value
+    values, start, strides = value
     start, strides = slice_window(start, strides, index)
     if any(strides):
         return Broadcast(values, start, strides)
@@ -67,10 +67,10 @@ def slice_rate(rate: Rate, index: list[AxisIndex]) -> Rate:
     return float(np.frombuffer(values)[start]) if start < len(values) // 8 else 0.0
 
 
-def view_rate(rate: Rate, shape: tuple[int, ...]) -> ScalarOrArray:
-    """The rate as users see it: a float, or a read-only array of that shape."""
-    if isinstance(rate, float):
-        return rate
-    values, start, strides = rate
+def view_value(value: Value, shape: tuple[int, ...]) -> ScalarOrArray:
+    """The value as users see it: a float, or a read-only array of that shape."""
+    if isinstance(value, float):
+        return value
+    values, start, strides = value
     view: NDArray[Any] = np.ndarray(shape, np.float64, values, 8 * start, tuple(8 * n for n in strides))
     return view
