@@ -92,6 +92,13 @@ def test_a_layer_has_the_options_of_its_kind_only(kind):
 
 
 @pytest.mark.parametrize("kind", OF_KIND)
+def test_a_layer_has_no_slot_that_nothing_sets(kind):
+    layer = make(kind)
+    slots = {slot for base in type(layer).__mro__ for slot in getattr(base, "__slots__", ())}
+    assert {slot for slot in slots if not hasattr(layer, slot)} == set()
+
+
+@pytest.mark.parametrize("kind", OF_KIND)
 def test_gaussian_dropout_draws_noise_and_all_others_masks(kind):
     layer = make(kind, rng=0)
     last, other = ("noise", "mask") if kind == "GaussianDropout" else ("mask", "noise")

@@ -287,8 +287,7 @@ class GaussianDropout(Layer):
     True
     """
 
-    __slots__ = ("_deviation",)
-    _deviation: float  # what the normal numbers are multiplied by
+    __slots__ = ()
 
     p = Option(_checked_p, "The rate: the variance is p / (1 - p).")
 
