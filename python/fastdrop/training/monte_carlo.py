@@ -35,7 +35,7 @@ class MonteCarlo:
     samples : int
         How many there were.
     root : MaskGenerator
-        Where the masks come from; see `generator`.
+        Where the masks, or the noise, come from; see `generator`.
 
     Examples
     --------
@@ -99,8 +99,8 @@ def mc_dropout(
     Parameters
     ----------
     fn : callable
-        ``fn(x, rng)`` returns the network's answer, an array of the same shape each time. Its masks are to
-        come from `rng`, a `MaskGenerator` for this sample alone, as in ``dropout(h, 0.5, rng=rng)``.
+        ``fn(x, rng)`` returns the network's answer, an array of the same shape each time. Its masks and noise
+        are to come from `rng`, a `MaskGenerator` for this sample alone, as in ``dropout(h, 0.5, rng=rng)``.
     x : object
         Handed to `fn` as it is.
     samples : int
@@ -111,8 +111,8 @@ def mc_dropout(
     class_axis : int, optional
         The axis of the answer along which class probabilities add up to 1. Given: entropies are computed.
     layers : iterable of Layer
-        Layers that `fn` uses: each takes its masks from the sample's `rng`, and drops. Afterwards they are as
-        they were. While they are in use, no other thread may use them.
+        Layers that `fn` uses: each takes its masks, or its noise, from the sample's `rng`, and drops.
+        Afterwards they are as they were. While they are in use, no other thread may use them.
 
     Returns
     -------
