@@ -291,6 +291,12 @@ def test_a_repr_of_masks_fits_on_a_line():
         fastdrop.GaussianNoise((64, 1024), 0.1, seed=0)[3:],
     ]
     things += [fastdrop.MaskGenerator(0, generator="philox4x32-10"), fastdrop.MaskGenerator()]
+    shape, rare = (64, 256, 56, 56), {"seed": 3, "stream": 2**63 - 1, "generator": "philox4x32-10"}
+    things += [
+        fastdrop.Mask(shape, 1 / 3, noise_shape=(None, None, 1, 1), inverted=False, **rare)[1:],
+        fastdrop.Mask((1,) * 64, 1 / 3, **rare),
+        fastdrop.GaussianNoise(shape, 1 / 3, **rare)[1:],
+    ]
     for thing in things:
         assert len(repr(thing)) <= 110, repr(thing)
         assert repr(thing).startswith(f"<{type(thing).__name__} ")

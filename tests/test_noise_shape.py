@@ -138,7 +138,8 @@ def test_repr_shows_strides_and_an_unusual_scale():
     mask = fastdrop.Mask((6, 10), 0.75, noise_shape=(None, 1), seed=0)
     assert (mask.scale, mask[2:].noise_shape, mask[2].noise_shape) == (4.0, (4, 1), (1,))
     assert "scale" not in repr(mask)
-    assert "strides=(1, 0)" in repr(mask)
+    assert "noise_shape=(6, 1), key" in repr(mask)
+    assert "noise_shape=(5, 1), window, key" in repr(mask[1:])
     plain = fastdrop.Mask((6, 10), 0.75, inverted=False, seed=0)
     assert plain.scale == 1.0
     assert "scale=1.0" in repr(plain)

@@ -18,7 +18,7 @@ from .._options import Option
 from .._states import (
     DEFAULT_GENERATOR,
     Drawn,
-    format_origin,
+    format_drawn,
     generator_id,
     new_state,
     whole_window,
@@ -145,7 +145,7 @@ class GaussianNoise(Drawn):
         return _new_noise, (self._state,)
 
     def __repr__(self) -> str:
-        return f"<GaussianNoise shape={self.shape}, p={self.p!r}, {format_origin(self)}>"
+        return format_drawn(self, f"p={self.p!r}")
 
 
 def _new_noise(state: MaskState) -> GaussianNoise:
