@@ -190,7 +190,7 @@ REFUSED = {
     "channel_axis of a layer": (
         lambda: fastdrop.FeatureAlphaDropout(channel_axis="1"), TypeError, "channel_axis must be an integer",
     ),
-    "backward": (lambda: fastdrop.AlphaDropout().backward(X), ValueError, "backward needs the mask"),
+    "backward": (lambda: fastdrop.AlphaDropout().backward(X), ValueError, "backward needs a forward pass"),
 }  # fmt: skip
 
 

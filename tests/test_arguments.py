@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("silence")
 
 SHAPE = (4, 6)
 X = np.arange(24, dtype=np.float32).reshape(SHAPE)
-MASK = fastdrop.Mask(SHAPE, 0.5, seed=0)
+MASK, NOISE = fastdrop.Mask(SHAPE, 0.5, seed=0), fastdrop.GaussianNoise(SHAPE, 0.5, seed=0)
 HUGE = 10**5000  # more digits than Python prints
 
 
@@ -185,7 +185,7 @@ def test_a_number_or_name_that_is_wrong_is_refused(name, call):
         refuse(lambda value=value: call(value), kind, f"{name} must", wanted, came)
 
 
-INDEX = "a mask's index"
+INDEX = "an index"
 BAD_INDICES = [
     *[
         (index, TypeError, f"{INDEX} must be an integer, not ")
@@ -197,7 +197,7 @@ BAD_INDICES = [
         for index in (4, -5, 2**63, HUGE)
     ],
     ((0, 6), IndexError, f"{INDEX} must be within the axis of length 6, not 6"),
-    ((0, 0, 0), IndexError, "a mask of 2 axes has been indexed with 3"),
+    ((0, 0, 0), IndexError, "2 axes have been indexed with 3 entries"),
     ((..., 0, ...), IndexError, f"{INDEX} can have one '...' only"),
     (slice(None, None, 0), ValueError, "slice step cannot be zero"),  # the text of Python itself
     (slice("a"), TypeError, "slice indices must be integers"),
@@ -206,13 +206,14 @@ BAD_INDICES = [
 
 @pytest.mark.parametrize(("index", "kind", "message"), table(BAD_INDICES))
 def test_an_index_that_does_not_fit_is_refused(index, kind, message):
-    refuse(lambda: MASK[index], kind, message)
+    for drawn in (MASK, NOISE):
+        refuse(lambda drawn=drawn: drawn[index], kind, message)
 
 
 def test_what_a_mask_cannot_do_is_refused():
     refuse(lambda: len(fastdrop.Mask(())), TypeError, "a mask without axes")
     refuse(lambda: MASK.__array__(copy=False), ValueError, "a Mask has no array to share")
-    refuse(lambda: fastdrop.Dropout().backward(X), ValueError, "backward needs the mask of a forward pass")
+    refuse(lambda: fastdrop.Dropout().backward(X), ValueError, "backward needs a forward pass before it")
     with pytest.raises(MemoryError):
         fastdrop.Mask(2**62).to_numpy()
 

@@ -37,9 +37,13 @@ ENTRANCES = {
     "Dropout": ("x", lambda x, out=None: layer(True)(x, out=out)),
     "Dropout in evaluation": ("x", lambda x, out=None: layer(False)(x, out=out)),
     "Dropout.backward": ("dy", lambda dy, out=None: layer(True).backward(dy, out=out)),
+    "GaussianNoise.apply": (
+        "x",
+        lambda x, out=None: fastdrop.GaussianNoise(SHAPE, 0.5, seed=0).apply(x, out=out),
+    ),
     "Dropout.backward in evaluation": ("dy", lambda dy, out=None: layer(False).backward(dy, out=out)),
 }
-KNOW_THE_SHAPE = ["Mask.apply", "window", "dropout_backward", "Dropout.backward"]
+KNOW_THE_SHAPE = ["Mask.apply", "window", "dropout_backward", "Dropout.backward", "GaussianNoise.apply"]
 
 
 @pytest.fixture(params=ENTRANCES)
@@ -88,7 +92,7 @@ def test_what_is_no_array_is_refused(entrance, value):
 def test_an_input_of_another_shape_than_the_mask_is_refused(entrance, shape):
     """Not even one that could be broadcast."""
     name, call = entrance
-    wanted = f"{name} must have the mask's shape {SHAPE}, not {shape}"
+    wanted = f"{name} must have the shape {SHAPE}, not {shape}"
     refuse(lambda: call(np.zeros(shape, np.float32)), ValueError, wanted)
     out = np.full(shape, 7, np.float32)
     refuse(lambda: call(np.zeros(shape, np.float32), out=out), ValueError, wanted)

@@ -114,10 +114,32 @@ TAKES_P = {
 
 
 @pytest.mark.parametrize("entrance", TAKES_P)
-@pytest.mark.parametrize("rates", [(3,), (2, 1, 1), (5, 4), (6, 4, 1), (0,), (1, 6, 4)], ids=str)
+@pytest.mark.parametrize("rates", [(3,), (2, 1, 1), (5, 4), (6, 4, 1), (1, 6, 4)], ids=str)
 def test_a_p_that_does_not_fit_is_refused(entrance, rates):
     wanted = f"p must have a shape that can be broadcast to the noise shape (6, 4), not {rates}"
     refuse(lambda: TAKES_P[entrance](np.full(rates, 0.5)), ValueError, wanted)
+
+
+def test_a_p_without_elements_fits_an_input_without_elements_only():
+    """A layer refuses it at once: it is made for inputs of any number of rows."""
+    empty, refused = np.zeros((0, 4)), "p must have at least one element, not the shape (0, 4)"
+    assert fastdrop.dropout(np.zeros((0, 4)), empty)[0].shape == (0, 4)
+    for name in ("Mask", "MaskGenerator.mask", "dropout", "Mask.from_array"):
+        wanted = "p must have a shape that can be broadcast to the noise shape (6, 4), not (0, 4)"
+        refuse(lambda name=name: TAKES_P[name](empty), ValueError, wanted)
+    drop = fastdrop.Dropout(0.25)
+    refuse(lambda: fastdrop.Dropout(empty), ValueError, refused)
+    refuse(lambda: setattr(drop, "p", empty), ValueError, refused)
+    refuse(lambda: drop.load_state_dict(drop.state_dict() | {"p": []}), ValueError, "p must have at least")
+    assert drop.p == 0.25
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", "longdouble", "int8"])
+def test_an_array_without_axes_is_one_rate(dtype):
+    for p in (np.array(0, dtype), np.array(1, dtype)):
+        made = fastdrop.Dropout(p).p, fastdrop.Dropout(keep_prob=p).p, fastdrop.AlphaDropout(p).p
+        assert made == (p, 1 - p, p)
+        assert {type(each) for each in made} == {float}
 
 
 def test_a_p_that_does_not_fit_the_noise_shape_is_refused():

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Mask generators and layers go on exactly where they were: streams, children, states, modes."""
 
+import contextlib
 import copy
 import functools
 import pickle
@@ -82,6 +83,35 @@ def test_after_the_last_stream_there_is_no_mask():
         for following in NEXT:
             refuse(functools.partial(following, restored), ValueError, "all 2**63 streams of this Mask")
         assert restored.state["stream"] == 2**63
+
+
+def test_after_the_last_child_there_is_none():
+    """What `spawn` leaves is a state that can be set again."""
+    masks = fastdrop.MaskGenerator(3)
+    masks.state = masks.state | {"children": 2**63 - 3}
+    wanted = "n_children must be at most 2, the keys that are left, not 3"
+    refuse(lambda: masks.spawn(3), ValueError, wanted)
+    assert masks.state["children"] == 2**63 - 3
+    last = masks.spawn(2)[1]
+    assert last.key == reference.key_from(np.random.SeedSequence(masks.key, spawn_key=(2**63 - 2,)))
+    refuse(lambda: masks.spawn(1), ValueError, "n_children must be at most 0")
+    for other in restored_generators(masks):
+        assert other.state == masks.state
+
+
+def test_children_are_those_of_one_state():
+    """Another thread that sets a state as soon as it may changes nothing about them."""
+    masks, other = fastdrop.MaskGenerator(0), fastdrop.MaskGenerator(1, generator="philox4x32-10")
+    wanted = [child.state for child in fastdrop.MaskGenerator(0).spawn(2)]
+
+    class SetAfterwards(contextlib.ExitStack):
+        def __exit__(self, *error):
+            masks._source = other._source
+
+    masks._lock = SetAfterwards()
+    children = masks.spawn(2)
+    assert masks.key == other.key
+    assert [child.state for child in children] == wanted
 
 
 def restored_generators(masks):
@@ -233,7 +263,7 @@ def test_train_and_eval_switch_the_mode_and_use_no_mask():
     assert out.tobytes() == X.tobytes()
     assert (drop.mask.p, drop.mask.shape) == (0, X.shape)
     assert drop.backward(X).tobytes() == X.tobytes()
-    assert drop.train(False) is drop.train(0) is drop
+    assert drop.train(False) is drop.eval() is drop
     assert drop.state_dict()["training"] is False
     assert drop.train() is drop.train(mode=True) is drop
     assert drop.training

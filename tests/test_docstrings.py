@@ -13,8 +13,11 @@ import pytest
 import fastdrop
 
 ROOT = Path(__file__).parents[1]
-# Every module there is: a new one cannot be left out.
-MODULES = ["fastdrop", *(module.name for module in pkgutil.walk_packages(fastdrop.__path__, "fastdrop."))]
+# Modules that only say where their names are now.
+GONE = {"fastdrop.reference_noise"}
+# Every other module there is: a new one cannot be left out.
+FOUND = {module.name for module in pkgutil.walk_packages(fastdrop.__path__, "fastdrop.")}
+MODULES = ["fastdrop", *sorted(FOUND - GONE)]
 PUBLIC = {name: getattr(fastdrop, name) for name in fastdrop.__all__}
 DOCUMENTED = {name for name, thing in PUBLIC.items() if inspect.isclass(thing) or inspect.isfunction(thing)}
 
@@ -39,7 +42,7 @@ def test_the_walk_finds_the_modules_of_every_folder():
     """A test of the test: a module for every file."""
     package = Path(fastdrop.__file__).parent
     paths = (path.relative_to(package.parent).with_suffix("") for path in package.rglob("*.py"))
-    assert {".".join(path.parts).removesuffix(".__init__") for path in paths} <= set(MODULES)
+    assert {".".join(path.parts).removesuffix(".__init__") for path in paths} <= {*MODULES, *GONE}
 
 
 def python_blocks(document):

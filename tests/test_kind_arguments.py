@@ -165,6 +165,8 @@ def test_an_out_that_does_not_fit_is_refused_and_left_alone(layer, wrong):
     assert not np.any(np.asarray(out) == 2)
 
 
-@pytest.mark.parametrize("layer", [fd.DropBlock1d(block_size=1), fd.DropPath()], ids=repr)
+@pytest.mark.parametrize("layer", [fd.DropBlock1d(block_size=1), fd.DropPath(), fd.GaussianDropout()])
 def test_backward_without_a_forward_pass_is_refused(layer):
-    refuse(lambda: layer.backward(X), ValueError, "backward needs the mask of a forward")
+    refuse(
+        lambda: layer.backward(X), ValueError, "backward needs a forward pass before it: call the layer first"
+    )

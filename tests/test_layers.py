@@ -4,7 +4,6 @@
 import copy
 import inspect
 import itertools
-import json
 import pickle
 import typing
 
@@ -12,7 +11,9 @@ import numpy as np
 import pytest
 
 import fastdrop
-from old_states import LAYERS, arguments, digest, following_results, values
+from copies import copies, through_json
+from kind_definitions import LAYERS
+from old_states import digest, following_results, values
 from refusal import refuse
 
 # Every option of every kind beside p: a value that is not the default, and one that must be refused.
@@ -51,18 +52,18 @@ def make(kind, **options):
 
 
 def cases():
-    """One layer of every row of the old states, with its shape, after some steps."""
+    """One layer of every definition, with the shape of its input, after two steps."""
     found = []
-    for name, options, shape, seed, steps in LAYERS:
-        layer = getattr(fastdrop, name)(**arguments(options), rng=seed)
-        for _ in range(steps):
-            layer(values(shape))
-        found.append(pytest.param(layer, shape, id=f"{name}-{seed}"))
+    for name, kind in LAYERS.items():
+        layer = kind.make(0.3, 2**64 + 5)
+        for _ in range(2):
+            layer(values(kind.shape))
+        found.append(pytest.param(layer, kind.shape, id=name))
     return found
 
 
 def test_every_kind_is_here():
-    assert set(OF_KIND) == {name for name, *_ in LAYERS}
+    assert set(OF_KIND) == {type(kind.make(0.3, 0)).__name__ for kind in LAYERS.values()}
     classes = [value for name in fastdrop.__all__ if inspect.isclass(value := getattr(fastdrop, name))]
     kinds = {value.__name__ for value in classes if issubclass(value, fastdrop.Layer)}
     assert set(OF_KIND) == kinds - {"Layer"}
@@ -91,6 +92,13 @@ def test_a_layer_has_the_options_of_its_kind_only(kind):
 
 
 @pytest.mark.parametrize("kind", OF_KIND)
+def test_a_layer_has_no_slot_that_nothing_sets(kind):
+    layer = make(kind)
+    slots = {slot for base in type(layer).__mro__ for slot in getattr(base, "__slots__", ())}
+    assert {slot for slot in slots if not hasattr(layer, slot)} == set()
+
+
+@pytest.mark.parametrize("kind", OF_KIND)
 def test_gaussian_dropout_draws_noise_and_all_others_masks(kind):
     layer = make(kind, rng=0)
     last, other = ("noise", "mask") if kind == "GaussianDropout" else ("mask", "noise")
@@ -107,6 +115,8 @@ def test_what_is_set_is_checked_when_it_is_set(kind):
         before = getattr(layer, name)
         refuse(lambda: setattr(layer, name, value), TypeError, f"{name} must be")  # noqa: B023
         assert getattr(layer, name) is before
+    refuse(lambda: layer.train("no"), TypeError, "training must be a bool, not 'no'")
+    assert layer.training
     if kind in SCALAR_P:
         refuse(lambda: setattr(layer, "p", np.zeros(3)), TypeError, "p must be one real number")
 
@@ -136,6 +146,17 @@ def test_channel_axis_and_batched_must_go_together():
     assert drop(np.ones((3, 4))).shape == (3, 4)
 
 
+@pytest.mark.parametrize(("kind", "ndim"), [("Dropout1d", 3), ("Dropout3d", 5), ("DropBlock2d", 4)])
+def test_a_channel_axis_that_no_input_has_is_refused_when_it_is_set(kind, ndim):
+    layer = make(kind)
+    for axis in (ndim, -ndim - 1):
+        wanted = f"channel_axis must be an axis of an array of {ndim} axes, not {axis}"
+        refuse(lambda: setattr(layer, "channel_axis", axis), ValueError, wanted)  # noqa: B023
+    for axis in (ndim - 1, -ndim, None):
+        layer.channel_axis = axis
+        assert layer.channel_axis == axis
+
+
 def test_a_layer_of_ones_own():
     class Twice(fastdrop.Layer):
         def forward(self, x, *, out=None):
@@ -146,7 +167,7 @@ def test_a_layer_of_ones_own():
 
     layer = Twice(0.25, rng=0)
     assert layer(3.0) == 6
-    assert repr(layer) == "Twice(p=0.25, rng=<MaskGenerator seed=0, stream=0>)"
+    assert repr(layer) == "Twice(p=0.25, rng=<seed=0, stream=0>)"
     assert layer.state_dict()["layer"] == "Twice"
     with pytest.raises(TypeError, match="abstract"):
         fastdrop.Layer()
@@ -159,18 +180,30 @@ def test_a_layer_of_ones_own():
 def test_every_copy_goes_on_with_the_same_masks(layer, shape):
     x = values(shape)
     layer(x)
-    copies = [copy.deepcopy(layer)]
-    copies += [pickle.loads(pickle.dumps(layer, each)) for each in range(pickle.HIGHEST_PROTOCOL + 1)]
+    _, *others = copies(layer)  # a shallow copy shares the generator
     restored = make(type(layer).__name__)
-    restored.load_state_dict(json.loads(json.dumps(layer.state_dict(), allow_nan=False)))
+    restored.load_state_dict(through_json(layer.state_dict()))
     assert restored.state_dict() == layer.state_dict()
     last, texts = digest(layer.backward(x)), {repr(layer)}
-    for other in copies:
+    for other in others:
         texts.add(repr(other))
         assert digest(other.backward(x)) == last  # the mask of the last forward pass comes along
     wanted = following_results(layer, shape)
-    assert all(following_results(other, shape) == wanted for other in [*copies, restored])
+    assert all(following_results(other, shape) == wanted for other in [*others, restored])
     assert len(texts) == 1
+
+
+class Named(fastdrop.Dropout):
+    """A user's layer, which has a dict."""
+
+
+def test_no_copy_lets_an_array_p_be_changed_behind_the_check():
+    layer = Named(np.array([0.25, 0.5]), rng=0)
+    layer.name = "first"
+    for other in copies(layer):
+        assert (other.name, other.p.tolist(), repr(other)) == ("first", [0.25, 0.5], repr(layer))
+        with pytest.raises(ValueError, match="read-only"):
+            other.p[0] = 7
 
 
 @pytest.mark.parametrize("kind", OF_KIND)
@@ -181,7 +214,7 @@ def test_a_state_holds_every_option(kind):
     layer.eval()
     state = layer.state_dict()
     assert set(state) == {"layer", "p", "training", "rng"} | OF_KIND[kind]
-    assert json.loads(json.dumps(state)) == state
+    assert through_json(state) == state
     other = make(kind)
     other.load_state_dict(state)
     for name in ("p", "training", *OF_KIND[kind]):
@@ -226,6 +259,30 @@ def test_a_repr_of_a_layer_fits_on_a_line(layer, shape):
     assert ("training=False" in repr(layer)) == (not layer.training)
 
 
+@pytest.mark.parametrize("kind", OF_KIND)
+def test_the_longest_usual_repr_of_a_layer_fits_on_a_line(kind):
+    """The generator gives way to the options, of which none is left out."""
+    masks = fastdrop.MaskGenerator(12345678901234567890, generator="philox4x32-10")
+    masks.state = masks.state | {"stream": 2**63 - 1}
+    layer = make(kind, p=1 / 3, rng=masks).eval()
+    for name in OF_KIND[kind]:
+        setattr(layer, name, (None, None, 1, 1) if name == "noise_shape" else OPTIONS[name][0])
+    text = repr(layer)
+    assert len(text) <= 110
+    for name in ("p", "training", *OF_KIND[kind]):
+        assert f"{name}={getattr(layer, name)!r}" in text
+    assert text.endswith((", ...)", f", rng=<{repr(masks)[len('<MaskGenerator ') :]})"))
+
+
+def test_a_long_option_is_abbreviated():
+    assert repr(fastdrop.Dropout(noise_shape=(None,) * 64, rng=0)) == (
+        "Dropout(p=0.5, noise_shape=(None, None, None, None, None, None, None, None, None, No..., ...)"
+    )
+    text = repr(fastdrop.Dropout(np.full((1,) * 64, 0.5), rng=0))
+    assert text.startswith("Dropout(p=array of shape (1, 1, 1, 1, ")
+    assert text.endswith("1,..., rng=<seed=0, stream=0>)")
+
+
 def test_a_repr_of_masks_fits_on_a_line():
     mask = fastdrop.Mask((64, 256, 56, 56), 0.1, noise_shape=(None, None, 1, 1), seed=3, stream=2**31)
     things = [mask, mask[3:, ::2], fastdrop.Mask.from_array(np.ones((3, 4), bool), 0.5), mask[0, 0, 0, 0]]
@@ -234,6 +291,12 @@ def test_a_repr_of_masks_fits_on_a_line():
         fastdrop.GaussianNoise((64, 1024), 0.1, seed=0)[3:],
     ]
     things += [fastdrop.MaskGenerator(0, generator="philox4x32-10"), fastdrop.MaskGenerator()]
+    shape, rare = (64, 256, 56, 56), {"seed": 3, "stream": 2**63 - 1, "generator": "philox4x32-10"}
+    things += [
+        fastdrop.Mask(shape, 1 / 3, noise_shape=(None, None, 1, 1), inverted=False, **rare)[1:],
+        fastdrop.Mask((1,) * 64, 1 / 3, **rare),
+        fastdrop.GaussianNoise(shape, 1 / 3, **rare)[1:],
+    ]
     for thing in things:
         assert len(repr(thing)) <= 110, repr(thing)
         assert repr(thing).startswith(f"<{type(thing).__name__} ")
@@ -259,7 +322,7 @@ def test_a_repr_shows_the_seed_or_the_key(seed, shown):
     key = f"key=0x{masks.key[0]:08x}..."
     assert repr(masks) == f"<MaskGenerator {shown or key}, stream=0>"
     drop = fastdrop.Dropout(rng=seed)
-    assert shown is None or f"rng=<MaskGenerator {shown}, stream=0>" in repr(drop)
+    assert shown is None or f"rng=<{shown}, stream=0>" in repr(drop)
 
 
 def test_the_seed_shown_is_never_that_of_another_key():

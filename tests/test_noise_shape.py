@@ -138,7 +138,8 @@ def test_repr_shows_strides_and_an_unusual_scale():
     mask = fastdrop.Mask((6, 10), 0.75, noise_shape=(None, 1), seed=0)
     assert (mask.scale, mask[2:].noise_shape, mask[2].noise_shape) == (4.0, (4, 1), (1,))
     assert "scale" not in repr(mask)
-    assert "strides=(1, 0)" in repr(mask)
+    assert "noise_shape=(6, 1), key" in repr(mask)
+    assert "noise_shape=(5, 1), window, key" in repr(mask[1:])
     plain = fastdrop.Mask((6, 10), 0.75, inverted=False, seed=0)
     assert plain.scale == 1.0
     assert "scale=1.0" in repr(plain)
@@ -169,10 +170,17 @@ def test_a_noise_shape_of_the_wrong_kind_is_refused(entrance, noise):
     refuse(lambda: entrance(noise_shape=noise), TypeError, wanted, f"of type {type(noise).__name__}")
 
 
-@pytest.mark.parametrize("noise", [(), (4,), (1, 1, 1), (4, 5), (0, 6), (-1, 1), (1, 2**70), (6, 4)])
+@pytest.mark.parametrize("noise", [(), (4,), (1, 1, 1), (4, 5), (0, 6), (1, 2**70), (6, 4)])
 def test_a_noise_shape_that_does_not_fit_is_refused(entrance, noise):
     wanted = "noise_shape must have for every axis of (4, 6) its length, 1 or None, not be "
     refuse(lambda: entrance(noise_shape=noise), ValueError, wanted + repr(noise)[:50])
+
+
+def test_a_noise_shape_with_a_negative_length_is_refused(entrance):
+    """By a layer too, before it has an input."""
+    wanted = "noise_shape must have no negative length, not (-1, None)"
+    refuse(lambda: entrance(noise_shape=(-1, None)), ValueError, wanted)
+    refuse(lambda: fastdrop.Dropout(noise_shape=[-1, None]), ValueError, wanted)
 
 
 @pytest.mark.parametrize("p", [0.5, 0.1, 0, 1.0])

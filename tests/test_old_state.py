@@ -27,9 +27,10 @@ def other_layer(row):
     return getattr(fastdrop, row["layer"])(0.9, **kept, rng=99)
 
 
-def test_the_file_holds_every_layer_and_every_generator():
+def test_the_file_holds_every_layer_and_every_generator_of_its_time():
+    """A kind that came later is not in it."""
     kinds = {name for name in fastdrop.__all__ if is_layer(getattr(fastdrop, name))} - {"Layer"}
-    assert {row["layer"] for row in OLD["layers"]} == kinds == {name for name, *_ in LAYERS}
+    assert {row["layer"] for row in OLD["layers"]} == {name for name, *_ in LAYERS} <= kinds
     assert len(OLD["layers"]) == len(LAYERS) + 1
     assert len(OLD["generators"]) > len(GENERATORS)
     assert {row["state"]["generator"] for row in OLD["generators"]} == {"ars4x32-7", "philox4x32-10"}

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 import fastdrop
+from refusal import refuse
 
 PACKAGE = Path(__file__).parents[1] / "python" / "fastdrop"
 
-# Which module may import which of the package's others. A folder stands for all of its files.
-BASE = {"_checks", "_core", "_keys", "_operations", "_states", "_values", "_windows"}
-DRAWN = {"_checks", "_options", "functional", "layers", "mask", "mask_generator"}
+# Which module may import which of the package's others. A folder stands for all of its files. A module stands
+# below those that it imports, so that no arrow runs back up.
+BASE = {"_checks", "_core", "_keys", "_states", "_values", "_windows"}
 PYTHON_ARROWS = {
     "_checks": set(),
     "_windows": {"_checks"},
@@ -21,30 +22,33 @@ PYTHON_ARROWS = {
     "_values": {"_checks", "_windows"},
     "_states": {"_checks", "_core", "_keys", "_values", "_windows"},
     "_operations": {"_checks", "_core"},
-    "mask": BASE,
+    "mask": BASE | {"_operations"},
     "mask_generator": BASE | {"mask"},
-    "functional": BASE | {"mask", "mask_generator"},
-    "_options": set(),
-    "layers": BASE | {"_options", "functional", "mask", "mask_generator"},
+    "functional": {"_checks", "_core", "_values", "_states", "_windows", "mask", "mask_generator"},
+    "_options": {"_checks"},
+    "layers": {"_checks", "_options", "_values", "_windows", "functional", "mask", "mask_generator"},
     "kinds/_noise_shapes": {"_checks"},
     "kinds/_feature_maps": {"_checks", "_options", "layers"},
-    "kinds/": BASE | DRAWN | {"kinds/_feature_maps", "kinds/_noise_shapes"},
+    "kinds/": {"_checks", "_core", "_keys", "_operations", "_options", "_states", "_windows"}
+    | {"functional", "kinds/_feature_maps", "kinds/_noise_shapes", "layers", "mask", "mask_generator"},
     "kinds/__init__": {"kinds"},
-    "training/monte_carlo": {"_checks", "layers", "mask_generator"},
-    "training/schedules": {"_checks", "layers"},
+    "training/_layers": {"_checks", "layers", "mask_generator"},
+    "training/monte_carlo": {"_checks", "layers", "mask_generator", "training/_layers"},
+    "training/schedules": {"_checks", "layers", "training/_layers"},
     "training/__init__": {"training"},
     "reference/operations": set(),  # the judge stands alone
     "reference/dropout": {"reference/operations"},
     "reference/noise": {"reference/dropout", "reference/operations"},
     "reference/__init__": {"reference"},
     "config": {"_checks", "_core"},
-    "selftest": {"__init__"},
+    "reference_noise": set(),  # says that it is gone
     "__init__": {"_core", "config", "functional", "kinds", "layers", "mask", "mask_generator"}
     | {"reference", "training"},
+    "selftest": {"__init__"},
+    "bench/": {"__init__"},  # and its own files
     "__main__": {"__init__", "bench", "selftest"},
 }
-EVERY_MODULE = {str(path.relative_to(PACKAGE).with_suffix("")): path for path in PACKAGE.rglob("*.py")}
-MODULES = {name: path for name, path in EVERY_MODULE.items() if not name.startswith("bench/")}
+MODULES = {str(path.relative_to(PACKAGE).with_suffix("")): path for path in PACKAGE.rglob("*.py")}
 
 
 def imported(path):
@@ -62,18 +66,39 @@ def imported(path):
 
 def entry(module):
     """The row of the table that rules a module: its own, or that of its folder, which rules new files too."""
-    return module if module in PYTHON_ARROWS else module.rpartition("/")[0] + "/"
+    return module if module in PYTHON_ARROWS else module.split("/")[0] + "/"
+
+
+def with_folder(name):
+    return {name, name.split("/")[0]}
 
 
 def test_every_python_module_is_in_the_table_of_arrows():
     assert {entry(module) for module in MODULES} == set(PYTHON_ARROWS)
 
 
+def test_no_arrow_of_the_table_runs_back_up():
+    """No circle is allowed, whatever the modules import. `_core` is compiled: it imports none of them."""
+    rows = list(PYTHON_ARROWS)
+    for number, row in enumerate(rows):
+        below = {"_core"}.union(*map(with_folder, rows[:number]))
+        unfinished = {name.split("/")[0] for name in rows[number + 1 :] if "/" in name}
+        assert PYTHON_ARROWS[row] <= below - unfinished, row
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_python_arrows(module):
     allowed = PYTHON_ARROWS[entry(module)]
     for name in imported(MODULES[module]):
-        assert {name, name.split("/")[0]} & allowed, f"{module} must not import {name}"
+        if not name.startswith("bench/") or not module.startswith("bench/"):
+            assert with_folder(name) & allowed, f"{module} must not import {name}"
+
+
+@pytest.mark.parametrize("row", PYTHON_ARROWS)
+def test_every_arrow_of_the_table_is_used(row):
+    paths = [path for module, path in MODULES.items() if entry(module) == row]
+    used = set().union(*(with_folder(name) for path in paths for name in imported(path)))
+    assert PYTHON_ARROWS[row] <= used
 
 
 def is_private(name):
@@ -89,7 +114,7 @@ def foreign_private_names(path):
     own |= {node.attr for node in stored if isinstance(node.ctx, ast.Store)}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").rsplit(".")[-1] != "_core":
-            modules = {Path(name).name for name in EVERY_MODULE} | {"_core"}
+            modules = {Path(name).name for name in MODULES} | {"_core"}
             yield from (a.name for a in node.names if is_private(a.name) and a.name not in modules)
         elif isinstance(node, ast.Attribute) and is_private(node.attr) and not is_own_object(node):
             yield from {node.attr} - own
@@ -99,9 +124,9 @@ def is_own_object(attribute):
     return isinstance(attribute.value, ast.Name) and attribute.value.id in {"self", "cls"}
 
 
-@pytest.mark.parametrize("module", EVERY_MODULE)
+@pytest.mark.parametrize("module", MODULES)
 def test_no_module_uses_a_private_name_of_another(module):
-    assert set(foreign_private_names(EVERY_MODULE[module])) == set()
+    assert set(foreign_private_names(MODULES[module])) == set()
 
 
 def test_the_guard_of_private_names_sees_them(tmp_path):
@@ -135,9 +160,20 @@ def test_the_reference_has_every_public_name_of_its_parts():
         assert all(getattr(fastdrop.reference, name) is getattr(part, name) for name in part.__all__)
 
 
-def test_names_that_are_gone():
-    with pytest.raises(AttributeError, match=r"reference_noise is now a part of fastdrop\.reference"):
-        fastdrop.reference_noise  # noqa: B018
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("import fastdrop\nfastdrop.reference_noise", AttributeError),
+        ("import fastdrop.reference_noise", ImportError),
+        ("from fastdrop import reference_noise", ImportError),
+        ("from fastdrop.reference_noise import normals", ImportError),
+    ],
+)
+def test_a_name_that_is_gone_says_where_it_is_now(code, error):
+    refuse(lambda: exec(code, {}), error, "fastdrop.reference_noise is now a part of fastdrop.reference")
+
+
+def test_a_name_that_never_was():
     with pytest.raises(AttributeError, match="module 'fastdrop' has no attribute 'no_such_name'"):
         fastdrop.no_such_name  # noqa: B018
     assert not hasattr(fastdrop, "reference_noise")

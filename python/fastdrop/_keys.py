@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""From what users seed with to the key of a generator (docs/stream.md, section 2)."""
+"""Turns a seed into the key of a generator (docs/stream.md, section 2)."""
 
 from __future__ import annotations
 

@@ -8,6 +8,8 @@ from typing import Any, Generic, Self, TypeVar, overload
 
 import numpy as np
 
+from . import _checks
+
 Value = TypeVar("Value", covariant=True)
 
 _ALWAYS_SHOWN = object()
@@ -41,8 +43,8 @@ class Option(Generic[Value]):
         """The option as a repr shows it, or nothing."""
         value = getattr(layer, self._slot)
         if isinstance(value, np.ndarray):
-            return [f"{self._name}=array of shape {value.shape}"]
-        return [] if value == self._usual else [f"{self._name}={value!r}"]
+            return [f"{self._name}=array of shape {_checks.abbreviate(value.shape)}"]
+        return [] if value == self._usual else [f"{self._name}={_checks.abbreviate(value)}"]
 
 
 def declared_options(layer_class: type) -> dict[str, Option[Any]]:

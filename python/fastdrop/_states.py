@@ -119,11 +119,26 @@ def format_generator(name: str) -> str:
     return "" if name == DEFAULT_GENERATOR else f", generator={name!r}"
 
 
-def format_origin(drawn: Drawn) -> str:
-    """Where the decisions come from, for a repr: the key, the stream, and the window."""
-    start, strides, bits = drawn._state.start, drawn._state.strides, drawn._state.bits
-    window = f", start={start}" if start else ""
-    window += f", strides={strides}" if strides else ""
-    if bits is not None:
-        return f"stored as {len(bits)} bytes{window}"
-    return f"{format_key(drawn.key)}, stream={drawn.stream}{format_generator(drawn.generator)}{window}"
+def format_drawn(drawn: Drawn, *own: str) -> str:
+    """The repr of what is drawn, on one line: its shape, what its class adds, and where it comes from."""
+    state, shape = drawn._state, drawn.shape
+    noise_shape = state_noise_shape(state)
+    parts = [f"shape={_checks.abbreviate(shape)}", *own]
+    if noise_shape != shape:
+        parts.append(f"noise_shape={_checks.abbreviate(noise_shape)}")
+    if state.start or state.strides != noise_strides(shape, noise_shape):
+        parts.append("window")
+    if state.bits is not None:
+        parts.append(f"stored as {len(state.bits)} bytes")
+    else:
+        name = format_generator(drawn.generator)
+        parts += [format_key(drawn.key), f"stream={drawn.stream}{name}"]
+    return _checks.on_one_line(f"<{type(drawn).__name__} ", parts, ">")
+
+
+def state_noise_shape(state: MaskState) -> tuple[int, ...]:
+    """The shape, with 1 for every axis along which a decision is shared."""
+    if state.strides is None:
+        return state.shape
+    axes = zip(state.shape, state.strides, strict=True)
+    return tuple(length if stride else 1 for length, stride in axes)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Windows of a mask: strides in index space, and the basic indices that select them."""
+"""Windows of a mask or of noise: strides in index space, and the basic indices that select them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def parse_index(index: Any, shape: tuple[int, ...]) -> list[AxisIndex]:
             parsed.append(entry % length)
         else:
             given = _checks.abbreviate(entry)
-            raise IndexError(f"a mask's index must be within the axis of length {length}, not {given}")
+            raise IndexError(f"an index must be within the axis of length {length}, not {given}")
     return parsed
 
 
@@ -64,12 +64,12 @@ def _entries(index: Any, ndim: int) -> list[Any]:
     entries = list(index) if isinstance(index, tuple) else [index]
     for position, entry in enumerate(entries):
         if entry is not Ellipsis and not isinstance(entry, slice):
-            entries[position] = _checks.index(entry, "a mask's index")
+            entries[position] = _checks.index(entry, "an index")
     if entries.count(Ellipsis) > 1:
-        raise IndexError("a mask's index can have one '...' only")
+        raise IndexError("an index can have one '...' only")
     missing = ndim - (len(entries) - entries.count(Ellipsis))
     if missing < 0:
-        raise IndexError(f"a mask of {ndim} axes has been indexed with {ndim - missing}")
+        raise IndexError(f"{ndim} axes have been indexed with {ndim - missing} entries")
     position = entries.index(Ellipsis) if Ellipsis in entries else len(entries)
     entries[position : position + 1] = [slice(None)] * missing
     return entries

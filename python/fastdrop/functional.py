@@ -77,7 +77,7 @@ def dropout(
     y : ndarray
         The result: `out`, or a new base array of x's shape and dtype, in C order and native byte order.
     mask : Mask
-        What `dropout_backward` needs: a few numbers, no array.
+        What `dropout_backward` needs; it holds no array.
 
     Raises
     ------

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
@@ -19,22 +17,24 @@ from ._values import ScalarOrArray
 from ._windows import NoiseShape
 from .functional import DropoutOptions, dropout, dropout_backward
 from .mask import Mask
-from .mask_generator import MaskGenerator, Rng, as_generator
+from .mask_generator import MaskGenerator, Rng, as_generator, format_source
 
 
 def _read_only(p: Any, name: str) -> ScalarOrArray:
     checked = _checks.probability(p, name)
     if isinstance(checked, np.ndarray):
+        if not checked.size:
+            raise ValueError(f"{name} must have at least one element, not the shape {checked.shape}")
         checked.setflags(write=False)  # or else an element could be set without a check
     return checked
 
 
 class Layer(ABC):
-    """What every layer of fastdrop has: a probability, a source of masks, and two modes.
+    """What every layer of fastdrop has: a probability, a source of masks or noise, and two modes.
 
-    Every forward pass in training takes the next mask of the layer's `MaskGenerator`. The backward pass uses
-    the mask of the last forward pass. A layer has the attributes of its class only: setting another one
-    raises AttributeError.
+    Every forward pass in training takes the next mask, or the next noise, of the layer's `MaskGenerator`. The
+    backward pass uses that of the last forward pass. A layer of fastdrop has the attributes of its class
+    only: setting another one raises AttributeError.
 
     Parameters
     ----------
@@ -53,9 +53,9 @@ class Layer(ABC):
     p : float or array of float
         Probability of dropping; may be set between steps.
     training : bool
-        Whether elements are dropped.
+        Whether elements are dropped, or multiplied by noise.
     rng : MaskGenerator
-        Where the masks come from.
+        Where the masks, or the noise, come from.
 
     Examples
     --------
@@ -65,7 +65,7 @@ class Layer(ABC):
     True
     >>> layers[1].eval().p = 0.1
     >>> layers[1]
-    GaussianDropout(p=0.1, training=False, rng=<MaskGenerator seed=1, stream=0>)
+    GaussianDropout(p=0.1, training=False, rng=<seed=1, stream=0>)
     """
 
     # _drawn: the mask, or the noise, of the last forward pass.
@@ -83,7 +83,7 @@ class Layer(ABC):
 
     @property
     def rng(self) -> MaskGenerator:
-        """Where the masks come from; what is set becomes a `MaskGenerator`, as in the constructor."""
+        """Where masks or noise come from; what is set becomes a `MaskGenerator`, as in the constructor."""
         return self._rng
 
     @rng.setter
@@ -92,7 +92,7 @@ class Layer(ABC):
 
     @property
     def training(self) -> bool:
-        """Whether elements are dropped."""
+        """Whether elements are dropped, or multiplied by noise."""
         return self._training
 
     @training.setter
@@ -151,20 +151,20 @@ class Layer(ABC):
 
     def _last_drawn(self) -> Any:
         if self._drawn is None:
-            raise ValueError("backward needs the mask of a forward pass, and there was none yet")
+            raise ValueError("backward needs a forward pass before it: call the layer first")
         return self._drawn
 
     def train(self, mode: bool = True) -> Self:
-        """Drop from now on, or with ``mode=False`` stop dropping. Returns the layer."""
-        self._training = bool(mode)
+        """Set `training`, which must be a bool. Returns the layer."""
+        self.training = mode
         return self
 
     def eval(self) -> Self:
-        """Stop dropping. Returns the layer."""
+        """Set `training` to False. Returns the layer."""
         return self.train(False)
 
     def state_dict(self) -> dict[str, Any]:
-        """What the next masks and results depend on, for a checkpoint.
+        """What the next results depend on, for a checkpoint.
 
         Returns
         -------
@@ -177,9 +177,9 @@ class Layer(ABC):
         return {**own, "rng": self._rng.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on with the masks that would have followed when `state_dict` was taken.
+        """Go on with the masks, or the noise, that would have followed when `state_dict` was taken.
 
-        The next call must be a forward pass: the mask of the last one is not part of the state. A generator
+        The next call must be a forward pass: what the last one drew is not part of the state. A generator
         that is shared is set for everybody who shares it. A state that holds `p`, `training` and `rng` only,
         as an older version wrote it, leaves the other options as they are.
 
@@ -218,10 +218,20 @@ class Layer(ABC):
     def __getstate__(self) -> object:
         return super().__getstate__()  # so that every protocol of pickle takes the slots
 
+    def __setstate__(self, state: Any) -> None:
+        attributes, slots = state  # as `object.__getstate__` returns them
+        if attributes:  # of a subclass without slots
+            vars(self).update(attributes)
+        for name, value in slots.items():
+            setattr(self, name, value)
+        if isinstance(self._p, np.ndarray):
+            self._p.setflags(write=False)  # NumPy's own copies can be written to
+
     def __repr__(self) -> str:
         options = [text for option in declared_options(type(self)).values() for text in option.show(self)]
         mode = [] if self._training else ["training=False"]
-        return f"{type(self).__name__}({', '.join([*options, *mode, f'rng={self._rng!r}'])})"
+        parts = [*options, *mode, f"rng=<{format_source(self._rng)}>"]
+        return _checks.on_one_line(f"{type(self).__name__}(", parts, ")")
 
 
 class MaskLayer(Layer):
@@ -315,7 +325,7 @@ class Dropout(ScalingLayer):
     >>> bool((y == dx).all())
     True
     >>> drop
-    Dropout(p=0.5, rng=<MaskGenerator seed=0, stream=1>)
+    Dropout(p=0.5, rng=<seed=0, stream=1>)
     >>> drop.eval()(y) is y
     True
     """
@@ -352,28 +362,3 @@ class Dropout(ScalingLayer):
             out=out,
         )
         return y
-
-
-def check_layers(value: Any) -> list[Layer]:
-    """Several layers as a list."""
-    try:
-        layers = list(value)
-        if not all(isinstance(layer, Layer) for layer in layers):
-            raise TypeError
-    except TypeError:
-        wanted = "an iterable of layers of fastdrop"
-        raise TypeError(f"layers must be {wanted}, not {_checks.describe(value)}") from None
-    return layers
-
-
-@contextmanager
-def dropping_by(rng: MaskGenerator, layers: list[Layer]) -> Iterator[None]:
-    """The layers drop by masks of `rng`, and afterwards are as they were."""
-    before = [(layer._training, layer._rng, layer._drawn) for layer in layers]
-    try:
-        for layer in layers:
-            layer._training, layer._rng = True, rng
-        yield
-    finally:
-        for layer, state in zip(layers, before, strict=True):
-            layer._training, layer._rng, layer._drawn = state

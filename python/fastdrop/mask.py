@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Masks that are a few numbers instead of an array, and their windows."""
+"""Masks that hold no array unless they are stored, and their windows."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from ._operations import run_checked
 from ._states import (
     DEFAULT_GENERATOR,
     Drawn,
-    format_origin,
+    format_drawn,
     generator_id,
     new_state,
+    state_noise_shape,
     whole_window,
 )
 from ._values import ScalarOrArray, Value, scale_for, slice_value, view_value
@@ -190,10 +191,7 @@ class Mask(Drawn):
     @property
     def noise_shape(self) -> tuple[int, ...]:
         """The shape, with 1 for every axis along which a decision is shared."""
-        shape, strides = self._state.shape, self._state.strides
-        if strides is None:
-            return shape
-        return tuple(length if stride else 1 for length, stride in zip(shape, strides, strict=True))
+        return state_noise_shape(self._state)
 
     def apply(self, x: ArrayLike, *, out: Array | None = None) -> Array:
         """Scale what is kept, and put zero where an element is dropped.
@@ -262,10 +260,10 @@ class Mask(Drawn):
 
     def __repr__(self) -> str:
         p, scale = self.p, self.scale
-        own = f"p={'array' if isinstance(p, np.ndarray) else p}"
+        own = [f"p={'array' if isinstance(p, np.ndarray) else p}"]
         if not isinstance(scale, np.ndarray) and self._scale != scale_for(self._state.p, True):
-            own += f", scale={scale!r}"
-        return f"<Mask shape={self.shape}, {own}, {format_origin(self)}>"
+            own.append(f"scale={scale!r}")
+        return format_drawn(self, *own)
 
 
 def new_mask(state: MaskState, scale: Value) -> Mask:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ._core import MaskState
 
 _DEFAULT_ID = generator_id(DEFAULT_GENERATOR)
+_CHILDREN_LIMIT = _checks.INDEX_LIMIT  # a state holds fewer children than that
 
 
 class MaskGenerator:
@@ -133,13 +134,17 @@ class MaskGenerator:
         Raises
         ------
         TypeError, ValueError
-            If `n_children` is not an integer of at least 0.
+            If `n_children` is not an integer of at least 0, or more than the keys that are left of
+            ``2**63 - 1``.
         """
         count = _checks.integer(n_children, "n_children", 0, _checks.INDEX_LIMIT)
         with self._lock:
-            first = self._children
+            source, first = self._source, self._children
+            left = _CHILDREN_LIMIT - 1 - first
+            if count > left:
+                raise ValueError(f"n_children must be at most {left}, the keys that are left, not {count}")
             self._children += count
-        return [child_generator(self, child) for child in range(first, first + count)]
+        return [_child(source, index) for index in range(first, first + count)]
 
     @property
     def state(self) -> dict[str, Any]:
@@ -170,11 +175,7 @@ class MaskGenerator:
         self._source, self._children = _core.MaskSource(generator, key, stream), children
 
     def __repr__(self) -> str:
-        with self._lock:  # no seed of the old state beside a stream of the new
-            source, seed = self._source, self._seed
-        key = format_key(unpack_key(*source.key), seed)
-        name = format_generator(_core.generators[source.generator])
-        return f"<MaskGenerator {key}, stream={source.handed_out}{name}>"
+        return f"<MaskGenerator {format_source(self)}>"
 
 
 def _checked_state(state: Any) -> tuple[int, tuple[int, int], int, int]:
@@ -184,7 +185,7 @@ def _checked_state(state: Any) -> tuple[int, tuple[int, int], int, int]:
         raise ValueError(f"state['key'] must be four integers, not {_checks.describe(state['key'])}")
     words = [_checks.integer(word, "state['key']", 0, WORD_LIMIT) for word in state["key"]]
     stream = _checks.integer(state["stream"], "state['stream']", 0, _checks.INDEX_LIMIT + 1)
-    children = _checks.integer(state["children"], "state['children']", 0, _checks.INDEX_LIMIT)
+    children = _checks.integer(state["children"], "state['children']", 0, _CHILDREN_LIMIT)
     return generator, pack_key(words), stream, children
 
 
@@ -194,20 +195,32 @@ Rng: TypeAlias = Seed | MaskGenerator
 
 
 def new_generator(generator: int, key: tuple[int, int], seed: Any = None) -> MaskGenerator:
-    """A generator at the start of that key, which is that of the seed, if one is given."""
+    """A new generator at stream 0 of that key. `seed` is what the repr shows."""
     masks = object.__new__(MaskGenerator)
     masks._start(generator, key, plain_seed(seed))
     return masks
 
 
+def format_source(masks: MaskGenerator) -> str:
+    """What the next mask is made from, for a repr: the seed or the key, the stream, and the generator."""
+    with masks._lock:  # the lock keeps key, seed and stream of one state together
+        source, seed = masks._source, masks._seed
+    key = format_key(unpack_key(*source.key), seed)
+    return f"{key}, stream={source.handed_out}{format_generator(_core.generators[source.generator])}"
+
+
 def child_generator(parent: MaskGenerator, child: int) -> MaskGenerator:
     """The child of that index, whether `spawn` has made it or not."""
-    seed = np.random.SeedSequence(parent.key, spawn_key=(child,))
-    return new_generator(parent._source.generator, key_from(seed, "seed"))
+    return _child(parent._source, child)
+
+
+def _child(source: _core.MaskSource, child: int) -> MaskGenerator:
+    seed = np.random.SeedSequence(unpack_key(*source.key), spawn_key=(child,))
+    return new_generator(source.generator, key_from(seed, "seed"))
 
 
 def as_generator(rng: Rng) -> MaskGenerator:
-    """A `MaskGenerator` as it is; of anything else that is a source of keys a new one."""
+    """A `MaskGenerator` is returned unchanged; any other seed makes a new one."""
     if isinstance(rng, MaskGenerator):
         return rng
     return new_generator(_DEFAULT_ID, key_from(rng, "rng"), rng)

@@ -11,7 +11,7 @@ def not_none(**axes: int | None) -> dict[str, int]:
     return {name: axis for name, axis in axes.items() if axis is not None}
 
 
-def check_axes(ndim: int, **axes: int) -> dict[int, str]:
+def axes_by_index(ndim: int, **axes: int) -> dict[int, str]:
     """Index and name of every axis; two names for one axis are refused."""
     names: dict[int, str] = {}
     for name, value in axes.items():
@@ -24,17 +24,17 @@ def check_axes(ndim: int, **axes: int) -> dict[int, str]:
 
 def independent_along(shape: tuple[int, ...], **axes: int) -> tuple[int, ...]:
     """The noise shape with a decision for every index along these axes, shared along all the others."""
-    independent = check_axes(len(shape), **axes)
+    independent = axes_by_index(len(shape), **axes)
     return tuple(length if axis in independent else 1 for axis, length in enumerate(shape))
 
 
 def shared_along(shape: tuple[int, ...], **axes: int) -> tuple[int, ...]:
     """The noise shape with a decision for every index along all the other axes."""
-    shared = check_axes(len(shape), **axes)
+    shared = axes_by_index(len(shape), **axes)
     return tuple(1 if axis in shared else length for axis, length in enumerate(shape))
 
 
-def check_table(shape: tuple[int, ...]) -> tuple[int, ...]:
+def table_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     """`shape` if it is that of a table."""
     if len(shape) != 2:
         raise ValueError(f"table must have the two axes (rows, columns), not the shape {shape}")

@@ -224,7 +224,7 @@ class AlphaDropout(MaskLayer):
         super().__init__(p, rng=rng)
 
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        y, self.mask = alpha_dropout(x, self.p, rng=self.rng, training=self.training, out=out)
+        y, self._drawn = alpha_dropout(x, self.p, rng=self.rng, training=self.training, out=out)
         return y
 
     def backward(self, dy: ArrayLike, *, out: Array | None = None) -> Array:
@@ -266,7 +266,7 @@ class FeatureAlphaDropout(AlphaDropout):
         self.channel_axis = channel_axis
 
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        y, self.mask = feature_alpha_dropout(
+        y, self._drawn = feature_alpha_dropout(
             x, self.p, channel_axis=self.channel_axis, rng=self.rng, training=self.training, out=out
         )
         return y

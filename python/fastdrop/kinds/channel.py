@@ -97,15 +97,8 @@ class _ChannelDropout(FeatureMapLayer, ScalingLayer):
         self._set_axes(channel_axis, batched)
 
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        array, maps = _checks.as_given(x, "x"), self._maps()
-        maps.check(array.shape)
-        y, self.mask = channel_dropout(
-            array,
-            self.p,
-            channel_axis=maps.channel_axis,
-            sample_axis=maps.sample_axis,
-            **self._keywords(out),
-        )
+        array, axes = self._with_axes(x)
+        y, self._drawn = channel_dropout(array, self.p, **axes, **self._keywords(out))
         return y
 
 

@@ -17,7 +17,7 @@ from ..layers import MaskLayer
 from ..mask import Mask
 from ..mask_generator import MaskGenerator, Rng, as_generator
 from ._feature_maps import FeatureMapLayer
-from ._noise_shapes import check_axes, not_none
+from ._noise_shapes import axes_by_index, not_none
 
 
 def drop_block(
@@ -106,7 +106,7 @@ def drop_block(
 def _block(shape: tuple[int, ...], block_size: int, **axes: int) -> tuple[int, ...]:
     """The shape of a block: 1 along the axes of samples and channels."""
     size = _checks.integer(block_size, "block_size", 1, _checks.INDEX_LIMIT)
-    not_space = check_axes(len(shape), **axes)
+    not_space = axes_by_index(len(shape), **axes)
     block = tuple(1 if axis in not_space else size for axis in range(len(shape)))
     for axis, (length, side) in enumerate(zip(shape, block, strict=True)):
         if length < side and axis not in not_space:
@@ -170,14 +170,12 @@ class _DropBlock(FeatureMapLayer, MaskLayer):
         self._set_axes(channel_axis, batched)
 
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        array, maps = _checks.as_given(x, "x"), self._maps()
-        maps.check(array.shape)
-        y, self.mask = drop_block(
+        array, axes = self._with_axes(x)
+        y, self._drawn = drop_block(
             array,
             self.p,
             block_size=self.block_size,
-            channel_axis=maps.channel_axis,
-            sample_axis=maps.sample_axis,
+            **axes,
             rng=self.rng,
             training=self.training,
             out=out,

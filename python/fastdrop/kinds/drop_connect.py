@@ -28,8 +28,8 @@ def drop_connect(
 
     ``y = weight / (1 - p)`` with probability ``1 - p`` and ``+0.0`` otherwise, decided for each weight
     [1]_, or once for each row. In a recurrent network, one mask of the hidden-to-hidden weights serves the
-    whole sequence [2]_. In evaluation, [1]_ samples from a normal distribution of the same moments, where
-    everybody since multiplies by the mean.
+    whole sequence [2]_. In evaluation, [1]_ samples from a normal distribution with the same mean and
+    variance. Later work, and this function, uses the mean.
 
     Parameters
     ----------
@@ -105,8 +105,6 @@ class DropConnect(ScalingLayer):
            [0., 0., 2., 0.]], dtype=float32)
     """
 
-    _input_name = "weight"
-
     __slots__ = ("_row_axis",)
 
     row_axis = Option(_checks.optional_index, "Axis along which rows are counted, or None.", usual=None)
@@ -124,5 +122,5 @@ class DropConnect(ScalingLayer):
         self.row_axis = row_axis
 
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        y, self.mask = drop_connect(x, self.p, row_axis=self.row_axis, **self._keywords(out))
+        y, self._drawn = drop_connect(x, self.p, row_axis=self.row_axis, **self._keywords(out))
         return y

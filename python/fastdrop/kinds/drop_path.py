@@ -119,5 +119,5 @@ class DropPath(ScalingLayer):
         self.sample_axis = sample_axis
 
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        y, self.mask = drop_path(x, self.p, sample_axis=self.sample_axis, **self._keywords(out))
+        y, self._drawn = drop_path(x, self.p, sample_axis=self.sample_axis, **self._keywords(out))
         return y

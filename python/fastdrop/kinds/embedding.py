@@ -12,7 +12,7 @@ from .._checks import Array, Probability
 from ..functional import DropoutOptions, dropout
 from ..layers import ScalingLayer
 from ..mask import Mask
-from ._noise_shapes import check_table, independent_along
+from ._noise_shapes import independent_along, table_shape
 
 
 def embedding_dropout(
@@ -62,7 +62,7 @@ def embedding_dropout(
            [0., 2.]], dtype=float32)
     """
     array = _checks.as_given(table, "table")
-    return dropout(array, p, noise_shape=independent_along(check_table(array.shape), row_axis=0), **options)
+    return dropout(array, p, noise_shape=independent_along(table_shape(array.shape), row_axis=0), **options)
 
 
 class EmbeddingDropout(ScalingLayer):
@@ -100,10 +100,8 @@ class EmbeddingDropout(ScalingLayer):
            [0., 0.]], dtype=float32)
     """
 
-    _input_name = "table"
-
     __slots__ = ()
 
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        y, self.mask = embedding_dropout(x, self.p, **self._keywords(out))
+        y, self._drawn = embedding_dropout(x, self.p, **self._keywords(out))
         return y

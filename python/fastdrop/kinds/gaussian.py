@@ -18,7 +18,7 @@ from .._options import Option
 from .._states import (
     DEFAULT_GENERATOR,
     Drawn,
-    format_origin,
+    format_drawn,
     generator_id,
     new_state,
     whole_window,
@@ -145,7 +145,7 @@ class GaussianNoise(Drawn):
         return _new_noise, (self._state,)
 
     def __repr__(self) -> str:
-        return f"<GaussianNoise shape={self.shape}, p={self.p!r}, {format_origin(self)}>"
+        return format_drawn(self, f"p={self.p!r}")
 
 
 def _new_noise(state: MaskState) -> GaussianNoise:
@@ -190,7 +190,7 @@ def gaussian_dropout(
     y : ndarray
         The result: `out`, or a new array of x's shape and dtype, in native byte order.
     noise : GaussianNoise
-        What `gaussian_dropout_backward` needs: a few numbers, no array.
+        What `gaussian_dropout_backward` needs; it holds no array.
 
     Raises
     ------
@@ -287,8 +287,7 @@ class GaussianDropout(Layer):
     True
     """
 
-    __slots__ = ("_deviation",)
-    _deviation: float  # what the normal numbers are multiplied by
+    __slots__ = ()
 
     p = Option(_checked_p, "The rate: the variance is p / (1 - p).")
 

@@ -4,7 +4,7 @@
 The numbers are those of the sections of ``docs/stream.md``:
 
 1. a generator turns a 128-bit counter and a key into 128 bits;
-2. a mask is a few numbers (generator, key, stream, noise shape, p), and its elements are numbered in C order;
+2. a mask has a generator, key, stream, noise shape and p, and no array; its elements are numbered in C order;
 3. every index has one 64-bit number ``U``, and the element is dropped when ``U < p * 2**64``;
 4. what is kept is scaled by ``1 / (1 - p)``, what is dropped becomes ``+0.0``;
 6. a stored mask has bits instead.

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _checks
-from ..layers import Layer, check_layers, dropping_by
+from ..layers import Layer
 from ..mask_generator import MaskGenerator, Rng, as_generator, child_generator
+from ._layers import dropping_by, list_of_layers
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +35,7 @@ class MonteCarlo:
     samples : int
         How many there were.
     root : MaskGenerator
-        Where the masks come from; see `generator`.
+        Where the masks, or the noise, come from; see `generator`.
 
     Examples
     --------
@@ -98,8 +99,8 @@ def mc_dropout(
     Parameters
     ----------
     fn : callable
-        ``fn(x, rng)`` returns the network's answer, an array of the same shape each time. Its masks are to
-        come from `rng`, a `MaskGenerator` for this sample alone, as in ``dropout(h, 0.5, rng=rng)``.
+        ``fn(x, rng)`` returns the network's answer, an array of the same shape each time. Its masks and noise
+        are to come from `rng`, a `MaskGenerator` for this sample alone, as in ``dropout(h, 0.5, rng=rng)``.
     x : object
         Handed to `fn` as it is.
     samples : int
@@ -110,8 +111,8 @@ def mc_dropout(
     class_axis : int, optional
         The axis of the answer along which class probabilities add up to 1. Given: entropies are computed.
     layers : iterable of Layer
-        Layers that `fn` uses: each takes its masks from the sample's `rng`, and drops. Afterwards they are as
-        they were. While they are in use, no other thread may use them.
+        Layers that `fn` uses: each takes its masks, or its noise, from the sample's `rng`, and drops.
+        Afterwards they are as they were. While they are in use, no other thread may use them.
 
     Returns
     -------
@@ -147,7 +148,7 @@ def mc_dropout(
         raise TypeError(f"fn must be a function of x and a MaskGenerator, not {_checks.describe(fn)}")
     count = _checks.integer(samples, "samples", 1, _checks.INDEX_LIMIT)
     root = rng.spawn(1)[0] if isinstance(rng, MaskGenerator) else as_generator(rng)
-    answers = _answers(fn, x, root, count, check_layers(layers))
+    answers = _answers(fn, x, root, count, list_of_layers(layers))
     first = next(answers)
     axis = None if class_axis is None else _checks.axis(class_axis, "class_axis", first.ndim)
     # Welford, "Note on a method for calculating corrected sums of squares" (1962): no cancellation.
@@ -202,6 +203,6 @@ def _checked(probability: NDArray[np.float64], axis: int) -> NDArray[np.float64]
 
 
 def _entropy(probability: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-    """In nats; where a probability is 0, so is its part."""
-    part = np.log(probability, where=probability > 0, out=np.zeros_like(probability))
-    return np.asarray(-(probability * part).sum(axis=axis))
+    """In nats; where a probability is 0, so is its term."""
+    term = np.log(probability, where=probability > 0, out=np.zeros_like(probability))
+    return np.asarray(-(probability * term).sum(axis=axis))

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import _checks
-from ..layers import Layer, check_layers
+from ..layers import Layer
+from ._layers import list_of_layers
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ class Scheduler:
     """
 
     def __init__(self, layers: Iterable[Layer], schedule: Callable[[int], float]) -> None:
-        self.layers = check_layers(layers)
+        self.layers = list_of_layers(layers)
         if not callable(schedule):
             given = _checks.describe(schedule)
             raise TypeError(f"schedule must be a function of the number of a step, not {given}")
