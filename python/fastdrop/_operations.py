@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Operations on arrays that the core cannot walk as they lie, or that are refused.
 
-Callers ask `_core.run` first, with the same arguments less the names. A function in between would cost a tenth
-of a call on 64 elements.
+Callers ask `_core.run` first, with the same arguments less the names. A function in between would cost a
+tenth of a call on 64 elements.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Mask(Drawn):
-    """A dropout mask, or a window of one: a few numbers, and no array unless it is stored (`from_array`).
+    """A dropout mask, or a window of one. It holds no array unless it is stored (`from_array`).
 
     Whether an element is kept depends on the mask's generator, key, stream and p, and on the element's index
     in the whole mask, in C order (``docs/stream.md``). So a mask costs the same whatever its shape, a window

@@ -39,7 +39,7 @@ def _checked_p(value: Any, name: str = "p") -> float:
 
 
 class GaussianNoise(Drawn):
-    """The factors of Gaussian dropout, or a window of them: a few numbers, and no array.
+    """The factors of Gaussian dropout, or a window of them. It holds no array.
 
     The factor of an element is ``1 + s z`` with ``s = sqrt(p / (1 - p))`` and a standard normal number z that
     depends on generator, key, stream and the element's index in the whole noise, in C order, and on nothing
