@@ -215,4 +215,14 @@ def test_a_refusal_takes_no_mask():
     for options in ({"noise_shape": (1,)}, {"p": 0.5, "keep_prob": 0.5}):
         refuse(lambda options=options: masks.mask((4, 6), **options), ValueError, next(reversed(options)))
         refuse(lambda options=options: fastdrop.dropout(X, rng=masks, **options), ValueError, "")
+    no_flag = {"inverted": np.array([True, False])}  # NumPy refuses to say whether it is true
+    refuse(lambda: masks.mask((4, 6), **no_flag), ValueError, "The truth value of an array")
+    refuse(lambda: fastdrop.dropout(X, rng=masks, **no_flag), ValueError, "The truth value of an array")
     assert masks.mask(3).stream == 0
+
+
+def test_comparing_masks_gives_a_bool():
+    """Also where p came as an array without axes."""
+    for p in (0.5, np.array(0.5)):
+        mask = fastdrop.Mask(3, p, seed=1)
+        assert [type(mask == mask[:]), type(mask.p), type(mask.scale)] == [bool, float, float]

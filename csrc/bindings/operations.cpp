@@ -283,15 +283,16 @@ void add_operations(py::module_& module) {
       fastcall_method<run_operation>(
           "run",
           "run($module, operation, mask, /, *arguments)\n--\n\n"
-          "Run an operation on its inputs, outputs and constants, in the order of the list of operations. "
-          "An\n"
-          "output that is None is made. Returns the outputs, or None if an array needs Python's attention.\n"
-          "One argument more, True, says that Python has checked the arrays, and takes any layout."),
-      fastcall_method<dropout>("dropout",
-                               "dropout($module, x, out, masks, p, mask_class, /)\n--\n\n"
-                               "The result of \"dropout\" with the next mask of a MaskGenerator, and that "
-                               "mask. None, and no mask\n"
-                               "is taken, if an array or p needs Python's attention."),
+          "Run an operation on its inputs, outputs and constants, in the order of its entry in "
+          "operations.\n\n"
+          "An output that is None is made. Returns the outputs, or None if an array needs Python's\n"
+          "attention. One argument more, True, says that Python has checked the arrays. Then they may\n"
+          "have any layout."),
+      fastcall_method<dropout>(
+          "dropout",
+          "dropout($module, x, out, masks, p, mask_class, /)\n--\n\n"
+          "The result of \"dropout\" with the next mask of a MaskGenerator, and that mask.\n\n"
+          "Returns None, and takes no mask, if an array or p needs Python's attention."),
       {nullptr, nullptr, 0, nullptr}};
   if (PyModule_AddFunctions(module.ptr(), methods) != 0) throw py::error_already_set();
   add_operation_rows(module);

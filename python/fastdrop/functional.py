@@ -109,7 +109,8 @@ def dropout(
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
     window = whole_window(array.shape, noise_shape, p)
     if training:
-        mask = new_mask(draw_state(rng, window), scale_for(window.p, inverted))
+        scale = scale_for(window.p, inverted)  # before the stream is taken: `inverted` may be refused
+        mask = new_mask(draw_state(rng, window), scale)
         return apply_mask(mask, array, out, "x"), mask
     mask = keep_all(array.shape, noise_shape, 1.0 if inverted else keep_probability(window.p))
     if out is not None or not inverted:
