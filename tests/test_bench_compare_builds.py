@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # four processes each
+
 SCRIPT = Path(__file__).parents[1] / "bench" / "compare_builds.py"
 SPEC = importlib.util.spec_from_file_location("compare_builds", SCRIPT)
 compare_builds = importlib.util.module_from_spec(SPEC)

@@ -60,6 +60,7 @@ def test_use_isa_returns_the_one_before_and_refuses_unknown_ones():
 SHOW_ISA = "import fastdrop; print(fastdrop.isa(), fastdrop.show_config('dict')['isa'])"
 
 
+@pytest.mark.slow  # a process each
 @pytest.mark.parametrize("name", fastdrop.isas())
 def test_the_environment_chooses_the_isa(name):
     assert run(SHOW_ISA, FASTDROP_ISA=name) == f"{name} {name}"
@@ -90,6 +91,7 @@ EVERY_USE = """
 """
 
 
+@pytest.mark.slow  # a process each
 @pytest.mark.parametrize("name", ["mmx", "SCALAR", " scalar", "scalar,avx2", "0"])
 def test_an_unknown_isa_in_the_environment_is_refused_at_first_use(name):
     """The import succeeds; the first use says what is possible, and so does every later one."""
@@ -102,6 +104,7 @@ def test_an_unknown_isa_in_the_environment_is_refused_at_first_use(name):
 # --- Threads --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow  # a process each
 @pytest.mark.parametrize("value", ["0", "-1", "2.5", "two", "1e3", "0x2", "2 ", " "])
 def test_a_bad_number_of_threads_in_the_environment_is_refused_at_first_use(value):
     code = EVERY_USE.format(function="get_num_threads", setter="set_num_threads(1)")

@@ -5,6 +5,8 @@ import pytest
 
 from processes import python
 
+pytestmark = pytest.mark.slow  # processes of their own, and arrays of 256 MiB
+
 SIZE = 2**24
 ARRAY = 4 * SIZE  # bytes of float32: 64 MiB; a mask of one bit an element would take 2 MiB
 # The promise. What else is counted is less: one more page at each end of an output, the pages of its stack

@@ -60,6 +60,7 @@ def test_concurrent_calls_give_what_single_calls_give(threads):
         assert (one == other).all()
 
 
+@pytest.mark.slow
 def test_switching_the_isa_under_running_calls():
     """A call uses one ISA from beginning to end, whichever it is."""
     x = np.ones(50_000, np.float32)
