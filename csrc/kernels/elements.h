@@ -62,6 +62,7 @@ struct KeepLanes {
   static constexpr int width = kTileElements;
 
   void store(uint8_t* to) const { keep->store(to); }
+  void store_non_temporal(uint8_t* to) const { store(to); }
 };
 
 struct Bool {

@@ -147,9 +147,10 @@ struct TileKeep {
 
 // NumPy aligns large arrays to 16 bytes, so a non-temporal store of 32 bytes would often not be allowed. The
 // processor combines small ones to the same cache line before they leave it.
-inline void copy_non_temporal(void* to, const void* from, int bytes) {
-  for (int i = 0; i < bytes / 16; ++i)
-    _mm_stream_si128(static_cast<__m128i*>(to) + i, _mm_load_si128(static_cast<const __m128i*>(from) + i));
+inline void stream_halves(void* to, __m256i lanes) {
+  auto halves = static_cast<__m128i*>(to);
+  _mm_stream_si128(halves, _mm256_castsi256_si128(lanes));
+  _mm_stream_si128(halves + 1, _mm256_extracti128_si256(lanes, 1));
 }
 inline void finish_non_temporal_stores() { _mm_sfence(); }
 
@@ -161,6 +162,7 @@ struct Float32Lanes {
   static Float32Lanes broadcast(double value) { return {_mm256_set1_ps((float)value)}; }
   static Float32Lanes load_float32(const float* from) { return load(from); }
   void store(float* to) const { _mm256_storeu_ps(to, lanes); }
+  void store_non_temporal(float* to) const { stream_halves(to, _mm256_castps_si256(lanes)); }
 };
 inline Float32Lanes operator*(Float32Lanes a, Float32Lanes b) { return {_mm256_mul_ps(a.lanes, b.lanes)}; }
 inline Float32Lanes to_storage(Float32Lanes a) { return a; }
@@ -184,6 +186,7 @@ struct Float64Lanes {
   static Float64Lanes broadcast(double value) { return {_mm256_set1_pd(value)}; }
   static Float64Lanes load_float32(const float* from) { return {_mm256_cvtps_pd(_mm_loadu_ps(from))}; }
   void store(double* to) const { _mm256_storeu_pd(to, lanes); }
+  void store_non_temporal(double* to) const { stream_halves(to, _mm256_castpd_si256(lanes)); }
 };
 inline Float64Lanes operator*(Float64Lanes a, Float64Lanes b) { return {_mm256_mul_pd(a.lanes, b.lanes)}; }
 inline Float64Lanes to_storage(Float64Lanes a) { return a; }
@@ -204,6 +207,7 @@ struct StoredHalves {
   __m256i lanes;
 
   void store(uint16_t* to) const { _mm256_storeu_si256((__m256i*)to, lanes); }
+  void store_non_temporal(uint16_t* to) const { stream_halves(to, lanes); }
 };
 inline StoredHalves zero_unless(const TileKeep& keep, int first, StoredHalves a) {
   return {_mm256_andnot_si256(_mm256_load_si256((const __m256i*)(keep.lanes + first)), a.lanes)};

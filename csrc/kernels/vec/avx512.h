@@ -97,11 +97,14 @@ inline AesBlocks aes_last_round(AesBlocks state, AesBlocks key) {
 }
 inline Blocks as_blocks(AesBlocks a) { return a; }
 
-// NumPy aligns large arrays to 16 bytes, so a non-temporal store of 64 bytes would often not be allowed. The
-// processor combines small ones to the same cache line before they leave it.
-inline void copy_non_temporal(void* to, const void* from, int bytes) {
-  for (int i = 0; i < bytes / 16; ++i)
-    _mm_stream_si128(static_cast<__m128i*>(to) + i, _mm_load_si128(static_cast<const __m128i*>(from) + i));
+// NumPy aligns large arrays to 16 bytes, so a non-temporal store of 64 bytes would seldom be allowed. The
+// processor combines four small ones to the same cache line before they leave it.
+inline void stream_quarters(void* to, __m512i lanes) {
+  auto quarters = static_cast<__m128i*>(to);
+  _mm_stream_si128(quarters, _mm512_extracti32x4_epi32(lanes, 0));
+  _mm_stream_si128(quarters + 1, _mm512_extracti32x4_epi32(lanes, 1));
+  _mm_stream_si128(quarters + 2, _mm512_extracti32x4_epi32(lanes, 2));
+  _mm_stream_si128(quarters + 3, _mm512_extracti32x4_epi32(lanes, 3));
 }
 inline void finish_non_temporal_stores() { _mm_sfence(); }
 
@@ -113,6 +116,7 @@ struct Float32Lanes {
   static Float32Lanes broadcast(double value) { return {_mm512_set1_ps((float)value)}; }
   static Float32Lanes load_float32(const float* from) { return load(from); }
   void store(float* to) const { _mm512_storeu_ps(to, lanes); }
+  void store_non_temporal(float* to) const { stream_quarters(to, _mm512_castps_si512(lanes)); }
 };
 inline Float32Lanes operator*(Float32Lanes a, Float32Lanes b) { return {_mm512_mul_ps(a.lanes, b.lanes)}; }
 inline Float32Lanes to_storage(Float32Lanes a) { return a; }
@@ -132,6 +136,7 @@ struct Float64Lanes {
   static Float64Lanes broadcast(double value) { return {_mm512_set1_pd(value)}; }
   static Float64Lanes load_float32(const float* from) { return {_mm512_cvtps_pd(_mm256_loadu_ps(from))}; }
   void store(double* to) const { _mm512_storeu_pd(to, lanes); }
+  void store_non_temporal(double* to) const { stream_quarters(to, _mm512_castpd_si512(lanes)); }
 };
 inline Float64Lanes operator*(Float64Lanes a, Float64Lanes b) { return {_mm512_mul_pd(a.lanes, b.lanes)}; }
 inline Float64Lanes to_storage(Float64Lanes a) { return a; }
@@ -154,6 +159,9 @@ struct StoredFloat16 {
   void store(uint16_t* to) const {
     _mm256_storeu_si256((__m256i*)to, low);
     _mm256_storeu_si256((__m256i*)to + 1, high);
+  }
+  void store_non_temporal(uint16_t* to) const {
+    stream_quarters(to, _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1));
   }
 };
 inline StoredFloat16 zero_unless(const TileKeep& keep, int first, StoredFloat16 a) {
@@ -183,6 +191,7 @@ struct StoredBFloat16 {
   __m512i lanes;
 
   void store(uint16_t* to) const { _mm512_storeu_si512(to, lanes); }
+  void store_non_temporal(uint16_t* to) const { stream_quarters(to, lanes); }
 };
 inline StoredBFloat16 zero_unless(const TileKeep& keep, int first, StoredBFloat16 a) {
   return {_mm512_maskz_mov_epi16(keep.bits[first / 32], a.lanes)};

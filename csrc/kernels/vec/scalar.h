@@ -141,7 +141,6 @@ inline AesBlocks aes_last_round(AesBlocks state, AesBlocks key) {
 }
 inline Blocks as_blocks(AesBlocks a) { return a; }
 
-inline void copy_non_temporal(void* to, const void* from, int bytes) { __builtin_memcpy(to, from, bytes); }
 inline void finish_non_temporal_stores() {}
 
 template <class T>
@@ -153,6 +152,7 @@ struct ScalarLane {
   static ScalarLane load_float32(const float* from) { return {*from}; }
   static ScalarLane broadcast(double value) { return {(T)value}; }
   void store(T* to) const { *to = value; }
+  void store_non_temporal(T* to) const { store(to); }
 };
 template <class T>
 inline ScalarLane<T> operator*(ScalarLane<T> a, ScalarLane<T> b) {
@@ -181,6 +181,7 @@ struct StoredHalves {
   uint16_t values[2];
 
   void store(uint16_t* to) const { to[0] = values[0], to[1] = values[1]; }
+  void store_non_temporal(uint16_t* to) const { store(to); }
 };
 inline StoredHalves zero_unless(const TileKeep& keep, int first, StoredHalves a) {
   const uint8_t* kept = keep.keep + first;
