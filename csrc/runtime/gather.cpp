@@ -7,6 +7,18 @@
 namespace fastdrop {
 namespace {
 
+// Eight at a time: the compiler reverses single bytes at one a cycle.
+void reverse_copy(const std::uint8_t* from, std::uint64_t count, std::uint8_t* to) {
+  std::uint64_t done = 0;
+  for (; count - done >= 8; done += 8) {
+    std::uint64_t eight;
+    std::memcpy(&eight, from + count - done - 8, sizeof eight);
+    eight = __builtin_bswap64(eight);
+    std::memcpy(to + done, &eight, sizeof eight);
+  }
+  for (; done < count; ++done) to[done] = from[count - 1 - done];
+}
+
 // Decisions about neighbouring indices: made in one call of the kernel, and taken from there.
 class KeepCache {
  public:
@@ -24,9 +36,12 @@ class KeepCache {
       const std::uint8_t* lowest = decisions(down ? first - extent : first, extent + 1, reach);
       if (stride == 1)
         std::memcpy(bytes + done, lowest, part);
+      else if (step == 1)
+        reverse_copy(lowest, part, bytes + done);
+      else if (down)
+        for (std::uint64_t i = 0; i < part; ++i) bytes[done + i] = lowest[extent - i * step];
       else
-        for (std::uint64_t i = 0; i < part; ++i)
-          bytes[done + i] = lowest[down ? extent - i * step : i * step];
+        for (std::uint64_t i = 0; i < part; ++i) bytes[done + i] = lowest[i * step];
       done += part;
     }
   }

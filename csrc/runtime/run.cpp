@@ -34,6 +34,7 @@ class Job {
         info_(kOperations[request.operation]),
         input_count_(operand_count(info_.inputs)),
         output_count_(operand_count(info_.outputs)),
+        constant_count_(constant_count(info_)),
         rows_(request.window),
         row_length_(row_length()),
         kernels_(current_isa().kernels->run[request.operation][request.element]),
@@ -53,7 +54,7 @@ class Job {
     if (first == last) return;
     if (varies()) return split_varying(first, last);
     KernelArgs args;
-    for (int i = 0; i < kMaxConstants; ++i) args.constants[i] = request_.constants[i].constant;
+    for (int i = 0; i < constant_count_; ++i) args.constants[i] = request_.constants[i].constant;
     choose_path(first, last, request_.mask.p.constant, args);
   }
 
@@ -79,7 +80,7 @@ class Job {
     while (first < last) {
       std::uint64_t count = std::min(last - first, p.run_length(first));
       KernelArgs args;
-      for (int i = 0; i < kMaxConstants; ++i) {
+      for (int i = 0; i < constant_count_; ++i) {
         count = std::min(count, constants[i].run_length(first));
         args.constants[i] = constants[i].at(first);
       }
@@ -94,6 +95,7 @@ class Job {
     const KeepRule rule = request_.mask.rule;
     const bool keeps_all = rule != kStored && p == 0, drops_all = rule != kStored && p == 1;
     if (keeps_all && copies_bits(args)) return copy(first, last);
+    if (drops_all && info_.zero_where_dropped) return zero(first, last);
     args.non_temporal = non_temporal_;
     if (info_.draw == kNormals) {
       args.keep = keep_args(0);
@@ -115,11 +117,16 @@ class Job {
   // stays one.
   bool copies_bits(const KernelArgs& args) const {
     if (!info_.copies_where_kept) return false;
-    for (int i = 0; i < constant_count(info_); ++i) {
+    for (int i = 0; i < constant_count_; ++i) {
       const double neutral = info_.constants[i].neutral;
       if (!std::isnan(neutral) && args.constants[i] != neutral) return false;
     }
     return true;
+  }
+
+  void zero(std::uint64_t first, std::uint64_t last) const {
+    std::memset(at(info_.outputs[0], request_.outputs[0].data, first), 0,
+                (last - first) * kElementBytes[request_.element]);
   }
 
   void copy(std::uint64_t first, std::uint64_t last) const {
@@ -216,7 +223,7 @@ class Job {
 
   const Request& request_;
   const OperationInfo& info_;
-  int input_count_, output_count_;
+  int input_count_, output_count_, constant_count_;
   Rows rows_;
   std::uint64_t row_length_;
   const Kernel (&kernels_)[kKeepRuleCount];
