@@ -32,15 +32,3 @@ def shared_along(shape: tuple[int, ...], **axes: int) -> tuple[int, ...]:
     """The noise shape with a decision for every index along all the other axes."""
     shared = axes_by_index(len(shape), **axes)
     return tuple(1 if axis in shared else length for axis, length in enumerate(shape))
-
-
-def table_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """`shape` if it is that of a table."""
-    if len(shape) != 2:
-        raise ValueError(f"table must have the two axes (rows, columns), not the shape {shape}")
-    return shape
-
-
-def rowwise(shape: tuple[int, ...], row_axis: int | None) -> tuple[int, ...]:
-    """The noise shape of weights: every element for itself, or whole rows."""
-    return shape if row_axis is None else independent_along(shape, row_axis=row_axis)

@@ -14,7 +14,7 @@ from ..functional import DropoutOptions, dropout
 from ..layers import ScalingLayer
 from ..mask import Mask
 from ..mask_generator import Rng
-from ._noise_shapes import rowwise
+from ._noise_shapes import independent_along
 
 
 def drop_connect(
@@ -74,7 +74,8 @@ def drop_connect(
            [0., 0., 0., 0.]], dtype=float32)
     """
     array = _checks.as_given(weight, "weight")
-    return dropout(array, p, noise_shape=rowwise(array.shape, row_axis), **options)
+    rows = None if row_axis is None else independent_along(array.shape, row_axis=row_axis)
+    return dropout(array, p, noise_shape=rows, **options)
 
 
 class DropConnect(ScalingLayer):

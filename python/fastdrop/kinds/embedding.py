@@ -12,7 +12,7 @@ from .._checks import Array, Probability
 from ..functional import DropoutOptions, dropout
 from ..layers import ScalingLayer
 from ..mask import Mask
-from ._noise_shapes import independent_along, table_shape
+from ._noise_shapes import independent_along
 
 
 def embedding_dropout(
@@ -62,7 +62,9 @@ def embedding_dropout(
            [0., 2.]], dtype=float32)
     """
     array = _checks.as_given(table, "table")
-    return dropout(array, p, noise_shape=independent_along(table_shape(array.shape), row_axis=0), **options)
+    if array.ndim != 2:
+        raise ValueError(f"table must have the two axes (rows, columns), not the shape {array.shape}")
+    return dropout(array, p, noise_shape=independent_along(array.shape, row_axis=0), **options)
 
 
 class EmbeddingDropout(ScalingLayer):
