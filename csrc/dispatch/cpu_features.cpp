@@ -43,10 +43,24 @@ std::uint32_t cpu_features() {
   return features;
 }
 
+// Vendor and family: AMD64 Architecture Programmer's Manual volume 3, appendix E.3.
+bool gains_from_prefetching() {
+  // Asked once: in a virtual machine CPUID takes microseconds.
+  static const bool is_family_19h = [] {
+    std::uint32_t a, b, c, d;
+    if (!__get_cpuid(0, &a, &b, &c, &d)) return false;
+    const bool is_amd = b == signature_AMD_ebx && c == signature_AMD_ecx && d == signature_AMD_edx;
+    if (!__get_cpuid(1, &a, &b, &c, &d)) return false;
+    return is_amd && (a >> 8 & 0xF) == 0xF && (a >> 20 & 0xFF) == 0xA;  // 0xF + 0xA
+  }();
+  return !is_family_19h;
+}
+
 }  // namespace fastdrop
 
 #else
 
 std::uint32_t fastdrop::cpu_features() { return 0; }
+bool fastdrop::gains_from_prefetching() { return true; }
 
 #endif

@@ -22,15 +22,17 @@ struct Constant {
 };
 
 // The mask stream (stream document, section 3): 16 bits decide, and one element in 65,536 looks again.
-template <class Generator>
+// Where p varies, every element has a threshold of its own.
+template <class Generator, bool varies = false>
 class StreamKeep {
   using State = typename Generator::Blocks;
   static_assert(State::count == Blocks::count, "as_blocks() changes the type only");
 
  public:
-  explicit StreamKeep(const KeepArgs& args) : generator_(args.key), args_(args), counters_(args.stream) {
+  explicit StreamKeep(const KernelArgs& run)
+      : generator_(run.keep.key), args_(run.keep), start_(run.start), counters_(run.keep.stream) {
     generator_.flip(top_bits * 0x0001000100010001ull);
-    const uint64_t four_bounds = (args.threshold_high ^ top_bits) * 0x0001000100010001ull;
+    const uint64_t four_bounds = (args_.threshold_high ^ top_bits) * 0x0001000100010001ull;
     bounds_ = Blocks::broadcast(four_bounds, four_bounds);
   }
   StreamKeep(const StreamKeep&) = delete;
@@ -85,25 +87,37 @@ class StreamKeep {
     Ties ties;
 #pragma GCC unroll kUnroll
     for (int v = 0; v < kTileVectors; ++v) {
-      keep.set(v * Blocks::count * kBlockElements, words.vectors[v], bounds_);
-      ties.look(words.vectors[v], bounds_);
+      const Blocks bounds = bounds_of(tile, v);
+      keep.set(v * kVectorElements, words.vectors[v], bounds);
+      ties.look(words.vectors[v], bounds);
     }
     // With no lower bits in the threshold, "at least" is already the whole decision.
-    if (__builtin_expect(args_.threshold_low != 0 && ties.found(), 0)) keep = resolve(tile, keep);
+    if (__builtin_expect((varies || args_.threshold_low != 0) && ties.found(), 0)) keep = resolve(tile, keep);
   }
 
  private:
   // AVX2 compares signed integers only. The generator flips the top bits on its way, which costs nothing.
   static constexpr uint32_t top_bits = 0x8000;
+  static constexpr int kVectorElements = Blocks::count * kBlockElements;
+
+  Blocks bounds_of(uint64_t tile, int v) const {
+    if constexpr (!varies) return bounds_;
+    Blocks bounds;
+    __builtin_memcpy(&bounds, args_.varying_high + place(tile) + v * kVectorElements, sizeof bounds);
+    return bounds;
+  }
+  // Of a tile's first element among the run's.
+  int64_t place(uint64_t tile) const { return (int64_t)(tile * kTileElements - start_); }
 
   // A tied element looks at the lower 48 bits, which come from its own counter, marked by bit 127. This
   // happens in one tile of 512 or fewer, so the words are made again rather than carried along.
   __attribute__((noinline)) TileKeep resolve(uint64_t tile, TileKeep keep) const {
     const TileWords again = draw<1>(tile).tiles[0];
     for (int v = 0; v < kTileVectors; ++v) {
-      for (uint32_t tied = equal_words(again.vectors[v], bounds_); tied != 0; tied &= tied - 1) {
-        const int element = v * Blocks::count * kBlockElements + __builtin_ctz(tied);
-        if (lower_bits(tile * kTileElements + element) < args_.threshold_low) keep.drop(element);
+      for (uint32_t tied = equal_words(again.vectors[v], bounds_of(tile, v)); tied != 0; tied &= tied - 1) {
+        const int element = v * kVectorElements + __builtin_ctz(tied);
+        const uint64_t low = varies ? args_.varying_low[place(tile) + element] : args_.threshold_low;
+        if (lower_bits(tile * kTileElements + element) < low) keep.drop(element);
       }
     }
     return keep;
@@ -135,6 +149,7 @@ class StreamKeep {
 
   Generator generator_;
   KeepArgs args_;
+  uint64_t start_;
   TileCounters<State> counters_;
   Blocks bounds_;
 };
@@ -171,7 +186,7 @@ struct DrawsNothing {
 template <bool as_bits>
 class StoredKeep : public DrawsNothing {
  public:
-  explicit StoredKeep(const KeepArgs& args) : decisions_(args.decisions) {}
+  explicit StoredKeep(const KernelArgs& run) : decisions_(run.keep.decisions) {}
 
   static constexpr bool converts_ahead = false;
   using Variates = TileKeep;

@@ -9,20 +9,20 @@ namespace {
 
 // One tile. Loads go before stores, some at a time: on many processors a load waits for an earlier store
 // whose address has the same lower 12 bits, and NumPy's arrays often lie so that every load would.
-template <bool non_temporal, class Lanes, class Operation, class Inputs, class Variates, class Value,
+template <bool non_temporal, class Lanes, class Constants, class Inputs, class Variates, class Value,
           int... input>
-__attribute__((always_inline)) inline void run_tile(const Operation& operation, const Inputs& inputs,
+__attribute__((always_inline)) inline void run_tile(const Constants& constants, const Inputs& inputs,
                                                     Value* out, const Variates& variates, Indices<input...>) {
   constexpr int together = kLoadsTogether * Lanes::width <= kTileElements ? kLoadsTogether : 1;
   constexpr int step = together * Lanes::width;
-  decltype(operation.apply(variates, 0, inputs.template lanes<input>(0)...)) y[together];
+  decltype(constants.at(0).apply(variates, 0, inputs.template lanes<input>(0)...)) y[together];
 #pragma GCC unroll kUnroll
   for (int first = 0; first < kTileElements; first += step) {
 #pragma GCC unroll kUnroll
     for (int j = 0; j < together; ++j) {
       const int i = first + j * Lanes::width;
       (inputs.template prefetch_lanes<input>(i), ...);
-      y[j] = operation.apply(variates, i, inputs.template lanes<input>(i)...);
+      y[j] = constants.at(i).apply(variates, i, inputs.template lanes<input>(i)...);
     }
 #pragma GCC unroll kUnroll
     for (int j = 0; j < together; ++j) {
@@ -36,13 +36,14 @@ __attribute__((always_inline)) inline void run_tile(const Operation& operation, 
 }
 
 // A tile that the run covers only in part, from its element `first` on, is worked on in buffers.
-template <class Lanes, class Operation, class Inputs, class Variates, class Value>
-__attribute__((noinline)) void run_partial_tile(const Operation& operation, Inputs inputs, Value* out,
+template <class Lanes, class Constants, class Inputs, class Variates, class Value>
+__attribute__((noinline)) void run_partial_tile(Constants constants, Inputs inputs, Value* out,
                                                 const Variates& variates, uint64_t first,
                                                 uint64_t element_count) {
   typename Inputs::Tile copies;
   alignas(64) Value results[kTileElements];
-  run_tile<false, Lanes>(operation, inputs.copied_to(copies, first, element_count), results, variates,
+  constants.advance(-static_cast<int64_t>(first));
+  run_tile<false, Lanes>(constants, inputs.copied_to(copies, first, element_count), results, variates,
                          typename Inputs::All{});
   __builtin_memcpy(out, results + first, element_count * sizeof(Value));
 }
@@ -54,19 +55,18 @@ __attribute__((noinline)) void run_partial_tile(const Operation& operation, Inpu
 // float32 2 %.
 enum Stores { kOrdinary, kNonTemporal, kEither };
 
-template <class Operation, class Value>
+template <Operation operation, class Value>
 constexpr bool has_two_loops() {
-  return sizeof(Value) >=
-         (kOperations[Operation::operation].draw == kInline ? sizeof(float) : sizeof(double));
+  return sizeof(Value) >= (kOperations[operation].draw == kInline ? sizeof(float) : sizeof(double));
 }
 
 // Words are drawn kDrawsAhead draws before the data that they are for is worked on, because a tile by itself
 // is a chain of dependent instructions, longer than a processor can look past. Draws and data take turns in
 // short pieces for the same reason.
-template <Stores stores, class Lanes, class Operation, class Rule, class Inputs, class Value>
-__attribute__((always_inline)) inline void run_tiles(const Operation& operation, const Rule& rule,
-                                                     Inputs inputs, Value* out, uint64_t first_tile,
-                                                     uint64_t tile_count, bool non_temporal) {
+template <Stores stores, class Lanes, class Constants, class Rule, class Inputs, class Value>
+__attribute__((always_inline)) inline void run_tiles(Constants constants, const Rule& rule, Inputs inputs,
+                                                     Value* out, uint64_t first_tile, uint64_t tile_count,
+                                                     bool non_temporal) {
   constexpr int together = Rule::tiles_together, ahead = Rule::tiles_ahead;
   using Words = typename Rule::Words;
   // What waits for its data: a tile's variates where they are made ahead, or else its words.
@@ -83,11 +83,12 @@ __attribute__((always_inline)) inline void run_tiles(const Operation& operation,
   const auto work = [&](Waiting& tile, uint64_t index) {
     if constexpr (!Rule::converts_ahead) rule.convert(tile.words, index, tile.variates);
     if (stores == kNonTemporal || (stores == kEither && __builtin_expect(non_temporal, 0)))
-      run_tile<true, Lanes>(operation, inputs, out, tile.variates, typename Inputs::All{});
+      run_tile<true, Lanes>(constants, inputs, out, tile.variates, typename Inputs::All{});
     else
-      run_tile<false, Lanes>(operation, inputs, out, tile.variates, typename Inputs::All{});
+      run_tile<false, Lanes>(constants, inputs, out, tile.variates, typename Inputs::All{});
     out += kTileElements;
     inputs.advance(kTileElements);
+    constants.advance(kTileElements);
   };
 
   uint64_t tile = first_tile;
@@ -119,15 +120,15 @@ __attribute__((always_inline)) inline void run_tiles(const Operation& operation,
 
 // A kernel. A run is a partial tile, whole tiles, and a partial tile, each optional. `flatten`, because GCC's
 // inline-unit-growth limit otherwise stops inlining in the last kernels of the table (2x slower).
-template <template <class> class Op, class Element, class Rule>
+template <template <class> class Op, class Element, class Rule, template <class, class> class Constants>
 __attribute__((flatten)) void run(const KernelArgs& args) {
   using Lanes = typename Element::Lanes;
   using Value = typename Element::Value;
-  using Operation = Op<Lanes>;
-  using Inputs = FASTDROP_ISA::Inputs<Operation::operation, Element>;
-  const auto operation = with_constants<Operation, Lanes>(
-      args, typename CountTo<constant_count(kOperations[Operation::operation])>::Result{});
-  const Rule rule(args.keep);
+  constexpr Operation operation = Op<Lanes>::operation;
+  using Inputs = FASTDROP_ISA::Inputs<operation, Element>;
+  Constants<Op<Lanes>, Element> constants(
+      args, typename CountTo<constant_count(kOperations[operation])>::Result{});
+  const Rule rule(args);
   Inputs inputs(args);
   auto out = static_cast<Value*>(args.outputs[0]);
   uint64_t index = args.start, left = args.element_count;
@@ -137,21 +138,22 @@ __attribute__((flatten)) void run(const KernelArgs& args) {
     if (count < kTileElements) {
       typename Rule::Variates variates;
       rule.convert(rule.template draw<1>(tile).tiles[0], tile, variates);
-      run_partial_tile<Lanes>(operation, inputs, out, variates, first, count);
+      run_partial_tile<Lanes>(constants, inputs, out, variates, first, count);
     } else {
       const uint64_t tile_count = Rule::Sequence::length(tile, left / kTileElements);
       // Non-temporal stores fault unless aligned, and a run may begin anywhere in its array.
       const bool non_temporal = args.non_temporal && reinterpret_cast<uintptr_t>(out) % 16 == 0;
-      if constexpr (!has_two_loops<Operation, Value>())
-        run_tiles<kEither, Lanes>(operation, rule, inputs, out, tile, tile_count, non_temporal);
+      if constexpr (!has_two_loops<operation, Value>())
+        run_tiles<kEither, Lanes>(constants, rule, inputs, out, tile, tile_count, non_temporal);
       else if (non_temporal)
-        run_tiles<kNonTemporal, Lanes>(operation, rule, inputs, out, tile, tile_count, true);
+        run_tiles<kNonTemporal, Lanes>(constants, rule, inputs, out, tile, tile_count, true);
       else
-        run_tiles<kOrdinary, Lanes>(operation, rule, inputs, out, tile, tile_count, false);
+        run_tiles<kOrdinary, Lanes>(constants, rule, inputs, out, tile, tile_count, false);
       count = tile_count * kTileElements;
     }
     index += count, left -= count, out += count;
     inputs.advance(count);
+    constants.advance(static_cast<int64_t>(count));
   }
   if (args.non_temporal) finish_non_temporal_stores();
 }

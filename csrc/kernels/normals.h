@@ -51,7 +51,7 @@ class StreamNormals : public DrawsNothing {
   static constexpr uint64_t kFirstBlocks = (1ull << 63) / kTileBlocks;
 
  public:
-  explicit StreamNormals(const KeepArgs& args) : generator_(args.key), counters_(args.stream) {}
+  explicit StreamNormals(const KernelArgs& run) : generator_(run.keep.key), counters_(run.keep.stream) {}
 
   static constexpr bool converts_ahead = kCompareAhead;
   using Variates = TileNormals;

@@ -37,17 +37,24 @@ constexpr void add_kernels(Filled& filled) {
                 "the loop over tiles writes one output, of the data's type and shape");
   constexpr Draw draw = kOperations[operation].draw;
   filled.has[operation] = true;
-  Kernel(&run_by_rule)[kKeepRuleCount] = filled.table.run[operation][Element::element];
+  Kernel(&fixed)[kKeepRuleCount] = filled.table.run[operation][Element::element];
+  Kernel(&varying)[kKeepRuleCount] = filled.table.run_varying[operation][Element::element];
   if constexpr (draw == kNormals) {
-    run_by_rule[kArs4x32] = &run<Op, Element, StreamNormals<Ars4x32>>;
-    run_by_rule[kPhilox4x32] = &run<Op, Element, StreamNormals<Philox4x32>>;
+    fixed[kArs4x32] = &run<Op, Element, StreamNormals<Ars4x32>, FixedConstants>;
+    fixed[kPhilox4x32] = &run<Op, Element, StreamNormals<Philox4x32>, FixedConstants>;
   } else {
-    run_by_rule[kGathered] = &run<Op, Element, StoredKeep<false>>;
+    fixed[kGathered] = &run<Op, Element, StoredKeep<false>, FixedConstants>;
+    if constexpr (constant_count(kOperations[operation]) > 0)
+      varying[kGathered] = &run<Op, Element, StoredKeep<false>, VaryingConstants>;
   }
   if constexpr (draw == kInline) {
-    run_by_rule[kArs4x32] = &run<Op, Element, StreamKeep<Ars4x32>>;
-    run_by_rule[kPhilox4x32] = &run<Op, Element, StreamKeep<Philox4x32>>;
-    run_by_rule[kStored] = &run<Op, Element, StoredKeep<true>>;
+    fixed[kArs4x32] = &run<Op, Element, StreamKeep<Ars4x32>, FixedConstants>;
+    fixed[kPhilox4x32] = &run<Op, Element, StreamKeep<Philox4x32>, FixedConstants>;
+    fixed[kStored] = &run<Op, Element, StoredKeep<true>, FixedConstants>;
+  }
+  if constexpr (operation == kKeepMask) {
+    varying[kArs4x32] = &run<Op, Element, StreamKeep<Ars4x32, true>, FixedConstants>;
+    varying[kPhilox4x32] = &run<Op, Element, StreamKeep<Philox4x32, true>, FixedConstants>;
   }
 }
 

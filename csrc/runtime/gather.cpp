@@ -85,10 +85,18 @@ void gather(const Rows& rows, Kernel keep_mask, const KeepArgs& keep, std::uint6
   if (rows.stride() == 1 && rows.left_in_row(first) >= last - first)
     return draw(keep_mask, keep, rows.index_at(first), last - first, bytes);
   KeepCache cache(keep_mask, keep);
+  KeepArgs here = keep;
+  const std::uint64_t begin = first;
   while (first < last) {
     const std::uint64_t count = std::min(rows.left_in_row(first), last - first);
-    cache.take(rows.index_at(first), rows.stride(), count, rows.reach_of_next_rows(first, kRunElements),
-               bytes);
+    if (keep.varying_high == nullptr) {
+      cache.take(rows.index_at(first), rows.stride(), count, rows.reach_of_next_rows(first, kRunElements),
+                 bytes);
+    } else {
+      here.varying_high = keep.varying_high + (first - begin);
+      here.varying_low = keep.varying_low + (first - begin);
+      draw(keep_mask, here, rows.index_at(first), count, bytes);
+    }
     first += count, bytes += count;
     // Identical rows are copied, ever more at once.
     if (count < rows.length()) continue;

@@ -32,6 +32,21 @@ constexpr std::uint64_t kReleaseElements = 1 << 14;
 // as this many decisions in a kernel that is running.
 constexpr std::uint64_t kRunElements = 512;
 
+// From this many consecutive elements on that share a decision, each such run is worked on by itself: a
+// kernel's start counts little, and what is dropped is not read.
+constexpr std::uint64_t kSharedRun = 512;
+
+// Up to this length a row that several equal rows share is drawn once for all of them, piece by piece. In
+// longer ones the pieces lie too far apart for the processor's prefetcher.
+constexpr std::uint64_t kSharedRowElements = 1 << 16;
+
+// Up to this many elements until p and the constants repeat are converted once for a whole call.
+constexpr std::uint64_t kPatternEntries = 1 << 16;
+
+// Values that are converted at a time, and the bytes of x that are kept at a time where elements are copied in
+// place: buffers on the stack. Chosen.
+constexpr std::uint64_t kReadAtOnce = 256, kSavedBytes = 2048;
+
 // Decisions that are gathered at a time: they and their elements stay in the first-level cache. Chosen.
 constexpr std::uint64_t kBlockDecisions = 32 * kMaxTileElements;
 

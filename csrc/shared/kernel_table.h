@@ -25,8 +25,12 @@ constexpr const char* kKeepRuleNames[kMaskRuleCount] = {"ars4x32-7", "philox4x32
 struct KeepArgs {
   uint64_t key[2];
   uint64_t stream;
-  uint32_t threshold_high;  // H, the upper 16 bits of D = p * 2^64; p = 1 never reaches a generator
+  uint32_t threshold_high;  // H, the upper 16 bits of D; H = 2^16 - 1 and L = 2^48 where D = 2^64
   uint64_t threshold_low;   // L, the lower 48 bits
+  // Of a kernel where p varies: H and L of every element of the run, H with its top bit flipped. Readable
+  // from the beginning of the run's first tile to the end of its last one.
+  const uint16_t* varying_high;
+  const uint64_t* varying_low;
   // 1 keeps, and whole tiles can be read. kStored: index i is bit i % 8 of byte i / 8; kGathered: byte i.
   const uint8_t* decisions;
 };
@@ -42,8 +46,11 @@ struct KernelArgs {
   uint64_t element_count;
   KeepArgs keep;
   double constants[kMaxConstants];  // each is rounded once to the type that is computed with
+  // Of a kernel where constants vary: a value of the compute type for every element, readable as varying_high.
+  const void* varying_constants[kMaxConstants];
   // Write whole tiles with non-temporal stores, where the output is 16-byte aligned; no output is an input.
   bool non_temporal;
+  bool prefetches;  // whether to prefetch inputs, where the ISA does
 };
 
 using Kernel = void (*)(const KernelArgs&);
@@ -55,6 +62,9 @@ using GenerateKernel = void (*)(const uint64_t key[2], uint64_t first, uint64_t 
 // A missing kernel of a generator or of stored bits means: gather first. (Normal numbers are not gathered.)
 struct KernelTable {
   Kernel run[kOperationCount][kElementCount][kKeepRuleCount];
+  // Where p and the constants vary from element to element: keep_mask's of a generator, which gathers, and
+  // the others' of gathered decisions.
+  Kernel run_varying[kOperationCount][kElementCount][kKeepRuleCount];
   GenerateKernel generate[kGeneratorCount];
 };
 

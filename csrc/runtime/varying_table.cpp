@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "varying_table.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "operands.h"
+#include "threshold.h"
+
+namespace fastdrop {
+namespace {
+
+// Kernels read whole tiles, of which a run may cover a part.
+constexpr std::uint64_t kMargin = kMaxTileElements;
+// The generators flip the top bit of a word, so that words compare as signed integers.
+constexpr std::uint16_t kTopBit = 0x8000;
+
+bool varies_along(const Value& value, int axis) {
+  return value.varying != nullptr && value.varying->window.strides[axis] != 0;
+}
+
+// The axes before the first one along which something varies.
+int outer_axes(const Request& request, int constant_count) {
+  int axis = 0;
+  for (; axis < request.window.rank; ++axis) {
+    bool varies = varies_along(request.mask.p, axis);
+    for (int i = 0; i < constant_count; ++i) varies |= varies_along(request.constants[i], axis);
+    if (varies && request.window.shape[axis] > 1) break;
+  }
+  return axis;
+}
+
+std::uint64_t elements_from(const Window& window, int axis) {
+  std::uint64_t count = 1;
+  for (; axis < window.rank; ++axis) count *= static_cast<std::uint64_t>(window.shape[axis]);
+  return count;
+}
+
+}  // namespace
+
+VaryingTable::VaryingTable(const Request& request, std::uint64_t element_count, std::uint64_t repeat)
+    : request_(request),
+      constant_count_(constant_count(kOperations[request.operation])),
+      repeat_(repeat),
+      outer_(outer_axes(request, constant_count_)),
+      period_(elements_from(request.window, outer_)),
+      positions_(period_ / repeat, element_count / repeat),
+      elements_(period_, element_count),
+      p_(source(request.mask.p)),
+      converted_(static_cast<std::size_t>(constant_count_)) {
+  for (int i = 0; i < constant_count_; ++i) constants_.push_back(source(request.constants[i]));
+  // Later fills need no memory.
+  const std::uint64_t most = kMargin + std::max({kBlockDecisions, positions_.count(), elements_.count()}) + kMargin;
+  high_.reserve(most), low_.reserve(most), copied_.reserve(kBlockDecisions);
+  for (auto& converted : converted_) converted.reserve(most * kComputeBytes[request.element]);
+  if (positions_.is_periodic()) fill_thresholds(0, positions_.count());
+  if (elements_.is_periodic()) fill_constants(0, elements_.count());
+}
+
+VaryingTable::Source VaryingTable::source(const Value& value) const {
+  if (value.varying == nullptr) return {value.constant, nullptr, Rows(Window{})};
+  const Window& window = value.varying->window;
+  const Window pattern{window.start, window.rank - outer_, window.shape + outer_, window.strides + outer_};
+  return {0, value.varying->values, Rows(pattern)};
+}
+
+// The values of `count` elements that are `step` apart, which is where the values may change.
+void VaryingTable::Source::read(std::uint64_t first, std::uint64_t step, std::uint64_t count,
+                                double* to) const {
+  if (values == nullptr) {
+    std::fill_n(to, count, constant);
+    return;
+  }
+  const std::uint64_t repeat = rows.repeat() / step;
+  for (std::uint64_t done = 0; done < count;) {
+    const std::uint64_t position = first * step / rows.repeat();
+    const std::uint64_t again = repeat == 1 ? 1 : repeat - first % repeat;
+    const std::uint64_t in_row = std::min(rows.left_in_row(position), again == 1 ? count - done : 1);
+    const char* from = values + rows.index_at(position) * sizeof(double);
+    if (repeat == 1 && rows.stride() == 1) {
+      std::memcpy(to + done, from, in_row * sizeof(double));
+      first += in_row, done += in_row;
+      continue;
+    }
+    double value;
+    std::memcpy(&value, from, sizeof value);
+    const std::uint64_t same = std::min(again, count - done);
+    std::fill_n(to + done, same, value);
+    first += same, done += same;
+  }
+}
+
+std::uint64_t VaryingTable::hold_thresholds(std::uint64_t position) {
+  if (positions_.left(position) == 0) {
+    const std::uint64_t total = period_ / repeat_;
+    const std::uint64_t count = std::min(kBlockDecisions, total - position % total);
+    fill_thresholds(position % total, count);
+    positions_.hold(position, count);
+  }
+  return positions_.left(position);
+}
+
+std::uint64_t VaryingTable::hold_constants(std::uint64_t element) {
+  if (elements_.left(element) == 0) {
+    const std::uint64_t count = std::min(kBlockDecisions, period_ - element % period_);
+    fill_constants(element % period_, count);
+    elements_.hold(element, count);
+  }
+  return elements_.left(element);
+}
+
+void VaryingTable::fill_thresholds(std::uint64_t first, std::uint64_t count) {
+  high_.resize(kMargin + count + kMargin), low_.resize(kMargin + count + kMargin);
+  const std::uint64_t period = period_ / repeat_;
+  double rates[kReadAtOnce];
+  for (std::uint64_t done = 0; done < count;) {
+    const std::uint64_t at = (first + done) % period;
+    const std::uint64_t part = std::min({kReadAtOnce, count - done, period - at});
+    p_.read(at, repeat_, part, rates);
+    for (std::uint64_t i = 0; i < part; ++i) {
+      const Threshold bound = threshold(rates[i]);
+      high_[kMargin + done + i] = bound.high ^ kTopBit;
+      low_[kMargin + done + i] = bound.low;
+    }
+    done += part;
+  }
+}
+
+void VaryingTable::fill_constants(std::uint64_t first, std::uint64_t count) {
+  const std::uint64_t item = kComputeBytes[request_.element];
+  const OperationInfo& info = kOperations[request_.operation];
+  const bool may_copy = info.copies_where_kept && request_.mask.rule != kStored;
+  for (auto& converted : converted_) converted.resize((kMargin + count + kMargin) * item);
+  copied_.clear();
+  double values[kReadAtOnce];
+  bool copies[kReadAtOnce];
+  for (std::uint64_t done = 0; done < count;) {
+    const std::uint64_t at = (first + done) % period_;
+    const std::uint64_t part = std::min({kReadAtOnce, count - done, period_ - at});
+    if (may_copy) {
+      p_.read(at, 1, part, values);
+      for (std::uint64_t i = 0; i < part; ++i) copies[i] = values[i] == 0;
+    }
+    for (int c = 0; c < constant_count_; ++c) {
+      const auto place = static_cast<std::size_t>(c);
+      constants_[place].read(at, 1, part, values);
+      char* to = converted_[place].data() + (kMargin + done) * item;
+      for (std::uint64_t i = 0; item == sizeof(float) && i < part; ++i) {
+        const auto rounded = static_cast<float>(values[i]);
+        std::memcpy(to + i * sizeof rounded, &rounded, sizeof rounded);
+      }
+      if (item == sizeof(double)) std::memcpy(to, values, part * sizeof(double));
+      const double neutral = info.constants[c].neutral;
+      for (std::uint64_t i = 0; may_copy && !std::isnan(neutral) && i < part; ++i)
+        copies[i] &= values[i] == neutral;
+    }
+    for (std::uint64_t i = 0; may_copy && i < part; ++i) {
+      if (!copies[i]) continue;
+      if (!copied_.empty() && copied_.back().second == done + i)
+        ++copied_.back().second;
+      else
+        copied_.emplace_back(done + i, done + i + 1);
+    }
+    done += part;
+  }
+}
+
+void VaryingTable::point_thresholds(std::uint64_t position, KeepArgs& keep) const {
+  keep.varying_high = high_.data() + kMargin + positions_.place(position);
+  keep.varying_low = low_.data() + kMargin + positions_.place(position);
+}
+
+void VaryingTable::point_constants(std::uint64_t element, KernelArgs& args) const {
+  const std::uint64_t place = kMargin + elements_.place(element);
+  for (int i = 0; i < constant_count_; ++i)
+    args.varying_constants[i] =
+        converted_[static_cast<std::size_t>(i)].data() + place * kComputeBytes[request_.element];
+}
+
+}  // namespace fastdrop
