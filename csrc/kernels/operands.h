@@ -73,7 +73,7 @@ class VaryingConstants {
       : from_{static_cast<const Compute*>(args.varying_constants[i])...} {}
 
   // For the lanes from a tile's element `first` on.
-  Operation at(int first) const { return at(first, typename CountTo<count>::Result{}); }
+  Operation at([[maybe_unused]] int first) const { return at(first, typename CountTo<count>::Result{}); }
   void advance(int64_t elements) {
 #pragma GCC unroll kMaxConstants
     for (int i = 0; i < count; ++i) from_[i] += elements;
@@ -81,7 +81,7 @@ class VaryingConstants {
 
  private:
   template <int... i>
-  Operation at(int first, Indices<i...>) const {
+  Operation at([[maybe_unused]] int first, Indices<i...>) const {
     return {load(from_[i] + first)...};
   }
   static Lanes load(const Compute* from) {

@@ -44,17 +44,16 @@ constexpr void add_kernels(Filled& filled) {
     fixed[kPhilox4x32] = &run<Op, Element, StreamNormals<Philox4x32>, FixedConstants>;
   } else {
     fixed[kGathered] = &run<Op, Element, StoredKeep<false>, FixedConstants>;
-    if constexpr (constant_count(kOperations[operation]) > 0)
-      varying[kGathered] = &run<Op, Element, StoredKeep<false>, VaryingConstants>;
+    varying[kGathered] = &run<Op, Element, StoredKeep<false>, VaryingConstants>;
   }
   if constexpr (draw == kInline) {
     fixed[kArs4x32] = &run<Op, Element, StreamKeep<Ars4x32>, FixedConstants>;
     fixed[kPhilox4x32] = &run<Op, Element, StreamKeep<Philox4x32>, FixedConstants>;
     fixed[kStored] = &run<Op, Element, StoredKeep<true>, FixedConstants>;
   }
-  if constexpr (operation == kKeepMask) {
-    varying[kArs4x32] = &run<Op, Element, StreamKeep<Ars4x32, true>, FixedConstants>;
-    varying[kPhilox4x32] = &run<Op, Element, StreamKeep<Philox4x32, true>, FixedConstants>;
+  if constexpr (draw == kInline && kOperations[operation].varies_inline) {
+    varying[kArs4x32] = &run<Op, Element, StreamKeep<Ars4x32, true>, VaryingConstants>;
+    varying[kPhilox4x32] = &run<Op, Element, StreamKeep<Philox4x32, true>, VaryingConstants>;
   }
 }
 

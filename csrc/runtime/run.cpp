@@ -40,8 +40,8 @@ class Job {
         rows_(request.window),
         row_length_(row_length()),
         kernels_(current_isa().kernels->run[request.operation][request.element]),
+        varying_(current_isa().kernels->run_varying[request.operation][request.element]),
         keep_mask_(current_isa().kernels->run[kKeepMask][kBool][request.mask.rule]),
-        varying_(current_isa().kernels->run_varying[request.operation][request.element][kGathered]),
         non_temporal_(stores_non_temporally(request, rows_.element_count())),
         prefetches_(non_temporal_ || gains_from_prefetching()) {
     if (!varies() || element_count() == 0 || !takes_tables()) return;
@@ -92,7 +92,7 @@ class Job {
     const auto is_shared = [this](const Value& value) {
       return value.varying == nullptr || Rows(value.varying->window).repeat() % rows_.repeat() == 0;
     };
-    bool takes = varying_ != nullptr && rows_.stride() == 1 && is_shared(request_.mask.p);
+    bool takes = varying_[kGathered] != nullptr && rows_.stride() == 1 && is_shared(request_.mask.p);
     for (const Value& constant : request_.constants) takes = takes && is_shared(constant);
     return takes;
   }
@@ -118,7 +118,10 @@ class Job {
     if (is_drawn && (p.constant == 0 || p.constant == 1))
       return run_alike(p.constant == 0, args, first, last, &table);
     args.keep = keep_args(p.varying == nullptr ? p.constant : 0);
-    run_gathered(args, first, last, &table);
+    if (varies_drawing() && varying_[request_.mask.rule] != nullptr && draws_rows())
+      run_drawn_varying(args, first, last, table);
+    else
+      run_gathered(args, first, last, &table);
   }
 
   // The elements from first to last in the window's own order, cut where p or a constant changes.
@@ -148,9 +151,7 @@ class Job {
       run_alike(keeps_all, args, first, last);
     } else {
       args.keep = keep_args(rule == kStored ? 0 : p);
-      const bool long_rows = (rows_.is_one_row() || rows_.length() >= kRunElements) &&
-                             (row_length_ == 0 || row_length_ >= kRunElements);
-      if (kernels_[rule] != nullptr && has_runs() && long_rows && !shares_rows())
+      if (kernels_[rule] != nullptr && draws_rows())
         run_drawn(args, first, last);
       else
         run_gathered(args, first, last);
@@ -180,6 +181,13 @@ class Job {
                 (last - first) * kElementBytes[request_.element]);
   }
 
+  // Whether rows are to be drawn where they are: runs of consecutive indices, long enough, each by itself.
+  bool draws_rows() const {
+    const bool long_rows = (rows_.is_one_row() || rows_.length() >= kRunElements) &&
+                           (row_length_ == 0 || row_length_ >= kRunElements);
+    return has_runs() && long_rows && !shares_rows();
+  }
+
   // Whether consecutive elements have consecutive indices.
   bool has_runs() const { return rows_.repeat() == 1 && rows_.stride() == 1; }
 
@@ -190,6 +198,18 @@ class Job {
       args.start = rows_.index_at(first / rows_.repeat());
       args.element_count = std::min(count, left_in_data_row(first));
       run_kernel(kernels_[request_.mask.rule], args, first);
+    }
+  }
+
+  // The same where p varies.
+  void run_drawn_varying(KernelArgs& args, std::uint64_t first, std::uint64_t last,
+                         VaryingTable& table) const {
+    while (first < last) {
+      const std::uint64_t held = std::min(table.hold_thresholds(first), left_in_data_row(first));
+      args.start = rows_.index_at(first);
+      args.element_count = std::min({held, rows_.left_in_row(first), last - first});
+      table.point_thresholds(first, args.keep);
+      run_kernel_varying(varying_[request_.mask.rule], args, first, table);
     }
   }
 
@@ -207,22 +227,23 @@ class Job {
   // `table`: p, or a constant, varies.
   void run_gathered(KernelArgs& args, std::uint64_t first, std::uint64_t last,
                     VaryingTable* table = nullptr) const {
+    const KeepArgs keep = args.keep;  // whose decisions are replaced by those that were gathered
     const std::uint64_t repeat = rows_.repeat();
     std::uint8_t distinct[kBlockDecisions + kMaxTileElements];
-    if (repeat >= kSharedRun) return run_shared_runs(args, first, last, distinct, table);
+    if (repeat >= kSharedRun) return run_shared_runs(keep, args, first, last, distinct, table);
     std::uint8_t repeated[kBlockDecisions + kMaxOverwrite + kMaxTileElements];
     while (first < last) {
       std::uint64_t until_row = last;
       if (shares_rows()) {
         if (const std::uint64_t equal = equal_rows(first, last); equal > 1) {
-          run_equal_rows(args, first, equal, distinct, table);
+          run_equal_rows(keep, args, first, equal, distinct, table);
           first += equal * rows_.length();
           continue;
         }
         until_row = std::min(last, first + rows_.left_in_row(first));
       }
       const std::uint64_t position = first / repeat, end = (until_row - 1) / repeat + 1;
-      const std::uint64_t next = position + gather_from(args.keep, position, end, distinct, table);
+      const std::uint64_t next = position + gather_from(keep, position, end, distinct, table);
       for (const std::uint64_t next_element = std::min(next * repeat, until_row); first < next_element;) {
         const std::uint64_t until = std::min(first + kBlockDecisions, next_element);
         if (repeat != 1)
@@ -266,18 +287,18 @@ class Job {
 
   // Rows that have the same decisions, which are gathered once for all of them: several short rows, or a
   // piece of a long one.
-  void run_equal_rows(KernelArgs& args, std::uint64_t first, std::uint64_t rows, std::uint8_t* decisions,
-                      VaryingTable* table) const {
+  void run_equal_rows(const KeepArgs& keep, KernelArgs& args, std::uint64_t first, std::uint64_t rows,
+                      std::uint8_t* decisions, VaryingTable* table) const {
     const std::uint64_t length = rows_.length();
     if (length <= kBlockDecisions) {
       const std::uint64_t end = first + rows * length;
-      const std::uint64_t pattern = gather_from(args.keep, first, end, decisions, table) / length * length;
+      const std::uint64_t pattern = gather_from(keep, first, end, decisions, table) / length * length;
       for (; first < end; first += pattern)
         run_decided(decisions, args, first, std::min(first + pattern, end), table);
       return;
     }
     for (std::uint64_t done = 0; done < length;) {
-      const std::uint64_t piece = gather_from(args.keep, first + done, first + length, decisions, table);
+      const std::uint64_t piece = gather_from(keep, first + done, first + length, decisions, table);
       for (std::uint64_t row = 0; row < rows; ++row) {
         const std::uint64_t at = first + row * length + done;
         run_decided(decisions, args, at, at + piece, table);
@@ -287,14 +308,14 @@ class Job {
   }
 
   // Long runs of elements that share a decision. Neighbours with the same one are one run.
-  void run_shared_runs(KernelArgs& args, std::uint64_t first, std::uint64_t last, std::uint8_t* distinct,
-                       VaryingTable* table) const {
+  void run_shared_runs(const KeepArgs& keep, KernelArgs& args, std::uint64_t first, std::uint64_t last,
+                       std::uint8_t* distinct, VaryingTable* table) const {
     const std::uint64_t repeat = rows_.repeat();
     const VaryingValues values(request_);
     while (first < last) {
       const std::uint64_t position = first / repeat;
       const std::uint64_t count =
-          gather_from(args.keep, position, (last - 1) / repeat + 1, distinct, table);
+          gather_from(keep, position, (last - 1) / repeat + 1, distinct, table);
       for (std::uint64_t at = 0; at < count;) {
         const bool keeps = distinct[at] != 0;
         double p = 1;  // not 0: what is drawn is not copied
@@ -324,7 +345,7 @@ class Job {
       args.keep.decisions = decisions;
       args.element_count = std::min(last - first, left_in_data_row(first));
       if (table != nullptr) {
-        run_decided_varying(args, first, *table);
+        run_kernel_varying(varying_[kGathered], args, first, *table);
       } else {
         run_kernel(kernels_[kGathered], args, first);
       }
@@ -333,7 +354,8 @@ class Job {
   }
 
   // Where an element is kept and its constants are neutral, an operation that copies then gets x's bits back.
-  void run_decided_varying(KernelArgs& args, std::uint64_t& first, VaryingTable& table) const {
+  void run_kernel_varying(Kernel kernel, KernelArgs& args, std::uint64_t& first, VaryingTable& table) const {
+    if (constant_count_ == 0) return run_kernel(kernel, args, first);
     args.element_count = std::min(args.element_count, table.hold_constants(first));
     table.point_constants(first, args);
     const std::uint64_t begin = first, item = kElementBytes[request_.element];
@@ -344,7 +366,7 @@ class Job {
       std::memcpy(saved, x, args.element_count * item);
       x = saved;
     }
-    run_kernel(varying_, args, first);
+    run_kernel(kernel, args, first);
     char* y = at(info_.outputs[0], request_.outputs[0].data, begin);
     table.each_copied(begin, args.element_count, [&](std::uint64_t from, std::uint64_t count) {
       std::memcpy(y + from * item, x + from * item, count * item);
@@ -383,7 +405,8 @@ class Job {
   Rows rows_;
   std::uint64_t row_length_;
   const Kernel (&kernels_)[kKeepRuleCount];
-  Kernel keep_mask_, varying_;
+  const Kernel (&varying_)[kKeepRuleCount];
+  Kernel keep_mask_;
   bool non_temporal_, prefetches_;
   std::unique_ptr<VaryingTable> table_;  // null: each chunk has one of its own, which it fills as it goes
 };

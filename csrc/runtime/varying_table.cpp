@@ -37,6 +37,19 @@ std::uint64_t elements_from(const Window& window, int axis) {
   return count;
 }
 
+// Writes the first `period` entries after the margin again and again, as far as `count`.
+template <class Entry>
+void repeat_entries(std::vector<Entry>& entries, std::uint64_t margin, std::uint64_t period,
+                    std::uint64_t count) {
+  entries.resize(margin + count + margin);
+  Entry* const first = entries.data() + margin;
+  for (std::uint64_t done = period; done < count;) {
+    const std::uint64_t part = std::min(done, count - done);
+    std::memcpy(first + done, first, part * sizeof(Entry));
+    done += part;
+  }
+}
+
 }  // namespace
 
 VaryingTable::VaryingTable(const Request& request, std::uint64_t element_count, std::uint64_t repeat)
@@ -54,8 +67,21 @@ VaryingTable::VaryingTable(const Request& request, std::uint64_t element_count, 
   const std::uint64_t most = kMargin + std::max({kBlockDecisions, positions_.count(), elements_.count()}) + kMargin;
   high_.reserve(most), low_.reserve(most), copied_.reserve(kBlockDecisions);
   for (auto& converted : converted_) converted.reserve(most * kComputeBytes[request.element]);
-  if (positions_.is_periodic()) fill_thresholds(0, positions_.count());
-  if (elements_.is_periodic()) fill_constants(0, elements_.count());
+  if (positions_.is_periodic()) {
+    fill_thresholds(0, period_ / repeat);
+    repeat_entries(high_, kMargin, period_ / repeat, positions_.count());
+    repeat_entries(low_, kMargin, period_ / repeat, positions_.count());
+  }
+  if (elements_.is_periodic()) {
+    fill_constants(0, period_);
+    const std::uint64_t item = kComputeBytes[request.element];
+    for (auto& converted : converted_)
+      repeat_entries(converted, kMargin * item, period_ * item, elements_.count() * item);
+    const std::size_t copied = copied_.size();
+    for (std::uint64_t at = period_; at < elements_.count(); at += period_)
+      for (std::size_t i = 0; i < copied; ++i)
+        copied_.emplace_back(copied_[i].first + at, copied_[i].second + at);
+  }
 }
 
 VaryingTable::Source VaryingTable::source(const Value& value) const {

@@ -62,8 +62,7 @@ using GenerateKernel = void (*)(const uint64_t key[2], uint64_t first, uint64_t 
 // A missing kernel of a generator or of stored bits means: gather first. (Normal numbers are not gathered.)
 struct KernelTable {
   Kernel run[kOperationCount][kElementCount][kKeepRuleCount];
-  // Where p and the constants vary from element to element: keep_mask's of a generator, which gathers, and
-  // the others' of gathered decisions.
+  // The same where p and the constants vary from element to element.
   Kernel run_varying[kOperationCount][kElementCount][kKeepRuleCount];
   GenerateKernel generate[kGeneratorCount];
 };

@@ -45,13 +45,14 @@ struct OperationInfo {
   bool copies_where_kept = false;   // y has x's bits where everything is kept and all constants are neutral
   bool zero_where_dropped = false;  // y is +0.0 where an element is dropped, whatever the inputs
   bool whole_rows = false;  // a kernel's run is one whole row: for sums, which the runtime does not do yet
+  bool varies_inline = false;  // with kInline: such kernels also draw by a p that varies
 };
 
 constexpr OperationInfo kOperations[] = {
-    {"dropout", {{"x"}}, {{"y"}}, {{"scale", 1}}, kInline, true, true},
+    {"dropout", {{"x"}}, {{"y"}}, {{"scale", 1}}, kInline, true, true, false, true},
     {"alpha_dropout", {{"x"}}, {{"y"}}, {{"scale", 1}, {"shift", 0}, {"dropped", kAnyValue}}, kInline, true},
     {"gaussian_dropout", {{"x"}}, {{"y"}}, {{"deviation", 0}}, kNormals, true},
-    {"keep_mask", {}, {{"keep"}}, {}, kInline, false, true},
+    {"keep_mask", {}, {{"keep"}}, {}, kInline, false, true, false, true},
 };
 static_assert(sizeof kOperations / sizeof *kOperations == kOperationCount, "a row for every operation");
 
