@@ -126,8 +126,8 @@ __attribute__((flatten)) void run(const KernelArgs& args) {
   using Value = typename Element::Value;
   constexpr Operation operation = Op<Lanes>::operation;
   using Inputs = FASTDROP_ISA::Inputs<operation, Element>;
-  Constants<Op<Lanes>, Element> constants(
-      args, typename CountTo<constant_count(kOperations[operation])>::Result{});
+  Constants<Op<Lanes>, Element> constants(args,
+                                          typename CountTo<constant_count(kOperations[operation])>::Result{});
   const Rule rule(args);
   Inputs inputs(args);
   auto out = static_cast<Value*>(args.outputs[0]);

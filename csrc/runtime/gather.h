@@ -9,8 +9,8 @@
 namespace fastdrop {
 
 // Writes the decisions at the positions from `first` to `last`, at most kBlockDecisions, as bytes. keep_mask
-// writes those of a run of indices, and `keep` says of which mask. Where p varies, rows must have stride 1, and
-// `keep` points to the thresholds from position `first` on.
+// writes those of a run of indices, and `keep` says of which mask. Where p varies, rows must have stride 1,
+// and `keep` points to the thresholds from position `first` on.
 void gather(const Rows& rows, Kernel keep_mask, const KeepArgs& keep, std::uint64_t first, std::uint64_t last,
             std::uint8_t* bytes);
 

@@ -45,7 +45,8 @@ class Job {
         non_temporal_(stores_non_temporally(request, rows_.element_count())),
         prefetches_(non_temporal_ || gains_from_prefetching()) {
     if (!varies() || element_count() == 0 || !takes_tables()) return;
-    if (varies_drawing()) keep_mask_ = current_isa().kernels->run_varying[kKeepMask][kBool][request.mask.rule];
+    if (varies_drawing())
+      keep_mask_ = current_isa().kernels->run_varying[kKeepMask][kBool][request.mask.rule];
     const DefaultFloatingPoint environment;
     auto table = std::make_unique<VaryingTable>(request, element_count(), rows_.repeat());
     if (table->is_complete()) table_ = std::move(table);
@@ -82,9 +83,7 @@ class Job {
   }
 
   // Whether decisions are drawn by a p that varies.
-  bool varies_drawing() const {
-    return request_.mask.p.varying != nullptr && request_.mask.rule != kStored;
-  }
+  bool varies_drawing() const { return request_.mask.p.varying != nullptr && request_.mask.rule != kStored; }
 
   // Whether kernels can take p and the constants from tables: indices follow each other in the order of the
   // window, and elements that share a decision share p and the constants.
@@ -314,8 +313,7 @@ class Job {
     const VaryingValues values(request_);
     while (first < last) {
       const std::uint64_t position = first / repeat;
-      const std::uint64_t count =
-          gather_from(keep, position, (last - 1) / repeat + 1, distinct, table);
+      const std::uint64_t count = gather_from(keep, position, (last - 1) / repeat + 1, distinct, table);
       for (std::uint64_t at = 0; at < count;) {
         const bool keeps = distinct[at] != 0;
         double p = 1;  // not 0: what is drawn is not copied

@@ -9,6 +9,7 @@
 #include "../dispatch/isa_registry.h"
 #include "operands.h"
 #include "run.h"
+#include "run_transposed.h"
 #include "strided_copy.h"
 #include "thread_pool.h"
 #include "tuning.h"
@@ -282,6 +283,7 @@ void run_strided(const Request& request) {
   for (int axis = 0; axis < request.window.rank; ++axis)
     element_count *= static_cast<std::uint64_t>(request.window.shape[axis]);
   if (element_count == 0) return;
+  if (run_transposed(request)) return;
   const StridedJob job(request);
   if (job.is_contiguous()) return run(request);
   current_isa();  // what may throw comes before anything is written

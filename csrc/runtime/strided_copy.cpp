@@ -59,6 +59,11 @@ struct RegisterSquare {
   }
 };
 template <>
+struct Square<std::uint8_t> : RegisterSquare<std::uint8_t> {
+  static __m128i low(__m128i a, __m128i b) { return _mm_unpacklo_epi8(a, b); }
+  static __m128i high(__m128i a, __m128i b) { return _mm_unpackhi_epi8(a, b); }
+};
+template <>
 struct Square<std::uint16_t> : RegisterSquare<std::uint16_t> {
   static __m128i low(__m128i a, __m128i b) { return _mm_unpacklo_epi16(a, b); }
   static __m128i high(__m128i a, __m128i b) { return _mm_unpackhi_epi16(a, b); }

@@ -43,8 +43,8 @@ constexpr std::uint64_t kSharedRowElements = 1 << 16;
 // Up to this many elements until p and the constants repeat are converted once for a whole call.
 constexpr std::uint64_t kPatternEntries = 1 << 16;
 
-// Values that are converted at a time, and the bytes of x that are kept at a time where elements are copied in
-// place: buffers on the stack. Chosen.
+// Values that are converted at a time, and the bytes of x that are kept at a time where elements are copied
+// in place: buffers on the stack. Chosen.
 constexpr std::uint64_t kReadAtOnce = 256, kSavedBytes = 2048;
 
 // Decisions that are gathered at a time: they and their elements stay in the first-level cache. Chosen.
@@ -64,5 +64,9 @@ constexpr std::int64_t kCacheLineBytes = 64;
 constexpr std::int64_t kDirectRowElements = 512;
 constexpr std::int64_t kDirectPieceElements = 1 << 16;
 static_assert(kDirectPieceElements < static_cast<std::int64_t>(kElementsPerThread));
+
+// Decisions are transposed in squares of this side, which is also the length of a kernel's run.
+constexpr std::int64_t kTransposeSide = 1024;
+static_assert(kTransposeSide % kMaxTileElements == 0 && kTransposeSide / 8 % kCacheLineBytes == 0);
 
 }  // namespace fastdrop

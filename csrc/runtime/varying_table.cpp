@@ -64,7 +64,8 @@ VaryingTable::VaryingTable(const Request& request, std::uint64_t element_count, 
       converted_(static_cast<std::size_t>(constant_count_)) {
   for (int i = 0; i < constant_count_; ++i) constants_.push_back(source(request.constants[i]));
   // Later fills need no memory.
-  const std::uint64_t most = kMargin + std::max({kBlockDecisions, positions_.count(), elements_.count()}) + kMargin;
+  const std::uint64_t most =
+      kMargin + std::max({kBlockDecisions, positions_.count(), elements_.count()}) + kMargin;
   high_.reserve(most), low_.reserve(most), copied_.reserve(kBlockDecisions);
   for (auto& converted : converted_) converted.reserve(most * kComputeBytes[request.element]);
   if (positions_.is_periodic()) {
