@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "../runtime/block_mask.h"
 #include "../runtime/run.h"
 #include "../runtime/run_strided.h"
 #include "arrays.h"
@@ -238,6 +239,35 @@ py::array generate(const std::string& generator, std::uint64_t first, std::uint6
   throw std::invalid_argument("no such generator");
 }
 
+// draw_blocks(corners, shape, block): the bits of a stored mask, and how many of them are kept.
+py::object blocks(PyObject* const* arguments, Py_ssize_t count, PyObject* keywords) {
+  if (count != 3 || keywords != nullptr) throw py::type_error("wrong number of arguments");
+  const MaskStateObject& corners = mask_state(arguments[0]);
+  const int rank = corners.rank();
+  const Window window = corners.window();
+  Lengths shape, block;
+  std::uint64_t size = 1;
+  for (int axis = 0; axis < rank; ++axis) {
+    const auto at = static_cast<std::size_t>(axis);
+    shape[at] = py::cast<std::int64_t>(PyTuple_GetItem(arguments[1], axis));
+    block[at] = py::cast<std::int64_t>(PyTuple_GetItem(arguments[2], axis));
+    if (block[at] < 1 || shape[at] - block[at] + 1 != window.shape[axis])
+      throw std::invalid_argument("corners must be where whole blocks begin");
+    size *= static_cast<std::uint64_t>(shape[at]);
+  }
+  if (window.start != 0 || window.strides != nullptr || corners.p != nullptr)
+    throw std::invalid_argument("corners must be a whole mask of one p");
+  const std::uint64_t bytes = (size + kMaxTileElements - 1) / kMaxTileElements * (kMaxTileElements / 8);
+  auto bits =
+      py::reinterpret_steal<py::object>(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(bytes)));
+  if (!bits) throw py::error_already_set();
+  auto* const to = reinterpret_cast<std::uint8_t*>(PyBytes_AS_STRING(bits.ptr()));
+  std::memset(to, 0, bytes);
+  std::uint64_t kept = 0;
+  without_gil(size, [&] { kept = draw_blocks(corners.state, rank, shape.data(), block.data(), to); });
+  return py::make_tuple(bits, kept);
+}
+
 // A named tuple of the extension module.
 py::object named_tuple(const char* name, const py::tuple& fields) {
   return py::module_::import("collections")
@@ -293,6 +323,12 @@ void add_operations(py::module_& module) {
           "dropout($module, x, out, masks, p, mask_class, /)\n--\n\n"
           "The result of \"dropout\" with the next mask of a MaskGenerator, and that mask.\n\n"
           "Returns None, and takes no mask, if an array or p needs Python's attention."),
+      fastcall_method<blocks>(
+          "draw_blocks",
+          "draw_blocks($module, corners, shape, block, /)\n--\n\n"
+          "DropBlock's decisions for an array of that shape: the bits of a stored mask, and how many are "
+          "kept.\n\n"
+          "The corners are a whole mask, of the elements at which a whole block can begin."),
       {nullptr, nullptr, 0, nullptr}};
   if (PyModule_AddFunctions(module.ptr(), methods) != 0) throw py::error_already_set();
   add_operation_rows(module);

@@ -4,6 +4,7 @@
 // cannot merge two ISAs.
 #include FASTDROP_VEC  // first: the other headers use its names
 
+#include "bits.h"
 #include "elements.h"
 #include "generators.h"
 #include "keep.h"
@@ -71,6 +72,8 @@ constexpr Filled fill() {
   add_kernels<KeepMask, Bool>(filled);
   filled.table.generate[kArs4x32] = &generate_words<Ars4x32>;
   filled.table.generate[kPhilox4x32] = &generate_words<Philox4x32>;
+  filled.table.pack_bits = &pack_bits;
+  filled.table.count_bits = &count_bits;
   return filled;
 }
 

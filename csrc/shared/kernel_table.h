@@ -59,12 +59,17 @@ using Kernel = void (*)(const KernelArgs&);
 using GenerateKernel = void (*)(const uint64_t key[2], uint64_t first, uint64_t upper, uint64_t block_count,
                                 uint32_t* words);
 
+using PackKernel = void (*)(const uint8_t* bytes, uint64_t count, uint8_t* bits);
+using CountKernel = uint64_t (*)(const uint8_t* bits, uint64_t words);
+
 // A missing kernel of a generator or of stored bits means: gather first. (Normal numbers are not gathered.)
 struct KernelTable {
   Kernel run[kOperationCount][kElementCount][kKeepRuleCount];
   // The same where p and the constants vary from element to element.
   Kernel run_varying[kOperationCount][kElementCount][kKeepRuleCount];
   GenerateKernel generate[kGeneratorCount];
+  PackKernel pack_bits;  // kernels/bits.h, as the next one
+  CountKernel count_bits;
 };
 
 }  // namespace fastdrop
