@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from . import _checks, _core
 from ._checks import Array, Probability
@@ -39,6 +39,9 @@ class Mask(Drawn):
     anything.
 
     Masks are immutable, hashable and picklable. Two masks are equal if all that they depend on is equal.
+
+    A mask is not an array. `apply` and `dropout_backward` apply it, scale included; `to_numpy` makes an array
+    of bool. ``dy * mask``, ``np.asarray(mask)`` and every other use as an array raises TypeError.
 
     Parameters
     ----------
@@ -90,6 +93,7 @@ class Mask(Drawn):
     """
 
     __slots__ = ("_scale",)
+    _names = ("mask", "dropout")
     _state: MaskState  # who is kept
     _scale: Value  # what kept elements are multiplied by
 
@@ -231,17 +235,6 @@ class Mask(Drawn):
         """The mask as ``np.packbits(mask.to_numpy(), bitorder="little")``, which `from_bits` takes."""
         return np.packbits(self.to_numpy(), bitorder="little")
 
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
-        if copy is False:
-            raise ValueError("a Mask has no array to share; a copy is needed")
-        array = self.to_numpy()
-        return array if dtype is None else array.astype(dtype, copy=False)
-
-    def __len__(self) -> int:
-        if not self.shape:
-            raise TypeError("a mask without axes has no len()")
-        return self.shape[0]
-
     def __getitem__(self, index: Index) -> Mask:
         """A window: basic indexing with integers, slices (steps too) and ``...``, as on an array."""
         state, axes = self._slice(index)
@@ -249,7 +242,7 @@ class Mask(Drawn):
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Mask):
-            return NotImplemented
+            return super().__eq__(other)
         return self._state == other._state and self._scale == other._scale
 
     def __hash__(self) -> int:

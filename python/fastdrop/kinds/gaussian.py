@@ -46,7 +46,8 @@ class GaussianNoise(Drawn):
     else (``docs/stream.md``, section 8). So forward, backward, machines, threads and shards agree without
     storing anything, as for a `Mask`. A different p scales the same z.
 
-    Noise is immutable, hashable and picklable. Two are equal if all that they depend on is equal.
+    Noise is immutable, hashable and picklable. Two are equal if all that they depend on is equal. It is not
+    an array: ``dy * noise``, ``np.asarray(noise)`` and every other use as one raises TypeError.
 
     Parameters
     ----------
@@ -72,6 +73,7 @@ class GaussianNoise(Drawn):
     """
 
     __slots__ = ("_deviation",)
+    _names = ("noise", "gaussian_dropout")
     _deviation: float  # what the normal numbers are multiplied by
 
     def __init__(
@@ -136,7 +138,7 @@ class GaussianNoise(Drawn):
         return _new_noise(self._slice(index)[0])
 
     def __eq__(self, other: object) -> bool:
-        return self._state == other._state if isinstance(other, GaussianNoise) else NotImplemented
+        return self._state == other._state if isinstance(other, GaussianNoise) else super().__eq__(other)
 
     def __hash__(self) -> int:
         return hash((GaussianNoise, self._state))
