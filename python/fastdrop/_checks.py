@@ -162,10 +162,18 @@ def noise_shape(value: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def boolean(value: Any, name: str) -> bool:
-    """`value` as a bool; nothing else is one, because it could be meant as a number."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be a bool, not {describe(value)}")
-    return bool(value)
+    """`value` as a bool: one of Python or NumPy, or the integer 0 or 1, also as an array without axes.
+
+    Whatever else is true or false by Python's rules may be a mistake: the string "test" is true.
+    """
+    if value is True or value is False:  # first: the others cost as much as a small dropout
+        return bool(value)
+    given = value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
+    if isinstance(given, (int, np.bool_, np.integer)) and given in (0, 1):
+        return bool(given)
+    is_mode = name == "training" and isinstance(given, str)
+    remedy = "; for a mode string write training=(mode == 'train')" if is_mode else ""
+    raise TypeError(f"{name} must be True or False, not {describe(value)}{remedy}")
 
 
 def choice(value: Any, name: str, allowed: tuple[str, ...]) -> str:

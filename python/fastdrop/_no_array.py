@@ -30,8 +30,8 @@ class NoArray(_Operators):
         name, function = self._names
         raise TypeError(
             f"a {type(self).__name__} is not an array: use {name}.apply(dy) or "
-            f"{function}_backward(dy, {name}), and {name}.to_numpy() where an array is wanted; if this is the "
-            f"tuple that {function} returned, take it apart first: y, {name} = {function}(...)"
+            f"{function}_backward(dy, {name}), and {name}.to_numpy() where an array is wanted; if this is "
+            f"the tuple that {function} returned, take it apart first: y, {name} = {function}(...)"
         )
 
     def __array_ufunc__(self, *args: Any, **options: Any) -> NoReturn:  # the operators end here too

@@ -66,7 +66,8 @@ def dropout(
         The probability of keeping, instead of `p`, which is then ``1 - keep_prob``.
     training : bool, default True
         False: nothing is dropped. The result is `x` itself, or a copy of it in `out`. With
-        ``inverted=False`` it is ``round(x * (1 - p))``.
+        ``inverted=False`` it is ``round(x * (1 - p))``. A flag is a bool or the integer 0 or 1. For a mode
+        string write ``training=(mode == "train")``.
     out : ndarray, optional
         Where to write the result: of x's shape and dtype, in any layout, and either `x` itself (in place)
         or not overlapping it. A new array of 32 MiB or more takes at least twice as long as a reused one,
@@ -99,18 +100,24 @@ def dropout(
     >>> fastdrop.dropout_backward(np.ones(8, np.float32), mask)
     array([2., 0., 0., 2., 0., 0., 2., 0.], dtype=float32)
     """
-    if training and isinstance(rng, MaskGenerator) and inverted and noise_shape is None and keep_prob is None:
+    if (
+        training is True
+        and isinstance(rng, MaskGenerator)
+        and inverted is True
+        and noise_shape is None
+        and keep_prob is None
+    ):
         # One call of the core instead of the steps below. It returns None for arrays, or a p, that it cannot
         # use as they are.
         done = _core.dropout(x, out, rng, p, Mask)
         if done is not None:
             return done
+    training, inverted = _checks.boolean(training, "training"), _checks.boolean(inverted, "inverted")
     p = _checks.drop_probability(p, keep_prob)
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
     window = whole_window(array.shape, noise_shape, p)
     if training:
-        scale = scale_for(window.p, inverted)  # before the stream is taken: `inverted` may be refused
-        mask = new_mask(draw_state(rng, window), scale)
+        mask = new_mask(draw_state(rng, window), scale_for(window.p, inverted))
         return apply_mask(mask, array, out, "x"), mask
     mask = keep_all(array.shape, noise_shape, 1.0 if inverted else keep_probability(window.p))
     if out is not None or not inverted:

@@ -112,7 +112,7 @@ class Mask(Drawn):
         lengths = _checks.shape(shape)
         window = whole_window(lengths, noise_shape, _checks.drop_probability(p, keep_prob))
         stream = _checks.integer(stream, "stream", 0, _checks.INDEX_LIMIT)
-        self._scale = scale_for(window.p, inverted)
+        self._scale = scale_for(window.p, _checks.boolean(inverted, "inverted"))
         self._state = new_state(generator_id(generator), key_from(seed, "seed"), stream, window)
 
     @staticmethod

@@ -41,7 +41,7 @@ def _alpha(
     out: Array | None,
 ) -> tuple[Array, Mask]:
     p = _checks.scalar_probability(p)
-    if not training:
+    if not _checks.boolean(training, "training"):
         return dropout(x, rng=rng, training=False, out=out)
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
     a, b, dropped = _affine(p)

@@ -215,7 +215,7 @@ def gaussian_dropout(
     """
     p = _checked_p(p)
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
-    if training:
+    if _checks.boolean(training, "training"):
         noise = _new_noise(draw_state(rng, whole_window(array.shape, None, p)))
         return noise._apply(array, out, "x"), noise
     noise = _new_noise(new_state(0, (0, 0), 0, whole_window(array.shape, None, 0.0)))
