@@ -24,8 +24,15 @@ constexpr bool any_whole_rows() {
 }
 static_assert(!any_whole_rows(), "an operation on whole rows needs a job of its own");
 
-// Stream document, section 3: D = p * 2^64 rounded half to even. Not for p = 1, where D has 65 bits.
-std::uint64_t threshold(double p) { return static_cast<std::uint64_t>(std::nearbyint(std::ldexp(p, 64))); }
+// Stream document, section 3: D modulo 2^64, from p or from -q, where q is the probability of keeping. Not
+// for p = 1.
+std::uint64_t threshold(double p) {
+  const auto rounded = static_cast<std::uint64_t>(std::nearbyint(std::ldexp(std::fabs(p), 64)));
+  return p < 0 ? 0 - rounded : rounded;
+}
+
+// Whether D is 2^64: also for a q that rounds to 0.
+bool drops_everything(double p) { return p == 1 || (p < 0 && threshold(p) == 0); }
 
 class Job {
  public:
@@ -93,7 +100,7 @@ class Job {
   // what the operation's row names.
   void choose_path(std::uint64_t first, std::uint64_t last, double p, KernelArgs& args) const {
     const KeepRule rule = request_.mask.rule;
-    const bool keeps_all = rule != kStored && p == 0, drops_all = rule != kStored && p == 1;
+    const bool keeps_all = rule != kStored && p == 0, drops_all = rule != kStored && drops_everything(p);
     if (keeps_all && copies_bits(args)) return copy(first, last);
     if (drops_all && info_.zero_where_dropped) return zero(first, last);
     args.non_temporal = non_temporal_;

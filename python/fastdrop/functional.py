@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike
 from . import _checks, _core
 from ._checks import Array, Probability
 from ._states import whole_window
-from ._values import keep_probability, scale_for
+from ._values import scale_for
 from ._windows import NoiseShape
-from .mask import Mask, apply_mask, keep_all, new_mask
+from .mask import Mask, apply_mask, evaluation_mask, new_mask
 from .mask_generator import MaskGenerator, Rng, draw_state
 
 
@@ -63,11 +63,12 @@ def dropout(
         Scale in training, so that evaluation has nothing to do. False: what is kept stays as it is in
         training, and evaluation multiplies everything by ``1 - p``, as in the original paper.
     keep_prob : float or array of float, optional
-        The probability of keeping, instead of `p`, which is then ``1 - keep_prob``.
+        The probability of keeping, instead of `p`; exact to 2**-64, also where ``1 - keep_prob`` is not a
+        float. ``s`` is then ``1 / keep_prob``.
     training : bool, default True
         False: nothing is dropped. The result is `x` itself, or a copy of it in `out`. With
-        ``inverted=False`` it is ``round(x * (1 - p))``. A flag is a bool or the integer 0 or 1. For a mode
-        string write ``training=(mode == "train")``.
+        ``inverted=False`` it is ``round(x * (1 - p))``, and ``+0.0`` where p is 1. A flag is a bool or the
+        integer 0 or 1. For a mode string write ``training=(mode == "train")``.
     out : ndarray, optional
         Where to write the result: of x's shape and dtype, in any layout, and either `x` itself (in place)
         or not overlapping it. A new array of 32 MiB or more takes at least twice as long as a reused one,
@@ -113,13 +114,13 @@ def dropout(
         if done is not None:
             return done
     training, inverted = _checks.boolean(training, "training"), _checks.boolean(inverted, "inverted")
-    p = _checks.drop_probability(p, keep_prob)
+    rate = _checks.rate(p, keep_prob)
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
-    window = whole_window(array.shape, noise_shape, p)
+    window = whole_window(array.shape, noise_shape, rate)
     if training:
         mask = new_mask(draw_state(rng, window), scale_for(window.p, inverted))
         return apply_mask(mask, array, out, "x"), mask
-    mask = keep_all(array.shape, noise_shape, 1.0 if inverted else keep_probability(window.p))
+    mask = evaluation_mask(window, inverted)
     if out is not None or not inverted:
         return mask.apply(array, out=out), mask
     _checks.float_array(array, "x")

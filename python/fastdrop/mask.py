@@ -17,13 +17,23 @@ from ._operations import run_checked
 from ._states import (
     DEFAULT_GENERATOR,
     Drawn,
+    WholeWindow,
     format_drawn,
     generator_id,
     new_state,
     state_noise_shape,
     whole_window,
 )
-from ._values import ScalarOrArray, Value, scale_for, slice_value, view_value
+from ._values import (
+    ScalarOrArray,
+    Value,
+    drop_probability,
+    evaluation_rate,
+    keep_probability,
+    scale_for,
+    slice_value,
+    view_value,
+)
 from ._windows import Index, NoiseShape
 
 if TYPE_CHECKING:
@@ -58,7 +68,8 @@ class Mask(Drawn):
         Scale what is kept by ``1 / (1 - p)``. False: leave it as it is, as in the original paper [2]_, which
         multiplies by ``1 - p`` in evaluation instead.
     keep_prob : float or array of float, optional
-        The probability of keeping, instead of `p`, which is then ``1 - keep_prob``.
+        The probability of keeping, instead of `p`; exact to 2**-64, also where ``1 - keep_prob`` is not a
+        float. The scale is ``1 / keep_prob``.
     seed : optional
         None (fresh entropy), a non-negative int or a sequence of them, or a `numpy.random` SeedSequence,
         BitGenerator or Generator. The last two are advanced by four raw draws.
@@ -110,7 +121,7 @@ class Mask(Drawn):
         generator: str = DEFAULT_GENERATOR,
     ) -> None:
         lengths = _checks.shape(shape)
-        window = whole_window(lengths, noise_shape, _checks.drop_probability(p, keep_prob))
+        window = whole_window(lengths, noise_shape, _checks.rate(p, keep_prob))
         stream = _checks.integer(stream, "stream", 0, _checks.INDEX_LIMIT)
         self._scale = scale_for(window.p, _checks.boolean(inverted, "inverted"))
         self._state = new_state(generator_id(generator), key_from(seed, "seed"), stream, window)
@@ -181,14 +192,17 @@ class Mask(Drawn):
 
     @property
     def p(self) -> ScalarOrArray:
-        """Probability of dropping: a float, or where it varies a read-only array of the mask's shape."""
-        return view_value(self._state.p, self.shape)
+        """Probability of dropping: a float, or where it varies a read-only array of the mask's shape.
+
+        It is rounded if the mask was made with a keep_prob below 0.5; the decisions are not.
+        """
+        return view_value(drop_probability(self._state.p), self.shape)
 
     @property
     def scale(self) -> ScalarOrArray:
         """What kept elements are multiplied by: 1 / (1 - p), or 1 if not inverted; 0 where p = 1 keeps none.
 
-        A float; an array where it varies, as for `p`.
+        Of a mask that was made with keep_prob it is ``1 / keep_prob``. It is a float, or an array as for `p`.
         """
         return view_value(self._scale, self.shape)
 
@@ -252,8 +266,11 @@ class Mask(Drawn):
         return new_mask, (self._state, self._scale)
 
     def __repr__(self) -> str:
-        p, scale = self.p, self.scale
-        own = [f"p={'array' if isinstance(p, np.ndarray) else p}"]
+        rate, scale = self._state.p, self.scale
+        if not isinstance(rate, float):
+            own = ["p=array"]
+        else:  # a p that is rounded would say too little
+            own = [f"p={rate}" if rate >= 0 else f"keep_prob={-rate}"]
         if not isinstance(scale, np.ndarray) and self._scale != scale_for(self._state.p, True):
             own.append(f"scale={scale!r}")
         return format_drawn(self, *own)
@@ -266,9 +283,16 @@ def new_mask(state: MaskState, scale: Value) -> Mask:
     return mask
 
 
-def keep_all(shape: tuple[int, ...], noise_shape: NoiseShape, scale: Value) -> Mask:
-    """The mask of evaluation: p is 0, so that it needs no key."""
-    return new_mask(new_state(0, (0, 0), 0, whole_window(shape, noise_shape, 0.0)), scale)
+def evaluation_mask(window: WholeWindow, inverted: bool) -> Mask:
+    """The mask of evaluation. It draws nothing, so that it needs no key.
+
+    It keeps everything. If training leaves the scale to evaluation, it multiplies by the probability of
+    keeping, and drops where that is 0: infinity times 0 would be NaN.
+    """
+    scale = 1.0 if inverted else keep_probability(window.p)
+    return new_mask(
+        new_state(0, (0, 0), 0, WholeWindow(evaluation_rate(scale), window.shape, window.strides)), scale
+    )
 
 
 def apply_mask(mask: Mask, x: ArrayLike, out: Array | None, name: str, scale: Value | None = None) -> Array:
