@@ -28,8 +28,8 @@ Value: TypeAlias = float | Broadcast
 
 
 # A rate is a double that says the probabilities of dropping and of keeping. From 0 to 1 it is p. Below 0 it
-# is -q, where q is the probability of keeping and no double is 1 - q (stream document, section 3). It is the p
-# of the core's MaskState.
+# is -q, where q is the probability of keeping and no double is 1 - q (stream document, section 3). It is the
+# p of the core's MaskState.
 
 
 def keep_probability(rate: Value) -> Value:

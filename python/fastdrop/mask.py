@@ -290,17 +290,14 @@ def evaluation_mask(window: WholeWindow, inverted: bool) -> Mask:
     keeping, and drops where that is 0: infinity times 0 would be NaN.
     """
     scale = 1.0 if inverted else keep_probability(window.p)
-    return new_mask(
-        new_state(0, (0, 0), 0, WholeWindow(evaluation_rate(scale), window.shape, window.strides)), scale
-    )
+    decided = WholeWindow(evaluation_rate(scale), window.shape, window.strides)
+    return new_mask(new_state(0, (0, 0), 0, decided), scale)
 
 
-def apply_mask(mask: Mask, x: ArrayLike, out: Array | None, name: str, scale: Value | None = None) -> Array:
-    """`Mask.apply` for an array that its user knows by that name; with another scale, if one is given."""
-    if scale is None:
-        scale = mask._scale
-    result: Array | None = _core.run("dropout", mask._state, x, out, scale)
-    return run_checked("dropout", mask._state, (name,), x, out, scale) if result is None else result
+def apply_mask(mask: Mask, x: ArrayLike, out: Array | None, name: str) -> Array:
+    """`Mask.apply` for an array that its user knows by that name."""
+    result: Array | None = _core.run("dropout", mask._state, x, out, mask._scale)
+    return run_checked("dropout", mask._state, (name,), x, out, mask._scale) if result is None else result
 
 
 def _stored_mask(bits: NDArray[np.uint8], shape: tuple[int, ...], p: Any) -> Mask:
