@@ -111,24 +111,24 @@ class Drawn(NoArray):
     def __getitem__(self, index: Index) -> Self:
         raise NotImplementedError
 
-    def _slice(self, index: Index) -> tuple[MaskState, list[AxisIndex]]:
-        """The state of a window, and what the index selects along every axis."""
-        state = self._state
-        axes = parse_index(index, state.shape)
-        shape = tuple(len(axis) for axis in axes if isinstance(axis, range))
-        strides = c_strides(state.shape) if state.strides is None else state.strides
-        start, steps = slice_window(state.start, strides, axes)
-        part = _core.MaskState(
-            state.generator,
-            state.key,
-            state.stream,
-            slice_value(state.p, axes),
-            start,
-            shape,
-            None if 0 in shape else none_if_c_order(steps, shape),
-            state.bits,
-        )
-        return part, axes
+
+def slice_state(state: MaskState, index: Index) -> tuple[MaskState, list[AxisIndex]]:
+    """The state of a window, and what the index selects along every axis."""
+    axes = parse_index(index, state.shape)
+    shape = tuple(len(axis) for axis in axes if isinstance(axis, range))
+    strides = c_strides(state.shape) if state.strides is None else state.strides
+    start, steps = slice_window(state.start, strides, axes)
+    part = _core.MaskState(
+        state.generator,
+        state.key,
+        state.stream,
+        slice_value(state.p, axes),
+        start,
+        shape,
+        None if 0 in shape else none_if_c_order(steps, shape),
+        state.bits,
+    )
+    return part, axes
 
 
 def format_generator(name: str) -> str:

@@ -21,9 +21,11 @@ from ._states import (
     format_drawn,
     generator_id,
     new_state,
+    slice_state,
     state_noise_shape,
     whole_window,
 )
+from ._stored import broadcast_along, broadcast_state, packed, stored_state
 from ._values import (
     ScalarOrArray,
     Value,
@@ -127,25 +129,32 @@ class Mask(Drawn):
         self._state = new_state(generator_id(generator), key_from(seed, "seed"), stream, window)
 
     @staticmethod
-    def from_array(keep: ArrayLike, p: Probability = 0.0) -> Mask:
+    def from_array(
+        keep: ArrayLike, p: Probability | None = None, *, keep_prob: Probability | None = None
+    ) -> Mask:
         """A mask of your own, from an array: stored, as one bit an element.
 
         Parameters
         ----------
         keep : array_like of bool
             True where an element is kept, of any shape.
-        p : float or array of float, default 0
-            What the mask counts as the probability of dropping, less than 1: the scale is ``1 / (1 - p)``.
+        p : float or array of float
+            What the mask counts as the probability of dropping, less than 1: the scale is ``1 / (1 - p)``. 0
+            leaves what is kept unscaled.
+        keep_prob : float or array of float
+            Instead of `p`: the scale is ``1 / keep_prob``.
 
         Returns
         -------
         Mask
-            Its `generator` is ``"stored"``. Windows of it share its bits, and pickle all of them.
+            Its `generator` is ``"stored"``. Windows of it share its bits, and pickle all of them. `apply`
+            broadcasts it to the array: a mask of shape ``(N, 1)`` keeps whole rows of ``(N, M)``.
 
         Raises
         ------
         TypeError, ValueError
-            If `keep` is not an array of bool or `p` is out of range.
+            If `keep` is not an array of bool, or neither or both of `p` and `keep_prob` are given, or one is
+            out of range.
 
         Examples
         --------
@@ -157,13 +166,15 @@ class Mask(Drawn):
         True
         """
         array = _checks.bool_array(keep, "keep")
-        return _stored_mask(np.packbits(array, bitorder="little"), array.shape, p)
+        return _stored_mask(np.packbits(array, bitorder="little"), array.shape, p, keep_prob)
 
     @staticmethod
     def from_bits(
         bits: NDArray[np.uint8] | bytes | bytearray | memoryview,
         shape: int | Sequence[int],
-        p: Probability = 0.0,
+        p: Probability | None = None,
+        *,
+        keep_prob: Probability | None = None,
     ) -> Mask:
         """A mask of your own, from bits as ``np.packbits(keep, bitorder="little")`` returns them.
 
@@ -174,8 +185,8 @@ class Mask(Drawn):
             the least significant one. They are copied.
         shape : int or sequence of int
             Shape of the mask; it needs ``(size + 7) // 8`` bytes.
-        p : float, default 0
-            As in `from_array`.
+        p, keep_prob : float or array of float
+            As in `from_array`: one of the two.
 
         Returns
         -------
@@ -188,7 +199,7 @@ class Mask(Drawn):
             If an argument is of the wrong kind, or the bits are not those of the shape.
         """
         lengths = _checks.shape(shape)
-        return _stored_mask(_checks.packed_bits(bits, "bits", math.prod(lengths)), lengths, p)
+        return _stored_mask(_checks.packed_bits(bits, "bits", math.prod(lengths)), lengths, p, keep_prob)
 
     @property
     def p(self) -> ScalarOrArray:
@@ -221,8 +232,9 @@ class Mask(Drawn):
         Parameters
         ----------
         x : array_like of float16, bfloat16, float32 or float64
-            Values, of the mask's shape, in any layout and byte order. Arrays, buffers and DLPack objects are
-            used in place; lists are converted. A subclass is treated as `numpy.ndarray`.
+            Values, of the mask's shape, in any layout and byte order; a stored mask is broadcast. Arrays,
+            buffers and DLPack objects are used in place; lists are converted. A subclass is treated as
+            `numpy.ndarray`.
         out : ndarray, optional
             Where to write: of x's shape and dtype, in any layout whose elements have memory of their own,
             and either `x` itself or not overlapping it. A new array of 32 MiB or more takes at least twice as
@@ -247,11 +259,11 @@ class Mask(Drawn):
 
     def to_bits(self) -> NDArray[np.uint8]:
         """The mask as ``np.packbits(mask.to_numpy(), bitorder="little")``, which `from_bits` takes."""
-        return np.packbits(self.to_numpy(), bitorder="little")
+        return packed(self._state)
 
     def __getitem__(self, index: Index) -> Mask:
         """A window: basic indexing with integers, slices (steps too) and ``...``, as on an array."""
-        state, axes = self._slice(index)
+        state, axes = slice_state(self._state, index)
         return new_mask(state, slice_value(self._scale, axes))
 
     def __eq__(self, other: object) -> bool:
@@ -297,18 +309,35 @@ def evaluation_mask(window: WholeWindow, inverted: bool) -> Mask:
 def apply_mask(mask: Mask, x: ArrayLike, out: Array | None, name: str) -> Array:
     """`Mask.apply` for an array that its user knows by that name."""
     result: Array | None = _core.run("dropout", mask._state, x, out, mask._scale)
-    return run_checked("dropout", mask._state, (name,), x, out, mask._scale) if result is None else result
+    if result is not None:
+        return result
+    array = _checks.float_array(x, name)
+    if array.shape != mask.shape:
+        mask = _broadcast(mask, array.shape, name)
+    done: Array = run_checked("dropout", mask._state, (name,), array, out, mask._scale)
+    return done
 
 
-def _stored_mask(bits: NDArray[np.uint8], shape: tuple[int, ...], p: Any) -> Mask:
-    checked = _checks.probability(p)
-    if np.any(checked == 1):
-        raise ValueError("p must be less than 1 where elements are kept, not 1.0")
-    size = math.prod(shape)
-    padded = np.zeros(-(-size // 128) * 16, np.uint8)  # the core reads whole tiles, of up to 128
-    padded[: bits.size] = bits
-    if size % 8:
-        padded[size // 8] &= 2 ** (size % 8) - 1  # equal masks are equal to the last bit
-    window = whole_window(shape, None, checked)
-    state = new_state(_core.rules.index("stored"), (0, 0), 0, window, padded.tobytes())
-    return new_mask(state, scale_for(window.p, True))
+def _broadcast(mask: Mask, shape: tuple[int, ...], name: str) -> Mask:
+    """A stored mask, repeated to the shape of an array. Any mask as it is if that shape does not fit."""
+    own = (1,) * (len(shape) - mask.ndim) + mask.shape
+    if len(own) != len(shape) or any(n not in (1, m) for n, m in zip(own, shape, strict=True)):
+        return mask
+    if mask._state.bits is None:
+        raise ValueError(
+            f"{name} must have the shape {mask.shape}, not {shape}: only a stored mask is broadcast; to "
+            f"share decisions, make a mask of the shape {shape} with noise_shape={own}"
+        )
+    return new_mask(broadcast_state(mask._state, shape), broadcast_along(mask._scale, len(shape)))
+
+
+def _stored_mask(bits: NDArray[np.uint8], shape: tuple[int, ...], p: Any, keep_prob: Any) -> Mask:
+    if p is None and keep_prob is None:
+        wanted = "or keep_prob, for the scale of what is kept: p=0 leaves what is kept unscaled"
+        raise TypeError(f"p must be given, {wanted}")
+    rate = _checks.rate(_checks.DEFAULT_P if p is None else p, keep_prob)
+    if np.any(rate == 1):
+        wanted = "p must be less than 1" if keep_prob is None else "keep_prob must be more than 0"
+        raise ValueError(f"{wanted} where elements are kept")
+    window = whole_window(shape, None, rate)
+    return new_mask(stored_state(bits, window), scale_for(window.p, True))

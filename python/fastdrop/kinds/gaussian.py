@@ -21,6 +21,7 @@ from .._states import (
     format_drawn,
     generator_id,
     new_state,
+    slice_state,
     whole_window,
 )
 from .._windows import Index
@@ -135,7 +136,7 @@ class GaussianNoise(Drawn):
 
     def __getitem__(self, index: Index) -> GaussianNoise:
         """A window: basic indexing with integers, slices (steps too) and ``...``, as on an array."""
-        return _new_noise(self._slice(index)[0])
+        return _new_noise(slice_state(self._state, index)[0])
 
     def __eq__(self, other: object) -> bool:
         return self._state == other._state if isinstance(other, GaussianNoise) else super().__eq__(other)

@@ -229,15 +229,20 @@ class Mask:
         self.bits: NDArray[np.uint8] | None = None
 
     @staticmethod
-    def from_bits(bits: NDArray[np.uint8], shape: int | Sequence[int], p: float = 0.0) -> "Mask":
-        """A stored mask: bit ``i % 8`` of byte ``i // 8`` says whether element ``i`` is kept."""
-        mask = Mask(shape, p, seed=0)
+    def from_bits(
+        bits: NDArray[np.uint8], shape: int | Sequence[int], p: float = 0.0, *, keep_prob: float | None = None
+    ) -> "Mask":
+        """A stored mask: bit ``i % 8`` of byte ``i // 8`` says whether element ``i`` is kept.
+
+        `apply` broadcasts it, as NumPy does.
+        """
+        mask = Mask(shape, p, keep_prob=keep_prob, seed=0)
         mask.bits = bits
         return mask
 
     @staticmethod
-    def from_array(keep: NDArray[np.bool_], p: float = 0.0) -> "Mask":
-        return Mask.from_bits(np.packbits(keep, bitorder="little"), keep.shape, p)
+    def from_array(keep: NDArray[np.bool_], p: float = 0.0, *, keep_prob: float | None = None) -> "Mask":
+        return Mask.from_bits(np.packbits(keep, bitorder="little"), keep.shape, p, keep_prob=keep_prob)
 
     def __getitem__(self, window: Any) -> "Mask":
         """A window of a mask is a mask whose elements have kept the indices they had in the whole."""
