@@ -188,10 +188,10 @@ def test_a_number_or_name_that_is_wrong_is_refused(name, call):
 INDEX = "an index"
 BAD_INDICES = [
     *[
-        (index, TypeError, f"{INDEX} must be an integer, not ")
-        for index in (None, 1.0, "0", True, [0], (0, None))
+        (index, TypeError, f"{INDEX} must be integers, slices and '...' only, not ")
+        for index in (None, 1.0, "0", True, np.True_, [0], [True, False], (0, None), (..., [0]), MASK)
     ],
-    *[(np.array([0]), TypeError, f"{INDEX} must be an integer, not ")],
+    *[(index, TypeError, f"{INDEX} must be integers") for index in (np.array([0]), np.ones(SHAPE, bool))],
     *[
         (index, IndexError, f"{INDEX} must be within the axis of length 4, not ")
         for index in (4, -5, 2**63, HUGE)
