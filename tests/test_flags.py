@@ -39,12 +39,13 @@ INVERTED = {
     "Mask": lambda flag, rng: (None, fd.Mask((2, 3), 0.5, seed=0, inverted=flag)),
     "MaskGenerator.mask": lambda flag, rng: (None, rng.mask((2, 3), 0.5, inverted=flag)),
 }
-ENTRANCES = [("training", *item) for item in TRAINING.items()]
-ENTRANCES += [("inverted", *item) for item in INVERTED.items()]
+ENTRANCES = [("training", call) for call in TRAINING.values()]
+ENTRANCES += [("inverted", call) for call in INVERTED.values()]
+NAMES = [*TRAINING, *INVERTED]
 
 
-@pytest.mark.parametrize(("flag", "entrance", "call"), ENTRANCES, ids=lambda value: str(value)[:30])
-def test_a_flag_is_a_bool_or_the_integer_0_or_1_and_means_that(flag, entrance, call):
+@pytest.mark.parametrize(("flag", "call"), ENTRANCES, ids=NAMES)
+def test_a_flag_is_a_bool_or_the_integer_0_or_1_and_means_that(flag, call):
     for wanted, spellings in ((True, TRUE), (False, FALSE)):
         y, drawn = call(wanted, fd.MaskGenerator(0))
         for spelling in spellings:
@@ -53,8 +54,8 @@ def test_a_flag_is_a_bool_or_the_integer_0_or_1_and_means_that(flag, entrance, c
             assert y is other or same_bytes(other, y)
 
 
-@pytest.mark.parametrize(("flag", "entrance", "call"), ENTRANCES, ids=lambda value: str(value)[:30])
-def test_what_is_no_flag_is_refused_before_a_mask_is_taken(flag, entrance, call):
+@pytest.mark.parametrize(("flag", "call"), ENTRANCES, ids=NAMES)
+def test_what_is_no_flag_is_refused_before_a_mask_is_taken(flag, call):
     masks = fd.MaskGenerator(0)
     for value in NEITHER:
         wanted = f"{flag} must be True or False, not "

@@ -22,7 +22,7 @@ PYTHON_ARROWS = {
     "_keys": {"_checks"},
     "_values": {"_checks", "_windows"},
     "_states": {"_checks", "_core", "_keys", "_no_array", "_values", "_windows"},
-    "_stored": {"_core", "_states", "_values", "_windows"},
+    "_stored": {"_checks", "_core", "_states", "_values", "_windows"},
     "_operations": {"_checks", "_core"},
     "mask": BASE | {"_operations", "_stored"},
     "mask_generator": BASE | {"mask"},

@@ -203,7 +203,7 @@ def test_the_bits_of_any_mask_are_those_that_numpy_packs(name):
     assert same_bytes(fastdrop.Mask.from_bits(bits, mask.shape, 0.5).to_numpy(), mask.to_numpy())
 
 
-@pytest.mark.parametrize("rows", [None, 2**12])
+@pytest.mark.parametrize("rows", [None, 2, 2**12])
 def test_making_bits_takes_the_memory_of_the_bits(rows):
     size = 2**25  # 4 MiB of bits, and 32 MiB of bools
     mask = fastdrop.Mask(size if rows is None else (rows, size // rows), 0.5, seed=1)

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _core
+from . import _checks, _core
 from ._states import WholeWindow, new_state, slice_state
-from ._values import Broadcast, Value
+from ._values import Broadcast, ScalarOrArray, Value
 from ._windows import c_strides
 
 if TYPE_CHECKING:
@@ -20,6 +20,18 @@ if TYPE_CHECKING:
 
 _TILE = 128  # elements: the core reads whole tiles of up to so many
 _BLOCK = 2**18  # elements: their decisions are bytes in the second-level cache, and hundreds of calls' work
+
+
+def stored_rate(p: Any, keep_prob: Any) -> ScalarOrArray:
+    """What sets the scale of stored bits: p or keep_prob, of which there is no default."""
+    if p is None and keep_prob is None:
+        wanted = "or keep_prob, for the scale of what is kept: p=0 leaves what is kept unscaled"
+        raise TypeError(f"p must be given, {wanted}")
+    rate = _checks.rate(_checks.DEFAULT_P if p is None else p, keep_prob)
+    if np.any(rate == 1):
+        wanted = "p must be less than 1" if keep_prob is None else "keep_prob must be more than 0"
+        raise ValueError(f"{wanted} where elements are kept")
+    return rate
 
 
 def stored_state(bits: NDArray[np.uint8], window: WholeWindow) -> MaskState:

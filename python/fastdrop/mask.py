@@ -25,7 +25,7 @@ from ._states import (
     state_noise_shape,
     whole_window,
 )
-from ._stored import broadcast_along, broadcast_state, packed, stored_state
+from ._stored import broadcast_along, broadcast_state, packed, stored_rate, stored_state
 from ._values import (
     ScalarOrArray,
     Value,
@@ -311,7 +311,7 @@ def apply_mask(mask: Mask, x: ArrayLike, out: Array | None, name: str) -> Array:
     result: Array | None = _core.run("dropout", mask._state, x, out, mask._scale)
     if result is not None:
         return result
-    array = _checks.float_array(x, name)
+    array = x if isinstance(x, np.ndarray) else _checks.float_array(x, name)
     if array.shape != mask.shape:
         mask = _broadcast(mask, array.shape, name)
     done: Array = run_checked("dropout", mask._state, (name,), array, out, mask._scale)
@@ -332,12 +332,5 @@ def _broadcast(mask: Mask, shape: tuple[int, ...], name: str) -> Mask:
 
 
 def _stored_mask(bits: NDArray[np.uint8], shape: tuple[int, ...], p: Any, keep_prob: Any) -> Mask:
-    if p is None and keep_prob is None:
-        wanted = "or keep_prob, for the scale of what is kept: p=0 leaves what is kept unscaled"
-        raise TypeError(f"p must be given, {wanted}")
-    rate = _checks.rate(_checks.DEFAULT_P if p is None else p, keep_prob)
-    if np.any(rate == 1):
-        wanted = "p must be less than 1" if keep_prob is None else "keep_prob must be more than 0"
-        raise ValueError(f"{wanted} where elements are kept")
-    window = whole_window(shape, None, rate)
+    window = whole_window(shape, None, stored_rate(p, keep_prob))
     return new_mask(stored_state(bits, window), scale_for(window.p, True))
