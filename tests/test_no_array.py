@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A mask is not an array: no operator and no function of NumPy makes one of it without being told to."""
 
+import decimal
+import fractions
 import operator
 
 import numpy as np
@@ -77,6 +79,23 @@ def test_an_operator_is_refused_on_either_side_of_every_array_and_number(kind, n
     for other in OTHERS:
         for call in (lambda other=other: apply(drawn, other), lambda other=other: apply(other, drawn)):
             refuse(call, TypeError, f"a {kind} is not an array", *REMEDY[kind])
+
+
+class Foreign:
+    """An array of another library, which knows no masks."""
+
+    def __array__(self, dtype=None, copy=None):
+        return X
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_arrays_of_other_libraries_are_arrays(kind):
+    for name in BINARY:
+        for other in (Foreign(), decimal.Decimal(1), fractions.Fraction(1, 2)):
+            refuse(
+                lambda name=name, other=other: getattr(operator, name)(other, DRAWN[kind]),
+                *(TypeError, f"a {kind} is not an array", *REMEDY[kind]),
+            )
 
 
 @pytest.mark.parametrize("kind", DRAWN)

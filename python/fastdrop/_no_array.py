@@ -6,8 +6,6 @@ from __future__ import annotations
 import numbers
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-import numpy as np
-
 if TYPE_CHECKING:  # what raises at run time is no operator for a type checker
 
     class _Operators:
@@ -52,8 +50,9 @@ class NoArray(_Operators):
         raise TypeError(f"a {type(self).__name__} is neither true nor false: write {name} is not None")
 
     def __eq__(self, other: object) -> bool:
-        """Refuses what NumPy would compare with every element; the subclass compares what is like itself."""
-        if isinstance(other, numbers.Number | np.generic | np.ndarray | list | tuple):
+        """Refuses what an array would compare with every element. The subclass compares its own kind."""
+        is_array = hasattr(other, "__array__") and not isinstance(other, NoArray)
+        if is_array or isinstance(other, numbers.Number | list | tuple):
             self._refuse()
         return NotImplemented
 

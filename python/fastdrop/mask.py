@@ -312,7 +312,7 @@ def apply_mask(mask: Mask, x: ArrayLike, out: Array | None, name: str) -> Array:
     if result is not None:
         return result
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, name)
-    if array.shape != mask.shape:
+    if array.shape != mask._state.shape:
         mask = _broadcast(mask, array.shape, name)
     done: Array = run_checked("dropout", mask._state, (name,), array, out, mask._scale)
     return done
