@@ -3,6 +3,7 @@
 
 import itertools
 import math
+import pickle
 from decimal import Decimal, getcontext
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 from scipy import integrate, stats
 
 import fastdrop
-from arrays import same_bytes
+from arrays import same_bytes, special_values
+from copies import copies
 from fastdrop import reference
 from refusal import refuse
 from tails import FALSE_ALARM
@@ -133,9 +135,64 @@ def test_it_drops_what_dropout_drops():
     assert mask.scale == a
     np.testing.assert_array_equal(mask.to_numpy(), other.to_numpy())
     np.testing.assert_array_equal(y == np.float32(dropped), plain == 0)
-    # A plain mask of the same numbers serves the backward pass as well.
-    assert same_bytes(fastdrop.alpha_dropout_backward(x, other), fastdrop.alpha_dropout_backward(x, mask))
     assert same_bytes(mask.apply(x), fastdrop.alpha_dropout_backward(x, mask))
+
+
+# --- The mask of another function -----------------------------------------------------------------
+
+X, RATES = np.ones((2, 3), np.float32), np.array([0.1, 0.2, 0.3])
+OF_OTHERS = {
+    "dropout": lambda p: fastdrop.dropout(X, p, rng=1)[1],
+    "dropout, not inverted": lambda p: fastdrop.dropout(X, p, rng=1, inverted=False)[1],
+    "its evaluation": lambda p: fastdrop.dropout(X, p, inverted=False, training=False)[1],
+    "keep_prob": lambda p: fastdrop.dropout(X, keep_prob=(1 - p) / 2, rng=1)[1],
+    "small keep_prob": lambda p: fastdrop.dropout(X, keep_prob=1e-17, rng=1)[1],
+    "an array of p": lambda p: fastdrop.dropout(X, np.array([p, p, 0]), rng=1)[1],
+    "its evaluation with an array": lambda p: fastdrop.dropout(
+        X, np.array([p, p, 0]), inverted=False, training=False
+    )[1],
+    "channel_dropout": lambda p: fastdrop.channel_dropout(X, p, rng=1)[1],
+    "Mask": lambda p: fastdrop.Mask((2, 3), p, seed=1),
+    "Mask, not inverted": lambda p: fastdrop.Mask((2, 3), p, seed=1, inverted=False),
+    "a stored mask": lambda p: fastdrop.Mask.from_array(X > 0, p),
+    "drop_block": lambda _: fastdrop.drop_block(np.ones((1, 1, 9, 9)), 0.5, block_size=3, rng=1)[1][
+        0, 0, :2, :3
+    ],
+}
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 1 - 1e-9])
+@pytest.mark.parametrize("name", OF_OTHERS)
+def test_a_mask_of_another_function_is_refused(name, p):
+    """It has another scale, which one of the two must then ignore."""
+    mask, out = OF_OTHERS[name](p), np.full_like(X, 7)
+    for part in (mask, mask[:, ::-1], pickle.loads(pickle.dumps(mask))):
+        refuse(
+            lambda part=part: fastdrop.alpha_dropout_backward(X, part, out=out), ValueError,
+            "mask must be a mask that alpha_dropout", "use dropout_backward(dy, mask)",
+        )  # fmt: skip
+    assert (out == 7).all()
+
+
+@pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 1 - 1e-9, 1.0])
+def test_a_mask_of_alpha_dropout_is_taken_whole_in_parts_and_copied(p):
+    x = special_values((6, 8), np.float32)
+    for forward in (fastdrop.alpha_dropout, fastdrop.feature_alpha_dropout):
+        _, mask = forward(x, p, rng=1)
+        whole = fastdrop.alpha_dropout_backward(x, mask)
+        for other in copies(mask):
+            assert same_bytes(fastdrop.alpha_dropout_backward(x, other), whole)
+        part = fastdrop.alpha_dropout_backward(x[1:, ::-2], mask[1:, ::-2])
+        assert same_bytes(part, whole[1:, ::-2].copy())
+        assert same_bytes(fastdrop.dropout_backward(x, mask), whole)
+    _, mask = fastdrop.alpha_dropout(x, p, training=False)
+    assert same_bytes(fastdrop.alpha_dropout_backward(x, mask), x)
+
+
+def test_a_mask_that_scales_by_1_as_alpha_dropout_with_p_0_does_is_taken():
+    keep = np.arange(6).reshape(2, 3) % 2 > 0
+    for mask in (fastdrop.Mask((2, 3), 0.0, seed=0), fastdrop.Mask.from_array(keep, 0.0)):
+        assert same_bytes(fastdrop.alpha_dropout_backward(X, mask), mask.apply(X))
 
 
 # --- Evaluation, channels, refusals -------------------------------------------------------------
@@ -169,15 +226,10 @@ def test_evaluation_returns_x_and_a_mask_that_keeps_all():
     assert same_bytes(fastdrop.alpha_dropout_backward(x, mask), x)
 
 
-X, RATES = np.ones((2, 3), np.float32), np.array([0.1, 0.2, 0.3])
 REFUSED = {
     "p": (lambda: fastdrop.alpha_dropout(X, 1.5), ValueError, "p must be from 0 to 1"),
     "p that varies": (lambda: fastdrop.alpha_dropout(X, RATES), TypeError, "p must be one real number"),
     "p of a layer": (lambda: fastdrop.AlphaDropout(RATES), TypeError, "p must be one real number"),
-    "p of a mask": (
-        lambda: fastdrop.alpha_dropout_backward(X, fastdrop.Mask((2, 3), RATES, seed=0)),
-        TypeError, "p must be one real number",
-    ),
     "x": (lambda: fastdrop.alpha_dropout([1, 2]), TypeError, "x must be an array of"),
     "mask": (lambda: fastdrop.alpha_dropout_backward(X, 0.5), TypeError, "mask must be", "alpha_dropout"),
     "channel_axis out of range": (

@@ -235,10 +235,10 @@ BAD_LAYER_STATES = [
     *[({**LAYER, "p": p}, ValueError, "p must be from 0 to 1") for p in (-1, 2, float("nan"))],
     *[({**LAYER, "p": p}, TypeError, "p must be a real number") for p in (None, "0.5", True)],
     *[
-        ({**LAYER, "training": mode}, TypeError, "state['training'] must be a bool")
-        for mode in (None, 1, "false")
+        ({**LAYER, "training": mode}, TypeError, "state['training'] must be True or False")
+        for mode in (None, 2, 1.0, "false")
     ],
-    ({**LAYER, "training": np.ones(2)}, TypeError, "state['training'] must be a bool"),
+    ({**LAYER, "training": np.ones(2)}, TypeError, "state['training'] must be True or False"),
 ]
 
 

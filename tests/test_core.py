@@ -82,6 +82,7 @@ def test_a_state_cannot_be_changed_or_subclassed():
         ({"generator": 3}, "no such generator"),
         ({"generator": -1}, "no such generator"),
         ({"p": 1.5}, "p must be from 0 to 1"),
+        ({"p": -1.0}, "p must be from 0 to 1, or minus a probability of keeping"),
         ({"p": float("nan")}, "p must be from 0 to 1"),
         ({"p": "0.5"}, "a value must be a float or a Broadcast"),
         ({"p": (b"", 0)}, "a Broadcast must be values, a start and strides"),

@@ -108,3 +108,31 @@ def test_threshold_is_rounded_half_to_even(isa, generator, numbers):
     for index in small:
         kept = mask(generator, int(numbers[index]) + 0.5)[index : index + 1].to_numpy()
         assert kept.tolist() == [int(numbers[index]) % 2 == 0]  # D is U itself, or U + 1
+
+
+# --- The same from the other side: the probability of keeping is exactly K / 2**64 ------------------
+
+
+def keeps(generator, index, kept):
+    """Whether the mask that keeps if U is one of the `kept` largest of all 2**64 keeps that element."""
+    q = math.ldexp(kept, -64)
+    assert math.ldexp(q, 64) == kept
+    mask = fastdrop.Mask((SIZE,), keep_prob=q, seed=SEED, stream=STREAM, generator=generator)
+    return mask[index : index + 1].to_numpy().item()
+
+
+def test_a_keep_prob_turns_exactly_at_the_number_of_the_element(isa, generator, numbers):
+    large = np.flatnonzero(numbers >> np.uint64(48) >= 2**16 - BELOW_2_53)
+    for index in [*large, *np.random.default_rng(SEED).choice(SIZE, large.size)]:
+        at_least = 2**64 - int(numbers[index])  # so many numbers there are from U on
+        step = 2 ** max(0, at_least.bit_length() - 53)
+        enough = -(-at_least // step) * step
+        assert (keeps(generator, index, enough), keeps(generator, index, enough - step)) == (True, False)
+
+
+def test_a_keep_prob_is_rounded_half_to_even(isa, generator, numbers):
+    large = np.flatnonzero(numbers >> np.uint64(48) >= 2**16 - BELOW_2_52)
+    assert {int(number) % 2 for number in numbers[large]} == {0, 1}
+    for index in large:
+        at_least = 2**64 - int(numbers[index])
+        assert keeps(generator, index, at_least - 0.5) == (at_least % 2 == 0)

@@ -104,7 +104,7 @@ def test_the_rank_is_the_stated_one(layer, names):
 
 
 MAPS = {
-    "batched": ({"batched": 1}, TypeError, "batched must be a bool, not 1 of type int"),
+    "batched": ({"batched": 2}, TypeError, "batched must be True or False, not 2 of type int"),
     "channel_axis=0": ({"channel_axis": 0}, ValueError, "channel_axis must not be 0 with batched=True"),
     "channel_axis=4": ({"channel_axis": 4}, ValueError, AXIS),
     "channel_axis=3 of three": (

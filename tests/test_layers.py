@@ -19,12 +19,12 @@ from refusal import refuse
 # Every option of every kind beside p: a value that is not the default, and one that must be refused.
 OPTIONS = {
     "noise_shape": ((None, 1), "ab"),
-    "inverted": (False, 1),
+    "inverted": (False, 2),
     "time_axis": (1, 1.0),
     "sample_axis": (-1, None),
     "row_axis": (1, "0"),
     "channel_axis": (-1, 0.5),
-    "batched": (False, 0),
+    "batched": (False, None),
     "block_size": (3, 1.5),
 }
 OF_KIND = {
@@ -111,11 +111,11 @@ def test_gaussian_dropout_draws_noise_and_all_others_masks(kind):
 def test_what_is_set_is_checked_when_it_is_set(kind):
     layer = make(kind, rng=0)
     wrong = {name: OPTIONS[name][1] for name in OF_KIND[kind]}
-    for name, value in {**wrong, "p": "0.5", "training": 1, "rng": "0"}.items():
+    for name, value in {**wrong, "p": "0.5", "training": 2, "rng": "0"}.items():
         before = getattr(layer, name)
         refuse(lambda: setattr(layer, name, value), TypeError, f"{name} must be")  # noqa: B023
         assert getattr(layer, name) is before
-    refuse(lambda: layer.train("no"), TypeError, "training must be a bool, not 'no'")
+    refuse(lambda: layer.train("no"), TypeError, "training must be True or False, not 'no'")
     assert layer.training
     if kind in SCALAR_P:
         refuse(lambda: setattr(layer, "p", np.zeros(3)), TypeError, "p must be one real number")

@@ -7,8 +7,6 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import fastdrop
 from arrays import DTYPES, same_bytes, special_values
@@ -101,20 +99,6 @@ def test_evaluation_that_is_not_inverted_rounds_once():
     y, mask = fastdrop.dropout(x, 0.0, inverted=False, training=False)
     assert same_bytes(y, x)
     assert not np.shares_memory(x, y)  # not x itself, whatever p is
-
-
-@given(st.floats(0, 1))
-def test_keep_prob_is_the_other_spelling(keep_prob):
-    p = 1.0 - keep_prob
-    mask = fastdrop.Mask((3, 4), p, seed=1)
-    x = np.ones((3, 4), np.float32)
-    assert fastdrop.Mask((3, 4), keep_prob=keep_prob, seed=1) == mask
-    assert fastdrop.MaskGenerator(1).mask((3, 4), keep_prob=keep_prob) == mask
-    assert fastdrop.dropout(x, keep_prob=keep_prob, rng=1)[1] == mask
-    assert fastdrop.dropout(x, keep_prob=keep_prob, rng=fastdrop.MaskGenerator(1))[1] == mask
-    assert fastdrop.Dropout(keep_prob=keep_prob).p == p
-    slow = reference.Mask((3, 4), keep_prob=keep_prob, seed=1)
-    assert same_bytes(mask.apply(x), slow.apply(x))
 
 
 def test_a_layer_takes_a_noise_shape_and_gives_what_the_reference_gives(isa):
@@ -215,9 +199,9 @@ def test_a_refusal_takes_no_mask():
     for options in ({"noise_shape": (1,)}, {"p": 0.5, "keep_prob": 0.5}):
         refuse(lambda options=options: masks.mask((4, 6), **options), ValueError, next(reversed(options)))
         refuse(lambda options=options: fastdrop.dropout(X, rng=masks, **options), ValueError, "")
-    no_flag = {"inverted": np.array([True, False])}  # NumPy refuses to say whether it is true
-    refuse(lambda: masks.mask((4, 6), **no_flag), ValueError, "The truth value of an array")
-    refuse(lambda: fastdrop.dropout(X, rng=masks, **no_flag), ValueError, "The truth value of an array")
+    no_flag = {"inverted": np.array([True, False])}
+    refuse(lambda: masks.mask((4, 6), **no_flag), TypeError, "inverted must be True or False")
+    refuse(lambda: fastdrop.dropout(X, rng=masks, **no_flag), TypeError, "inverted must be True or False")
     assert masks.mask(3).stream == 0
 
 

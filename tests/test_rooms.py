@@ -17,12 +17,14 @@ PACKAGE = Path(__file__).parents[1] / "python" / "fastdrop"
 BASE = {"_checks", "_core", "_keys", "_states", "_values", "_windows"}
 PYTHON_ARROWS = {
     "_checks": set(),
+    "_no_array": set(),
     "_windows": {"_checks"},
     "_keys": {"_checks"},
     "_values": {"_checks", "_windows"},
-    "_states": {"_checks", "_core", "_keys", "_values", "_windows"},
+    "_states": {"_checks", "_core", "_keys", "_no_array", "_values", "_windows"},
+    "_stored": {"_checks", "_core", "_states", "_values", "_windows"},
     "_operations": {"_checks", "_core"},
-    "mask": BASE | {"_operations"},
+    "mask": BASE | {"_operations", "_stored"},
     "mask_generator": BASE | {"mask"},
     "functional": {"_checks", "_core", "_values", "_states", "_windows", "mask", "mask_generator"},
     "_options": {"_checks"},

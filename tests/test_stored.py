@@ -3,6 +3,7 @@
 
 import itertools
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import fastdrop
-from arrays import same_bytes, special_values
+from arrays import DTYPES, same_bytes, special_values
 from copies import copies
+from fastdrop import reference
 from refusal import refuse
 
 
@@ -31,7 +33,7 @@ def test_every_bit_means_what_numpy_says(bits):
         assert mask == fastdrop.Mask.from_array(keep, p=0.1)
         assert same_bytes(mask.to_bits(), np.packbits(keep, bitorder="little"))
     for spelling in (bits.tobytes(), bytearray(bits), memoryview(bits), np.repeat(bits, 2)[::2]):
-        assert fastdrop.Mask.from_bits(spelling, size) == fastdrop.Mask.from_bits(bits, size)
+        assert fastdrop.Mask.from_bits(spelling, size, 0) == fastdrop.Mask.from_bits(bits, size, 0)
 
 
 def test_what_a_generator_draws_can_be_stored(isa, generator):
@@ -39,7 +41,7 @@ def test_what_a_generator_draws_can_be_stored(isa, generator):
     x = special_values(mask.shape, np.float32)
     for stored in (
         fastdrop.Mask.from_array(mask.to_numpy(), 0.3),
-        fastdrop.Mask.from_array(np.asfortranarray(mask), 0.3),
+        fastdrop.Mask.from_array(np.asfortranarray(mask.to_numpy()), 0.3),
         fastdrop.Mask.from_bits(mask.to_bits(), mask.shape, 0.3),
     ):
         assert same_bytes(stored.apply(x), mask.apply(x))
@@ -49,7 +51,7 @@ def test_what_a_generator_draws_can_be_stored(isa, generator):
 
 def test_the_caller_keeps_its_memory():
     keep, bits = np.ones(100, bool), np.full(13, 255, np.uint8)
-    masks = fastdrop.Mask.from_array(keep), fastdrop.Mask.from_bits(bits, 100)
+    masks = fastdrop.Mask.from_array(keep, 0), fastdrop.Mask.from_bits(bits, 100, 0)
     keep[:], bits[:] = False, 0
     assert all(mask.to_numpy().all() for mask in masks)
 
@@ -59,7 +61,7 @@ def test_stored_masks_are_equal_if_their_bits_and_scales_are():
     mask, again = fastdrop.Mask.from_array(keep, 0.25), fastdrop.Mask.from_array(keep.copy(), 0.25)
     assert (mask, hash(mask)) == (again, hash(again))
     others = [
-        fastdrop.Mask.from_array(keep),
+        fastdrop.Mask.from_array(keep, 0),
         fastdrop.Mask.from_array(~keep, 0.25),
         fastdrop.Mask.from_array(keep.reshape(10, 6), 0.25),
         fastdrop.Mask(keep.shape, 0.25, seed=0),
@@ -72,7 +74,7 @@ def test_stored_masks_are_equal_if_their_bits_and_scales_are():
             assert same_bytes(other.to_numpy(), thing.to_numpy())
     assert (mask.shape, mask.p, mask.scale, mask.generator) == ((6, 10), 0.25, 1 / 0.75, "stored")
     assert repr(mask) == "<Mask shape=(6, 10), p=0.25, stored as 16 bytes>"
-    assert len(pickle.dumps(fastdrop.Mask.from_array(np.ones(80_000, bool)))) < 10_500
+    assert len(pickle.dumps(fastdrop.Mask.from_array(np.ones(80_000, bool), 0))) < 10_500
 
 
 KEEP = "keep must be an array of bool, True where kept, not of "
@@ -104,6 +106,116 @@ def test_bits_that_do_not_fit_the_shape_are_refused(size, wanted):
 def test_a_p_of_one_or_out_of_range_is_refused(p):
     for call in (lambda: fastdrop.Mask.from_array([True], p), lambda: fastdrop.Mask.from_bits(b"a", 8, p)):
         refuse(call, TypeError if p in ("0.5", None) else ValueError, "p must be ")
+
+
+MAKES = {
+    "from_array": lambda *p, **options: fastdrop.Mask.from_array(np.array([True, False]), *p, **options),
+    "from_bits": lambda *p, **options: fastdrop.Mask.from_bits(b"\x01", 2, *p, **options),
+}
+
+
+@pytest.mark.parametrize("make", MAKES.values(), ids=MAKES)
+def test_the_scale_is_never_left_to_a_default(make):
+    wanted = "p must be given, or keep_prob, for the scale of what is kept: p=0 leaves what is kept unscaled"
+    refuse(make, TypeError, wanted)
+    refuse(lambda: make(0.5, keep_prob=0.5), ValueError, "keep_prob must not be given together with p")
+    refuse(lambda: make(keep_prob=0), ValueError, "keep_prob must be more than 0 where elements are kept")
+    refuse(lambda: make(keep_prob=np.array([0, 0.5])), ValueError, "keep_prob must be more than 0")
+    for keep_prob, kind in ((1.5, ValueError), (-0.1, ValueError), ("1", TypeError), (True, TypeError)):
+        refuse(lambda keep_prob=keep_prob: make(keep_prob=keep_prob), kind, "keep_prob must be ")
+    assert (make(0).scale, make(0.75).scale, make(keep_prob=0.25).scale) == (1.0, 4.0, 4.0)
+    assert (make(keep_prob=0.1).scale, make(keep_prob=1e-10).scale, make(keep_prob=1).p) == (10.0, 1e10, 0.0)
+    assert make(keep_prob=np.array([0.1, 0.5])).scale.tolist() == [10.0, 2.0]
+    assert make(keep_prob=0.25) == make(0.75)
+
+
+# --- Broadcasting ---------------------------------------------------------------------------------
+
+BROADCAST = [((6, 1), (6, 5)), ((5,), (6, 5)), ((1,), (6, 5)), ((), (6, 5)), ((1, 1), (1, 0)), ((1,), (0, 1))]
+BROADCAST += [((1, 4, 1), (3, 4, 5)), ((4, 1), (3, 4, 5)), ((2, 1, 3), (2, 2, 3))]
+
+
+@pytest.mark.parametrize(("own", "shape"), BROADCAST)
+def test_a_stored_mask_is_broadcast_as_numpy_broadcasts(isa, own, shape):
+    keep, rng = np.asarray(some_bools(*own, 1)[..., 0]), np.random.default_rng(0)
+    for rates in ({"p": 0.25}, {"keep_prob": 0.1}, {"p": rng.random(own)}, {"keep_prob": rng.random(own)}):
+        mask, slow = (module.Mask.from_array(keep, **rates) for module in (fastdrop, reference))
+        for dtype in DTYPES:
+            x = special_values(shape, dtype)
+            wanted = np.where(keep, slow.apply(x), np.zeros((), dtype))
+            assert same_bytes(mask.apply(x), wanted)
+            assert same_bytes(fastdrop.dropout_backward(x, mask), wanted)
+            turned = np.asfortranarray(x)
+            assert same_bytes(np.ascontiguousarray(mask.apply(turned)), wanted)
+            assert same_bytes(mask.apply(x, out=np.ones_like(x)), wanted)
+            assert mask.apply(x, out=x) is x
+            assert same_bytes(x, wanted)
+    window = mask[::-1] if own else mask
+    x = special_values(shape, np.float32)
+    assert same_bytes(window.apply(x), slow[::-1].apply(x) if own else slow.apply(x))
+    if x.size:
+        assert same_bytes(mask.apply(np.ones(shape).tolist()), mask.apply(np.ones(shape)))
+
+
+@pytest.mark.parametrize("shape", [(6,), (6, 2), (1, 5), (5, 6), (6, 5, 1), ()])
+def test_an_array_that_the_mask_is_not_broadcast_to_is_refused(shape):
+    mask = fastdrop.Mask.from_array(some_bools(6, 5), 0.5)
+    refuse(lambda: mask.apply(np.ones(shape)), ValueError, f"x must have the shape (6, 5), not {shape}")
+    refuse(lambda: fastdrop.dropout_backward(np.ones(shape), mask), ValueError, "dy must have the shape")
+
+
+def test_a_mask_that_is_drawn_is_not_broadcast():
+    """Its decisions would depend on the shape of the array."""
+    x, out = np.ones((6, 5)), np.full((6, 5), 7.0)
+    for mask, own in ((fastdrop.Mask((6, 1), seed=0), (6, 1)), (fastdrop.Mask(5, seed=0), (1, 5))):
+        wanted = "only a stored mask is broadcast; to share decisions, make a mask of the shape (6, 5) with"
+        wanted = f"{wanted} noise_shape={own}"
+        refuse(lambda mask=mask: mask.apply(x, out=out), ValueError, "x must have the shape", wanted)
+        refuse(lambda mask=mask: fastdrop.dropout_backward(x, mask), ValueError, "dy must have", wanted)
+    assert (out == 7).all()
+
+
+# --- Bits -----------------------------------------------------------------------------------------
+
+RATES = np.array([0.0, 0.3, 0.5, 1.0, 0.9])
+ANY_MASK = {
+    "whole": fastdrop.Mask((3, 5), 0.5, seed=1),
+    "no axes": fastdrop.Mask((), 0.5, seed=1),
+    "no elements": fastdrop.Mask((3, 0, 2), 0.5, seed=1),
+    "large": fastdrop.Mask((2**18 + 77,), 0.5, seed=1),
+    "rows": fastdrop.Mask((2**17 + 1, 5), RATES, seed=1),
+    "window": fastdrop.Mask((2**9, 3, 2**10), 0.3, seed=1)[::-3, 1:, 5:-7:2],
+    "long rows": fastdrop.Mask((3, 2**18 + 3), 0.3, seed=1)[:, 1:],
+    "shared": fastdrop.Mask((2**10, 2**9), 0.3, noise_shape=(None, 1), seed=1),
+    "all shared": fastdrop.Mask((2**10, 2**9), 0.3, noise_shape=(1, 1), seed=1)[:, :-1],
+    "small keep_prob": fastdrop.Mask(2**18 + 1, keep_prob=0.01, seed=1),
+    "stored": fastdrop.Mask.from_array(some_bools(7, 2**16 + 1), 0.5),
+    "window of stored": fastdrop.Mask.from_array(some_bools(7, 2**16 + 1), 0.5)[1::2, 3:],
+}
+
+
+@pytest.mark.parametrize("name", ANY_MASK)
+def test_the_bits_of_any_mask_are_those_that_numpy_packs(name):
+    mask = ANY_MASK[name]
+    bits = mask.to_bits()
+    assert same_bytes(bits, np.packbits(mask.to_numpy(), bitorder="little"))
+    assert bits.flags.writeable
+    assert same_bytes(fastdrop.Mask.from_bits(bits, mask.shape, 0.5).to_numpy(), mask.to_numpy())
+
+
+@pytest.mark.parametrize("rows", [None, 2, 2**12])
+def test_making_bits_takes_the_memory_of_the_bits(rows):
+    size = 2**25  # 4 MiB of bits, and 32 MiB of bools
+    mask = fastdrop.Mask(size if rows is None else (rows, size // rows), 0.5, seed=1)
+    mask[..., :8].to_bits()
+    tracemalloc.start()
+    try:
+        bits = mask.to_bits()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size // 8 <= peak <= size // 8 + 2**20
+    assert bits.size == size // 8
 
 
 def test_a_generator_of_masks_stores_none():

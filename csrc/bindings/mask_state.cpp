@@ -73,8 +73,8 @@ void fill(MaskStateObject& mask, PyObject* p, PyObject* shape, PyObject* strides
   mask.state.p = {value.constant, nullptr};
   if (value.varying != nullptr)
     mask.p = Py_NewRef(p);
-  else if (!(value.constant >= 0 && value.constant <= 1))
-    throw std::invalid_argument("p must be from 0 to 1");
+  else if (!(value.constant > -1 && value.constant <= 1))
+    throw std::invalid_argument("p must be from 0 to 1, or minus a probability of keeping");
   if (mask.state.rule != kStored) {
     if (bits != Py_None) throw std::invalid_argument("bits must be None, since a generator draws this mask");
     return;

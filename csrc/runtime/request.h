@@ -34,7 +34,7 @@ struct MaskState {
   KeepRule rule;
   std::uint64_t key[2];
   std::uint64_t stream;
-  Value p;                   // 0 <= p <= 1; kStored: not used
+  Value p;                   // 0 <= p <= 1, or -q with 0 < q < 1 to keep; kStored: not used
   const std::uint8_t* bits;  // kStored: as in KeepArgs
 };
 

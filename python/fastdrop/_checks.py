@@ -63,14 +63,31 @@ DEFAULT_P = float("0.5")
 
 
 def drop_probability(p: Any, keep_prob: Any) -> float | NDArray[np.float64]:
-    """The probability of dropping, from p or from keep_prob; only one may be given."""
+    """The probability of dropping as a double, from p or rounded from keep_prob; only one may be given."""
+    return probability(p) if keep_prob is None else 1.0 - _keep_probability(p, keep_prob)
+
+
+def rate(p: Any, keep_prob: Any) -> float | NDArray[np.float64]:
+    """The rate, which `_values.py` explains, from p or from keep_prob; only one may be given.
+
+    From 0.5 on 1 - keep_prob is a double (Sterbenz's lemma). Below it may not be, and then its difference
+    from 1, which is a double, is not keep_prob.
+    """
     if keep_prob is None:
         return probability(p)
+    keep = _keep_probability(p, keep_prob)
+    dropping = 1.0 - keep
+    if isinstance(dropping, float):
+        return dropping if 1.0 - dropping == keep else -keep
+    return np.where(1.0 - dropping == keep, dropping, -keep)
+
+
+def _keep_probability(p: Any, keep_prob: Any) -> float | NDArray[np.float64]:
     if p is not DEFAULT_P:
         raise ValueError(
             f"keep_prob must not be given together with p, which is {abbreviate(p)}: it is 1 - p"
         )
-    return 1.0 - probability(keep_prob, "keep_prob", "keeping")
+    return probability(keep_prob, "keep_prob", "keeping")
 
 
 def scalar_probability(p: Any, name: str = "p") -> float:
@@ -162,10 +179,18 @@ def noise_shape(value: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def boolean(value: Any, name: str) -> bool:
-    """`value` as a bool; nothing else is one, because it could be meant as a number."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be a bool, not {describe(value)}")
-    return bool(value)
+    """`value` as a bool: one of Python or NumPy, or the integer 0 or 1, also as an array without axes.
+
+    Whatever else is true or false by Python's rules may be a mistake: the string "test" is true.
+    """
+    if value is True or value is False:  # first: the others cost as much as a small dropout
+        return bool(value)
+    given = value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
+    if isinstance(given, (int, np.bool_, np.integer)) and given in (0, 1):
+        return bool(given)
+    is_mode = name == "training" and isinstance(given, str)
+    remedy = "; for a mode string write training=(mode == 'train')" if is_mode else ""
+    raise TypeError(f"{name} must be True or False, not {describe(value)}{remedy}")
 
 
 def choice(value: Any, name: str, allowed: tuple[str, ...]) -> str:

@@ -8,10 +8,12 @@ constants say what is done with that.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from . import _checks, _core
 from ._keys import format_key, unpack_key
+from ._no_array import NoArray
 from ._values import ScalarOrArray, Value, broadcast_value, slice_value
 from ._windows import (
     AxisIndex,
@@ -58,7 +60,7 @@ def new_state(
     return _core.MaskState(generator, key, stream, window.p, 0, window.shape, window.strides, bits)
 
 
-class Drawn:
+class Drawn(NoArray):
     """The public properties of a state; base of `Mask` and `GaussianNoise`."""
 
     __slots__ = ("_state",)
@@ -94,24 +96,39 @@ class Drawn:
         """The number of this mask among the masks of its key."""
         return self._state.stream
 
-    def _slice(self, index: Index) -> tuple[MaskState, list[AxisIndex]]:
-        """The state of a window, and what the index selects along every axis."""
-        state = self._state
-        axes = parse_index(index, state.shape)
-        shape = tuple(len(axis) for axis in axes if isinstance(axis, range))
-        strides = c_strides(state.shape) if state.strides is None else state.strides
-        start, steps = slice_window(state.start, strides, axes)
-        part = _core.MaskState(
-            state.generator,
-            state.key,
-            state.stream,
-            slice_value(state.p, axes),
-            start,
-            shape,
-            None if 0 in shape else none_if_c_order(steps, shape),
-            state.bits,
-        )
-        return part, axes
+    def __len__(self) -> int:
+        return self._first_length("has no len()")
+
+    def __iter__(self) -> Iterator[Self]:
+        """The windows along the first axis."""
+        return map(self.__getitem__, range(self._first_length("cannot be iterated over")))
+
+    def _first_length(self, otherwise: str) -> int:
+        if not self.shape:
+            raise TypeError(f"a {type(self).__name__} without axes {otherwise}")
+        return self.shape[0]
+
+    def __getitem__(self, index: Index) -> Self:
+        raise NotImplementedError
+
+
+def slice_state(state: MaskState, index: Index) -> tuple[MaskState, list[AxisIndex]]:
+    """The state of a window, and what the index selects along every axis."""
+    axes = parse_index(index, state.shape)
+    shape = tuple(len(axis) for axis in axes if isinstance(axis, range))
+    strides = c_strides(state.shape) if state.strides is None else state.strides
+    start, steps = slice_window(state.start, strides, axes)
+    part = _core.MaskState(
+        state.generator,
+        state.key,
+        state.stream,
+        slice_value(state.p, axes),
+        start,
+        shape,
+        None if 0 in shape else none_if_c_order(steps, shape),
+        state.bits,
+    )
+    return part, axes
 
 
 def format_generator(name: str) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -26,22 +27,46 @@ class Broadcast(NamedTuple):
 Value: TypeAlias = float | Broadcast
 
 
-def scale_for(p: Value, inverted: bool) -> Value:
-    """What a mask of that p multiplies by where it keeps; 0 for p = 1, which keeps nothing."""
+# A rate is a double that says the probabilities of dropping and of keeping. From 0 to 1 it is p. Below 0 it
+# is -q, where q is the probability of keeping and no double is 1 - q (stream document, section 3). It is the
+# p of the core's MaskState.
+
+
+def keep_probability(rate: Value) -> Value:
+    """The probability of keeping, without another rounding."""
+    if isinstance(rate, float):
+        return -rate if rate < 0 else 1.0 - rate
+    return _map(rate, lambda rates: np.where(rates < 0, -rates, 1.0 - rates))
+
+
+def drop_probability(rate: Value) -> Value:
+    """p, rounded to a double."""
+    if isinstance(rate, float):
+        return 1.0 + rate if rate < 0 else rate
+    return _map(rate, lambda rates: np.where(rates < 0, 1.0 + rates, rates))
+
+
+def scale_for(rate: Value, inverted: bool) -> Value:
+    """What a mask of that rate multiplies by where it keeps; 0 for p = 1, which keeps nothing."""
     if not inverted:
         return 1.0
-    if isinstance(p, float):
-        return 1.0 / (1.0 - p) if p < 1 else 0.0
-    values = np.frombuffer(p.values)
-    scale = np.divide(1.0, 1.0 - values, out=np.zeros_like(values), where=values < 1)
-    return Broadcast(scale.tobytes(), p.start, p.strides)
+    keep = keep_probability(rate)
+    if isinstance(keep, float):
+        return 1.0 / keep if keep > 0 else 0.0
+    with np.errstate(over="ignore"):  # 1 / q is infinite from 2^-1024 down
+        return _map(keep, lambda q: np.divide(1.0, q, out=np.zeros_like(q), where=q > 0))
 
 
-def keep_probability(p: Value) -> Value:
-    """``1 - p``."""
-    if isinstance(p, float):
-        return 1.0 - p
-    return Broadcast((1.0 - np.frombuffer(p.values)).tobytes(), p.start, p.strides)
+def evaluation_rate(keep: Value) -> Value:
+    """1 where that probability of keeping is 0, so that the zero is selected there; 0 elsewhere."""
+    if isinstance(keep, float):
+        return 1.0 if keep == 0 else 0.0
+    dropped = np.frombuffer(keep.values) == 0
+    return _map(keep, lambda _: dropped.astype(np.float64)) if dropped.any() else 0.0
+
+
+def _map(value: Broadcast, function: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Broadcast:
+    return Broadcast(function(np.frombuffer(value.values)).tobytes(), value.start, value.strides)
 
 
 def broadcast_value(value: ScalarOrArray, noise_shape: tuple[int, ...]) -> Value:

@@ -59,12 +59,20 @@ def parse_index(index: Any, shape: tuple[int, ...]) -> list[AxisIndex]:
     return parsed
 
 
+def _integer(entry: Any) -> int:
+    try:
+        return _checks.index(entry, "an index")
+    except TypeError:
+        wanted = f"integers, slices and '...' only, not {_checks.describe(entry)}"
+        raise TypeError(f"an index must be {wanted}; to_numpy() makes an array, which takes others") from None
+
+
 def _entries(index: Any, ndim: int) -> list[Any]:
     """One integer or slice for every axis."""
     entries = list(index) if isinstance(index, tuple) else [index]
     for position, entry in enumerate(entries):
         if entry is not Ellipsis and not isinstance(entry, slice):
-            entries[position] = _checks.index(entry, "an index")
+            entries[position] = _integer(entry)
     if entries.count(Ellipsis) > 1:
         raise IndexError("an index can have one '...' only")
     missing = ndim - (len(entries) - entries.count(Ellipsis))

@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike
 from . import _checks, _core
 from ._checks import Array, Probability
 from ._states import whole_window
-from ._values import keep_probability, scale_for
+from ._values import scale_for
 from ._windows import NoiseShape
-from .mask import Mask, apply_mask, keep_all, new_mask
+from .mask import Mask, apply_mask, evaluation_mask, new_mask
 from .mask_generator import MaskGenerator, Rng, draw_state
 
 
@@ -63,10 +63,12 @@ def dropout(
         Scale in training, so that evaluation has nothing to do. False: what is kept stays as it is in
         training, and evaluation multiplies everything by ``1 - p``, as in the original paper.
     keep_prob : float or array of float, optional
-        The probability of keeping, instead of `p`, which is then ``1 - keep_prob``.
+        The probability of keeping, instead of `p`; exact to 2**-64, also where ``1 - keep_prob`` is not a
+        float. ``s`` is then ``1 / keep_prob``.
     training : bool, default True
         False: nothing is dropped. The result is `x` itself, or a copy of it in `out`. With
-        ``inverted=False`` it is ``round(x * (1 - p))``.
+        ``inverted=False`` it is ``round(x * (1 - p))``, and ``+0.0`` where p is 1. A flag is a bool or the
+        integer 0 or 1. For a mode string write ``training=(mode == "train")``.
     out : ndarray, optional
         Where to write the result: of x's shape and dtype, in any layout, and either `x` itself (in place)
         or not overlapping it. A new array of 32 MiB or more takes at least twice as long as a reused one,
@@ -99,20 +101,26 @@ def dropout(
     >>> fastdrop.dropout_backward(np.ones(8, np.float32), mask)
     array([2., 0., 0., 2., 0., 0., 2., 0.], dtype=float32)
     """
-    if training and isinstance(rng, MaskGenerator) and inverted and noise_shape is None and keep_prob is None:
+    if (
+        training is True
+        and isinstance(rng, MaskGenerator)
+        and inverted is True
+        and noise_shape is None
+        and keep_prob is None
+    ):
         # One call of the core instead of the steps below. It returns None for arrays, or a p, that it cannot
         # use as they are.
         done = _core.dropout(x, out, rng, p, Mask)
         if done is not None:
             return done
-    p = _checks.drop_probability(p, keep_prob)
+    training, inverted = _checks.boolean(training, "training"), _checks.boolean(inverted, "inverted")
+    rate = _checks.rate(p, keep_prob)
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
-    window = whole_window(array.shape, noise_shape, p)
+    window = whole_window(array.shape, noise_shape, rate)
     if training:
-        scale = scale_for(window.p, inverted)  # before the stream is taken: `inverted` may be refused
-        mask = new_mask(draw_state(rng, window), scale)
+        mask = new_mask(draw_state(rng, window), scale_for(window.p, inverted))
         return apply_mask(mask, array, out, "x"), mask
-    mask = keep_all(array.shape, noise_shape, 1.0 if inverted else keep_probability(window.p))
+    mask = evaluation_mask(window, inverted)
     if out is not None or not inverted:
         return mask.apply(array, out=out), mask
     _checks.float_array(array, "x")
@@ -128,7 +136,7 @@ def dropout_backward(dy: ArrayLike, mask: Mask, *, out: Array | None = None) -> 
     Parameters
     ----------
     dy : array_like of float16, bfloat16, float32 or float64
-        Gradient with respect to the result of `dropout`, of the mask's shape.
+        Gradient with respect to the result of `dropout`, of the mask's shape; a stored mask is broadcast.
     mask : Mask
         The mask that `dropout` returned.
     out : ndarray, optional

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from . import _checks, _core
 from ._checks import Array, Probability
@@ -17,13 +17,25 @@ from ._operations import run_checked
 from ._states import (
     DEFAULT_GENERATOR,
     Drawn,
+    WholeWindow,
     format_drawn,
     generator_id,
     new_state,
+    slice_state,
     state_noise_shape,
     whole_window,
 )
-from ._values import ScalarOrArray, Value, scale_for, slice_value, view_value
+from ._stored import broadcast_along, broadcast_state, packed, stored_rate, stored_state
+from ._values import (
+    ScalarOrArray,
+    Value,
+    drop_probability,
+    evaluation_rate,
+    keep_probability,
+    scale_for,
+    slice_value,
+    view_value,
+)
 from ._windows import Index, NoiseShape
 
 if TYPE_CHECKING:
@@ -40,6 +52,9 @@ class Mask(Drawn):
 
     Masks are immutable, hashable and picklable. Two masks are equal if all that they depend on is equal.
 
+    A mask is not an array. `apply` and `dropout_backward` apply it, scale included; `to_numpy` makes an array
+    of bool. ``dy * mask``, ``np.asarray(mask)`` and every other use as an array raises TypeError.
+
     Parameters
     ----------
     shape : int or sequence of int
@@ -55,7 +70,8 @@ class Mask(Drawn):
         Scale what is kept by ``1 / (1 - p)``. False: leave it as it is, as in the original paper [2]_, which
         multiplies by ``1 - p`` in evaluation instead.
     keep_prob : float or array of float, optional
-        The probability of keeping, instead of `p`, which is then ``1 - keep_prob``.
+        The probability of keeping, instead of `p`; exact to 2**-64, also where ``1 - keep_prob`` is not a
+        float. The scale is ``1 / keep_prob``.
     seed : optional
         None (fresh entropy), a non-negative int or a sequence of them, or a `numpy.random` SeedSequence,
         BitGenerator or Generator. The last two are advanced by four raw draws.
@@ -90,6 +106,7 @@ class Mask(Drawn):
     """
 
     __slots__ = ("_scale",)
+    _names = ("mask", "dropout")
     _state: MaskState  # who is kept
     _scale: Value  # what kept elements are multiplied by
 
@@ -106,31 +123,38 @@ class Mask(Drawn):
         generator: str = DEFAULT_GENERATOR,
     ) -> None:
         lengths = _checks.shape(shape)
-        window = whole_window(lengths, noise_shape, _checks.drop_probability(p, keep_prob))
+        window = whole_window(lengths, noise_shape, _checks.rate(p, keep_prob))
         stream = _checks.integer(stream, "stream", 0, _checks.INDEX_LIMIT)
-        self._scale = scale_for(window.p, inverted)
+        self._scale = scale_for(window.p, _checks.boolean(inverted, "inverted"))
         self._state = new_state(generator_id(generator), key_from(seed, "seed"), stream, window)
 
     @staticmethod
-    def from_array(keep: ArrayLike, p: Probability = 0.0) -> Mask:
+    def from_array(
+        keep: ArrayLike, p: Probability | None = None, *, keep_prob: Probability | None = None
+    ) -> Mask:
         """A mask of your own, from an array: stored, as one bit an element.
 
         Parameters
         ----------
         keep : array_like of bool
             True where an element is kept, of any shape.
-        p : float or array of float, default 0
-            What the mask counts as the probability of dropping, less than 1: the scale is ``1 / (1 - p)``.
+        p : float or array of float
+            What the mask counts as the probability of dropping, less than 1: the scale is ``1 / (1 - p)``. 0
+            leaves what is kept unscaled.
+        keep_prob : float or array of float
+            Instead of `p`: the scale is ``1 / keep_prob``.
 
         Returns
         -------
         Mask
-            Its `generator` is ``"stored"``. Windows of it share its bits, and pickle all of them.
+            Its `generator` is ``"stored"``. Windows of it share its bits, and pickle all of them. `apply`
+            broadcasts it to the array: a mask of shape ``(N, 1)`` keeps whole rows of ``(N, M)``.
 
         Raises
         ------
         TypeError, ValueError
-            If `keep` is not an array of bool or `p` is out of range.
+            If `keep` is not an array of bool, or neither or both of `p` and `keep_prob` are given, or one is
+            out of range.
 
         Examples
         --------
@@ -142,13 +166,15 @@ class Mask(Drawn):
         True
         """
         array = _checks.bool_array(keep, "keep")
-        return _stored_mask(np.packbits(array, bitorder="little"), array.shape, p)
+        return _stored_mask(np.packbits(array, bitorder="little"), array.shape, p, keep_prob)
 
     @staticmethod
     def from_bits(
         bits: NDArray[np.uint8] | bytes | bytearray | memoryview,
         shape: int | Sequence[int],
-        p: Probability = 0.0,
+        p: Probability | None = None,
+        *,
+        keep_prob: Probability | None = None,
     ) -> Mask:
         """A mask of your own, from bits as ``np.packbits(keep, bitorder="little")`` returns them.
 
@@ -159,8 +185,8 @@ class Mask(Drawn):
             the least significant one. They are copied.
         shape : int or sequence of int
             Shape of the mask; it needs ``(size + 7) // 8`` bytes.
-        p : float, default 0
-            As in `from_array`.
+        p, keep_prob : float or array of float
+            As in `from_array`: one of the two.
 
         Returns
         -------
@@ -173,18 +199,21 @@ class Mask(Drawn):
             If an argument is of the wrong kind, or the bits are not those of the shape.
         """
         lengths = _checks.shape(shape)
-        return _stored_mask(_checks.packed_bits(bits, "bits", math.prod(lengths)), lengths, p)
+        return _stored_mask(_checks.packed_bits(bits, "bits", math.prod(lengths)), lengths, p, keep_prob)
 
     @property
     def p(self) -> ScalarOrArray:
-        """Probability of dropping: a float, or where it varies a read-only array of the mask's shape."""
-        return view_value(self._state.p, self.shape)
+        """Probability of dropping: a float, or where it varies a read-only array of the mask's shape.
+
+        It is rounded if the mask was made with a keep_prob below 0.5; the decisions are not.
+        """
+        return view_value(drop_probability(self._state.p), self.shape)
 
     @property
     def scale(self) -> ScalarOrArray:
         """What kept elements are multiplied by: 1 / (1 - p), or 1 if not inverted; 0 where p = 1 keeps none.
 
-        A float; an array where it varies, as for `p`.
+        Of a mask that was made with keep_prob it is ``1 / keep_prob``. It is a float, or an array as for `p`.
         """
         return view_value(self._scale, self.shape)
 
@@ -203,8 +232,9 @@ class Mask(Drawn):
         Parameters
         ----------
         x : array_like of float16, bfloat16, float32 or float64
-            Values, of the mask's shape, in any layout and byte order. Arrays, buffers and DLPack objects are
-            used in place; lists are converted. A subclass is treated as `numpy.ndarray`.
+            Values, of the mask's shape, in any layout and byte order; a stored mask is broadcast. Arrays,
+            buffers and DLPack objects are used in place; lists are converted. A subclass is treated as
+            `numpy.ndarray`.
         out : ndarray, optional
             Where to write: of x's shape and dtype, in any layout whose elements have memory of their own,
             and either `x` itself or not overlapping it. A new array of 32 MiB or more takes at least twice as
@@ -229,27 +259,16 @@ class Mask(Drawn):
 
     def to_bits(self) -> NDArray[np.uint8]:
         """The mask as ``np.packbits(mask.to_numpy(), bitorder="little")``, which `from_bits` takes."""
-        return np.packbits(self.to_numpy(), bitorder="little")
-
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
-        if copy is False:
-            raise ValueError("a Mask has no array to share; a copy is needed")
-        array = self.to_numpy()
-        return array if dtype is None else array.astype(dtype, copy=False)
-
-    def __len__(self) -> int:
-        if not self.shape:
-            raise TypeError("a mask without axes has no len()")
-        return self.shape[0]
+        return packed(self._state)
 
     def __getitem__(self, index: Index) -> Mask:
         """A window: basic indexing with integers, slices (steps too) and ``...``, as on an array."""
-        state, axes = self._slice(index)
+        state, axes = slice_state(self._state, index)
         return new_mask(state, slice_value(self._scale, axes))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Mask):
-            return NotImplemented
+            return super().__eq__(other)
         return self._state == other._state and self._scale == other._scale
 
     def __hash__(self) -> int:
@@ -259,8 +278,11 @@ class Mask(Drawn):
         return new_mask, (self._state, self._scale)
 
     def __repr__(self) -> str:
-        p, scale = self.p, self.scale
-        own = [f"p={'array' if isinstance(p, np.ndarray) else p}"]
+        rate, scale = self._state.p, self.scale
+        if not isinstance(rate, float):
+            own = ["p=array"]
+        else:  # a p that is rounded would say too little
+            own = [f"p={rate}" if rate >= 0 else f"keep_prob={-rate}"]
         if not isinstance(scale, np.ndarray) and self._scale != scale_for(self._state.p, True):
             own.append(f"scale={scale!r}")
         return format_drawn(self, *own)
@@ -273,28 +295,42 @@ def new_mask(state: MaskState, scale: Value) -> Mask:
     return mask
 
 
-def keep_all(shape: tuple[int, ...], noise_shape: NoiseShape, scale: Value) -> Mask:
-    """The mask of evaluation: p is 0, so that it needs no key."""
-    return new_mask(new_state(0, (0, 0), 0, whole_window(shape, noise_shape, 0.0)), scale)
+def evaluation_mask(window: WholeWindow, inverted: bool) -> Mask:
+    """The mask of evaluation. It draws nothing, so that it needs no key.
+
+    It keeps everything. If training leaves the scale to evaluation, it multiplies by the probability of
+    keeping, and drops where that is 0: infinity times 0 would be NaN.
+    """
+    scale = 1.0 if inverted else keep_probability(window.p)
+    decided = WholeWindow(evaluation_rate(scale), window.shape, window.strides)
+    return new_mask(new_state(0, (0, 0), 0, decided), scale)
 
 
-def apply_mask(mask: Mask, x: ArrayLike, out: Array | None, name: str, scale: Value | None = None) -> Array:
-    """`Mask.apply` for an array that its user knows by that name; with another scale, if one is given."""
-    if scale is None:
-        scale = mask._scale
-    result: Array | None = _core.run("dropout", mask._state, x, out, scale)
-    return run_checked("dropout", mask._state, (name,), x, out, scale) if result is None else result
+def apply_mask(mask: Mask, x: ArrayLike, out: Array | None, name: str) -> Array:
+    """`Mask.apply` for an array that its user knows by that name."""
+    result: Array | None = _core.run("dropout", mask._state, x, out, mask._scale)
+    if result is not None:
+        return result
+    array = x if isinstance(x, np.ndarray) else _checks.float_array(x, name)
+    if array.shape != mask._state.shape:
+        mask = _broadcast(mask, array.shape, name)
+    done: Array = run_checked("dropout", mask._state, (name,), array, out, mask._scale)
+    return done
 
 
-def _stored_mask(bits: NDArray[np.uint8], shape: tuple[int, ...], p: Any) -> Mask:
-    checked = _checks.probability(p)
-    if np.any(checked == 1):
-        raise ValueError("p must be less than 1 where elements are kept, not 1.0")
-    size = math.prod(shape)
-    padded = np.zeros(-(-size // 128) * 16, np.uint8)  # the core reads whole tiles, of up to 128
-    padded[: bits.size] = bits
-    if size % 8:
-        padded[size // 8] &= 2 ** (size % 8) - 1  # equal masks are equal to the last bit
-    window = whole_window(shape, None, checked)
-    state = new_state(_core.rules.index("stored"), (0, 0), 0, window, padded.tobytes())
-    return new_mask(state, scale_for(window.p, True))
+def _broadcast(mask: Mask, shape: tuple[int, ...], name: str) -> Mask:
+    """A stored mask, repeated to the shape of an array. Any mask as it is if that shape does not fit."""
+    own = (1,) * (len(shape) - mask.ndim) + mask.shape
+    if len(own) != len(shape) or any(n not in (1, m) for n, m in zip(own, shape, strict=True)):
+        return mask
+    if mask._state.bits is None:
+        raise ValueError(
+            f"{name} must have the shape {mask.shape}, not {shape}: only a stored mask is broadcast; to "
+            f"share decisions, make a mask of the shape {shape} with noise_shape={own}"
+        )
+    return new_mask(broadcast_state(mask._state, shape), broadcast_along(mask._scale, len(shape)))
+
+
+def _stored_mask(bits: NDArray[np.uint8], shape: tuple[int, ...], p: Any, keep_prob: Any) -> Mask:
+    window = whole_window(shape, None, stored_rate(p, keep_prob))
+    return new_mask(stored_state(bits, window), scale_for(window.p, True))

@@ -112,8 +112,9 @@ class MaskGenerator:
             If an argument is of the wrong kind or out of range; no stream is used up then.
         """
         lengths = _checks.shape(shape)
-        window = whole_window(lengths, noise_shape, _checks.drop_probability(p, keep_prob))
-        scale = scale_for(window.p, inverted)  # before the stream is taken: `inverted` may be refused
+        window = whole_window(lengths, noise_shape, _checks.rate(p, keep_prob))
+        # Before the stream is taken: `inverted` may be refused.
+        scale = scale_for(window.p, _checks.boolean(inverted, "inverted"))
         return new_mask(draw_state(self, window), scale)
 
     def spawn(self, n_children: int) -> list[MaskGenerator]:

@@ -41,7 +41,7 @@ def _alpha(
     out: Array | None,
 ) -> tuple[Array, Mask]:
     p = _checks.scalar_probability(p)
-    if not training:
+    if not _checks.boolean(training, "training"):
         return dropout(x, rng=rng, training=False, out=out)
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
     a, b, dropped = _affine(p)
@@ -114,7 +114,8 @@ def alpha_dropout_backward(dy: ArrayLike, mask: Mask, *, out: Array | None = Non
     dy : array_like of float16, bfloat16, float32 or float64
         Gradient with respect to the result, of the mask's shape.
     mask : Mask
-        The mask that came with the result.
+        The mask that came with the result, or a window of it. Its scale is a; a mask of another function,
+        which has another scale, is refused.
     out : ndarray, optional
         Where to write: of dy's shape and dtype, and either `dy` itself or not overlapping it.
 
@@ -138,8 +139,11 @@ def alpha_dropout_backward(dy: ArrayLike, mask: Mask, *, out: Array | None = Non
     if not isinstance(mask, Mask):
         wanted = "the fastdrop.Mask that alpha_dropout returned"
         raise TypeError(f"mask must be {wanted}, not {_checks.describe(mask)}")
-    a, _, _ = _affine(_checks.scalar_probability(mask.p))
-    return apply_mask(mask, dy, out, "dy", a)
+    p, scale = mask.p, mask.scale
+    if not isinstance(p, float) or not isinstance(scale, float) or scale != _affine(p)[0]:
+        wanted = "a mask that alpha_dropout or feature_alpha_dropout returned, with their scale"
+        raise ValueError(f"mask must be {wanted}, not {mask!r}: use dropout_backward(dy, mask) for others")
+    return apply_mask(mask, dy, out, "dy")
 
 
 def feature_alpha_dropout(

@@ -97,7 +97,7 @@ def drop_block(
     p = _checks.scalar_probability(_checks.drop_probability(p, keep_prob))
     array = _checks.as_given(x, "x")
     block = _block(array.shape, block_size, **not_none(sample_axis=sample_axis), channel_axis=channel_axis)
-    if not training:
+    if not _checks.boolean(training, "training"):
         return dropout(array, p, training=False, out=out)
     mask = _blocks_dropped(array.shape, p, block, as_generator(rng))
     return mask.apply(array, out=out), mask

@@ -21,6 +21,7 @@ from .._states import (
     format_drawn,
     generator_id,
     new_state,
+    slice_state,
     whole_window,
 )
 from .._windows import Index
@@ -46,7 +47,8 @@ class GaussianNoise(Drawn):
     else (``docs/stream.md``, section 8). So forward, backward, machines, threads and shards agree without
     storing anything, as for a `Mask`. A different p scales the same z.
 
-    Noise is immutable, hashable and picklable. Two are equal if all that they depend on is equal.
+    Noise is immutable, hashable and picklable. Two are equal if all that they depend on is equal. It is not
+    an array: ``dy * noise``, ``np.asarray(noise)`` and every other use as one raises TypeError.
 
     Parameters
     ----------
@@ -72,6 +74,7 @@ class GaussianNoise(Drawn):
     """
 
     __slots__ = ("_deviation",)
+    _names = ("noise", "gaussian_dropout")
     _deviation: float  # what the normal numbers are multiplied by
 
     def __init__(
@@ -133,10 +136,10 @@ class GaussianNoise(Drawn):
 
     def __getitem__(self, index: Index) -> GaussianNoise:
         """A window: basic indexing with integers, slices (steps too) and ``...``, as on an array."""
-        return _new_noise(self._slice(index)[0])
+        return _new_noise(slice_state(self._state, index)[0])
 
     def __eq__(self, other: object) -> bool:
-        return self._state == other._state if isinstance(other, GaussianNoise) else NotImplemented
+        return self._state == other._state if isinstance(other, GaussianNoise) else super().__eq__(other)
 
     def __hash__(self) -> int:
         return hash((GaussianNoise, self._state))
@@ -213,7 +216,7 @@ def gaussian_dropout(
     """
     p = _checked_p(p)
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
-    if training:
+    if _checks.boolean(training, "training"):
         noise = _new_noise(draw_state(rng, whole_window(array.shape, None, p)))
         return noise._apply(array, out, "x"), noise
     noise = _new_noise(new_state(0, (0, 0), 0, whole_window(array.shape, None, 0.0)))

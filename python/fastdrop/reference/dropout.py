@@ -147,20 +147,32 @@ def counter_from(index: ArrayLike, stream: int, use: int) -> Words:
 # --- 3. The 64-bit number of an element, and the decision -----------------------------------------
 
 
-def threshold(p: float) -> int:
-    """``D``: p * 2^64 rounded half to even, an integer from 0 to 2^64."""
+def threshold(p: float = 0.5, *, keep_prob: float | None = None) -> int:
+    """``D``, an integer from 0 to 2^64: p * 2^64 rounded half to even.
+
+    With keep_prob it is 2^64, less keep_prob * 2^64 rounded half to even.
+    """
+    if keep_prob is not None:
+        return 2**64 - threshold(keep_prob)
     return round(math.ldexp(p, 64))  # the product is exact; round() of a float rounds half to even
 
 
 def keep(
-    index: ArrayLike, p: float, *, key: Sequence[int], stream: int = 0, generator: str = "ars4x32-7"
+    index: ArrayLike,
+    p: float = 0.5,
+    *,
+    keep_prob: float | None = None,
+    key: Sequence[int],
+    stream: int = 0,
+    generator: str = "ars4x32-7",
 ) -> NDArray[np.bool_]:
     """True where the element with that index is kept; `index` is an integer array of any shape."""
     index = np.asarray(index, np.uint64)
-    if p == 0 or p == 1:
-        return np.full(index.shape, p == 0)
+    bound = threshold(p, keep_prob=keep_prob)
+    if bound in (0, 2**64):
+        return np.full(index.shape, bound == 0)
     generate = GENERATORS[generator]
-    high, low = divmod(threshold(p), 2**48)
+    high, low = divmod(bound, 2**48)
 
     # The upper 16 bits of U: eight consecutive elements share the 16 bytes of one block.
     flat = index.reshape(-1)
@@ -205,30 +217,38 @@ class Mask:
             noise = tuple(n if e is None else e for e, n in zip(noise_shape, lengths, strict=True))
         index = np.arange(math.prod(noise), dtype=np.uint64).reshape(noise)
         self.index = np.broadcast_to(index, lengths)
+        given = np.asarray(p if keep_prob is None else keep_prob, np.float64)
         # An array is broadcast to the noise shape first, and that to the shape.
-        p = np.broadcast_to(np.asarray(p if keep_prob is None else 1.0 - keep_prob, np.float64), noise)
-        self.p = np.broadcast_to(p, lengths)
-        with np.errstate(divide="ignore"):  # where p is 1 nothing is kept
-            self.scale = 1.0 / (1.0 - self.p) if inverted else np.ones(lengths)
+        given = np.broadcast_to(np.broadcast_to(given, noise), lengths)
+        # The one that was given decides. The other one is rounded, maybe to 0 or 1.
+        self.p, self.keep_prob = (given, 1.0 - given) if keep_prob is None else (1.0 - given, given)
+        self.given = "p" if keep_prob is None else "keep_prob"
+        with np.errstate(divide="ignore", over="ignore"):  # where nothing is kept
+            self.scale = 1.0 / self.keep_prob if inverted else np.ones(lengths)
         self.key, self.stream, self.generator = key_from(seed), stream, generator
         self.bits: NDArray[np.uint8] | None = None
 
     @staticmethod
-    def from_bits(bits: NDArray[np.uint8], shape: int | Sequence[int], p: float = 0.0) -> "Mask":
-        """A stored mask: bit ``i % 8`` of byte ``i // 8`` says whether element ``i`` is kept."""
-        mask = Mask(shape, p, seed=0)
+    def from_bits(
+        bits: NDArray[np.uint8], shape: int | Sequence[int], p: float = 0.0, *, keep_prob: float | None = None
+    ) -> "Mask":
+        """A stored mask: bit ``i % 8`` of byte ``i // 8`` says whether element ``i`` is kept.
+
+        `apply` broadcasts it, as NumPy does.
+        """
+        mask = Mask(shape, p, keep_prob=keep_prob, seed=0)
         mask.bits = bits
         return mask
 
     @staticmethod
-    def from_array(keep: NDArray[np.bool_], p: float = 0.0) -> "Mask":
-        return Mask.from_bits(np.packbits(keep, bitorder="little"), keep.shape, p)
+    def from_array(keep: NDArray[np.bool_], p: float = 0.0, *, keep_prob: float | None = None) -> "Mask":
+        return Mask.from_bits(np.packbits(keep, bitorder="little"), keep.shape, p, keep_prob=keep_prob)
 
     def __getitem__(self, window: Any) -> "Mask":
         """A window of a mask is a mask whose elements have kept the indices they had in the whole."""
         part = object.__new__(Mask)
         part.__dict__ = self.__dict__ | {
-            name: getattr(self, name)[window] for name in ("index", "p", "scale")
+            name: getattr(self, name)[window] for name in ("index", "p", "keep_prob", "scale")
         }
         return part
 
@@ -237,10 +257,17 @@ class Mask:
             eight = self.bits[self.index >> np.uint64(3)]
             return np.asarray(eight >> (self.index & np.uint64(7)) & np.uint64(1), np.bool_)
         kept = np.empty(self.index.shape, np.bool_)
-        for p in np.unique(self.p).tolist():
-            here = self.p == p
-            index = self.index[here]
-            kept[here] = keep(index, p, key=self.key, stream=self.stream, generator=self.generator)
+        given = getattr(self, self.given)
+        for value in np.unique(given).tolist():
+            here = given == value
+            kept[here] = keep(
+                self.index[here],
+                value,
+                keep_prob=value if self.given == "keep_prob" else None,
+                key=self.key,
+                stream=self.stream,
+                generator=self.generator,
+            )
         return kept
 
     def apply(self, x: ArrayLike) -> NDArray[Any]:
@@ -268,8 +295,10 @@ def dropout(
     x = np.asarray(x)
     mask = Mask(x.shape, p, noise_shape=noise_shape, inverted=inverted, keep_prob=keep_prob, seed=rng)
     if not training:
-        mask.scale = np.ones(x.shape) if inverted else 1.0 - mask.p
-        mask.p = np.zeros(x.shape)
+        mask.scale = np.ones(x.shape) if inverted else mask.keep_prob
+        # Everything is kept, but a factor of 0 drops: infinity times 0 would be NaN.
+        mask.p = (mask.scale == 0).astype(np.float64)
+        mask.given = "p"
     return mask.apply(x), mask
 
 
