@@ -82,6 +82,44 @@ def test_a_p_that_is_no_probability_is_refused(entrance, p, kind, wanted, came):
     refuse(lambda: TAKES_P[entrance](p), kind, "p must", wanted, came)
 
 
+P_ADVICE = [
+    (50, "; if it is a percentage, write 0.5"),
+    (1.5, "; if it is a percentage, write 0.015"),
+    ("50", "; if it is a percentage, write 0.5"),
+    (np.float32(20), "; if it is a percentage, write 0.2"),
+    (np.array([0, 50, 100]), "; if it holds percentages, write p / 100"),
+    ([0.1, 0.2], "; write numpy.array(p, dtype=float)"),
+    ((0.1, 0.2), "; write numpy.array(p, dtype=float)"),
+    (np.array(["0.1"]), "; write numpy.array(p, dtype=float)"),
+    ("0.5", "; write float(p)"),
+    (Decimal("0.5"), "; write float(p)"),
+]
+
+
+@pytest.mark.parametrize("entrance", TAKES_P)
+@pytest.mark.parametrize(("p", "advice"), P_ADVICE, ids=str)
+def test_a_p_that_can_be_guessed_comes_with_advice(entrance, p, advice):
+    if entrance == "load_state_dict" and isinstance(p, list):
+        return  # a state holds an array as a list
+    with pytest.raises((TypeError, ValueError), match="p must be") as caught:
+        TAKES_P[entrance](p)
+    assert str(caught.value).endswith(advice)
+
+
+@pytest.mark.parametrize(
+    "p", [101, -1, float("nan"), True, "half", None, {}, X > 2, np.array([-1, 50])], ids=str
+)
+def test_a_p_that_cannot_be_guessed_comes_without_advice(p):
+    with pytest.raises((TypeError, ValueError), match=r"p must be [^;]*$"):
+        fastdrop.dropout(X, p)
+
+
+def test_advice_on_keep_prob_has_its_name():
+    refuse(lambda: fastdrop.dropout(X, keep_prob=80), ValueError, "keep_prob must", "percentage, write 0.8")
+    advice = "; write numpy.array(keep_prob, dtype=float)"
+    refuse(lambda: fastdrop.dropout(X, keep_prob=[0.5]), TypeError, "keep_prob must", advice)
+
+
 @given(st.floats(allow_nan=False).filter(lambda p: not 0 <= p <= 1))
 def test_a_p_anywhere_outside_is_refused(p):
     refuse(lambda: fastdrop.Mask(3, p), ValueError, "p must", RANGE, repr(p))

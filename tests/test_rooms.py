@@ -16,12 +16,14 @@ PACKAGE = Path(__file__).parents[1] / "python" / "fastdrop"
 # below those that it imports, so that no arrow runs back up.
 BASE = {"_checks", "_core", "_keys", "_states", "_values", "_windows"}
 PYTHON_ARROWS = {
-    "_checks": set(),
+    "_remedies": set(),
+    "_checks": {"_remedies"},
     "_windows": {"_checks"},
     "_keys": {"_checks"},
     "_values": {"_checks", "_windows"},
     "_states": {"_checks", "_core", "_keys", "_values", "_windows"},
-    "_operations": {"_checks", "_core"},
+    "_outputs": {"_checks"},
+    "_operations": {"_checks", "_core", "_outputs"},
     "mask": BASE | {"_operations"},
     "mask_generator": BASE | {"mask"},
     "functional": {"_checks", "_core", "_values", "_states", "_windows", "mask", "mask_generator"},

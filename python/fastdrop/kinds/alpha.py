@@ -137,7 +137,7 @@ def alpha_dropout_backward(dy: ArrayLike, mask: Mask, *, out: Array | None = Non
     """
     if not isinstance(mask, Mask):
         wanted = "the fastdrop.Mask that alpha_dropout returned"
-        raise TypeError(f"mask must be {wanted}, not {_checks.describe(mask)}")
+        raise _checks.not_drawn(mask, "mask", wanted, isinstance(dy, Mask))
     a, _, _ = _affine(_checks.scalar_probability(mask.p))
     return apply_mask(mask, dy, out, "dy", a)
 
