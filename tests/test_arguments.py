@@ -125,43 +125,7 @@ def test_a_p_anywhere_outside_is_refused(p):
     refuse(lambda: fastdrop.Mask(3, p), ValueError, "p must", RANGE, repr(p))
 
 
-# --- Seeds, streams, shapes, names ----------------------------------------------------------------
-
-SEED = "must be None, a non-negative integer or a sequence of them, or a numpy.random"
-BAD_SEEDS = [
-    (-1, ValueError, "-1 of type int"),
-    (np.int64(-1), ValueError, "-1"),
-    ([1, -1], ValueError, "[1, -1] of type list"),
-    (-HUGE, ValueError, "int object"),
-    (1.5, TypeError, "1.5 of type float"),
-    (float("nan"), TypeError, "nan of type float"),
-    (np.float32(1), TypeError, "of type float32"),
-    ([0.5], TypeError, "[0.5] of type list"),
-    (True, TypeError, "True of type bool"),
-    (np.bool_(True), TypeError, "of type bool"),
-    ("a", TypeError, "'a' of type str"),
-    (b"ab", TypeError, "b'ab' of type bytes"),
-    (object(), TypeError, "of type object"),
-    ([None], TypeError, "[None] of type list"),
-    (np.array(5), TypeError, "array(5) of type ndarray"),
-    (np.random, TypeError, "of type module"),
-    (np.random.RandomState(0), TypeError, "of type RandomState"),
-    (MASK, TypeError, "of type Mask"),
-]
-TAKES_SEED = {
-    "Mask": ("seed", lambda seed: fastdrop.Mask(3, seed=seed)),
-    "MaskGenerator": ("seed", lambda seed: fastdrop.MaskGenerator(seed)),
-    "dropout": ("rng", lambda seed: fastdrop.dropout(X, rng=seed)),
-    "Dropout": ("rng", lambda seed: fastdrop.Dropout(rng=seed)),
-}
-
-
-@pytest.mark.parametrize("entrance", TAKES_SEED)
-@pytest.mark.parametrize(("seed", "kind", "came"), table(BAD_SEEDS))
-def test_a_seed_of_the_wrong_kind_is_refused(entrance, seed, kind, came):
-    name, call = TAKES_SEED[entrance]
-    refuse(lambda: call(seed), kind, f"{name} must", SEED, came)
-
+# --- Streams, shapes, names -----------------------------------------------------------------------
 
 AXES = "must be an integer or a sequence of integers"
 SIZE = "must have at most 2**63 elements"

@@ -19,7 +19,7 @@ PYTHON_ARROWS = {
     "_remedies": set(),
     "_checks": {"_remedies"},
     "_windows": {"_checks"},
-    "_keys": {"_checks"},
+    "_keys": {"_checks", "_remedies"},
     "_values": {"_checks", "_windows"},
     "_states": {"_checks", "_core", "_keys", "_values", "_windows"},
     "_outputs": {"_checks"},

@@ -82,3 +82,38 @@ def for_probability(p: Any, name: str) -> str:
     if not 0 <= number <= 1:
         return f"; if it is a percentage, write {number / 100:g}" if 1 < number <= 100 else ""
     return f"; write float({name})"
+
+
+def for_seed(seed: Any, name: str) -> str:
+    """For what is no source of keys: the source that it can be made into."""
+    source = _source_from(seed, name)
+    if source is None:
+        return ""
+    return f"; write fastdrop.MaskGenerator({source}), once" if name == "rng" else f"; write {source}"
+
+
+def _source_from(seed: Any, name: str) -> str | None:
+    kind, package = type(seed).__name__, type(seed).__module__.split(".")[0]
+    if seed is np.random:  # what numpy.random.seed does has no effect on other generators
+        return "0"
+    if isinstance(seed, np.random.RandomState):
+        try:
+            np.random.default_rng(seed)
+        except TypeError:  # NumPy before 2.2
+            return f"numpy.random.Generator({name}._bit_generator)"
+        return f"numpy.random.default_rng({name})"
+    if kind == "MaskGenerator":
+        return f"{name}.key, or take the mask from {name}.mask"
+    if hasattr(seed, "getrandbits"):  # the module random and its generators
+        return f"{name}.getrandbits(128)"
+    if (package, kind) == ("torch", "Generator"):
+        return f"{name}.initial_seed()"
+    if package in ("jax", "jaxlib"):
+        return f"numpy.asarray(jax.random.key_data({name}))"
+    if isinstance(seed, str):
+        return f"int({name})" if seed.isdecimal() else f"list({name}.encode())"
+    if isinstance(seed, bytes):
+        return f"list({name})"
+    if isinstance(seed, np.ndarray) and seed.ndim == 0 and seed.dtype.kind in "iu":
+        return f"int({name})"
+    return None
