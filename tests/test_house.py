@@ -169,12 +169,27 @@ def test_no_file_is_longer_than_400_lines():
     assert not long
 
 
-def test_a_missing_compiler_is_one_sentence(tmp_path):
-    """What pip shows at its end when it builds without one."""
+def configured(source, build, *options, **environment):
+    """The exit code of cmake and what it complains of, on one line; what pip shows at its end."""
     tool = str(Path(cmake.CMAKE_BIN_DIR) / "cmake")
-    configure = [tool, "-S", str(ROOT), "-B", str(tmp_path), "-G", "Ninja"]
+    configure = [tool, "-S", str(source), "-B", str(build), "-G", "Ninja", *options]
     configure += [f"-DCMAKE_MAKE_PROGRAM={Path(ninja.BIN_DIR) / 'ninja'}"]
-    environment = {**os.environ, "CXX": str(tmp_path / "no-such-compiler")}
+    environment = {**os.environ, **environment}
     done = subprocess.run(configure, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode != 0
-    assert "no C++ compiler was found: install one" in " ".join(done.stderr.split())
+    return done.returncode, " ".join(done.stderr.split())
+
+
+def test_a_missing_compiler_is_one_sentence(tmp_path):
+    code, errors = configured(ROOT, tmp_path, CXX=str(tmp_path / "no-such-compiler"))
+    assert code != 0
+    assert "no C++ compiler was found: install one" in errors
+
+
+def test_a_missing_openmp_is_one_sentence_with_the_way_to_build_without_it(tmp_path):
+    hidden = "-DCMAKE_DISABLE_FIND_PACKAGE_OpenMP=ON"
+    code, errors = configured(CSRC, tmp_path, hidden)
+    assert code != 0
+    assert "found no OpenMP: install it" in errors
+    assert "-DFASTDROP_OPENMP=OFF" in errors
+    assert "pip install . -Ccmake.define.FASTDROP_OPENMP=OFF" in errors
+    assert configured(CSRC, tmp_path, hidden, "-DFASTDROP_OPENMP=OFF") == (0, "")
