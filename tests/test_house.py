@@ -155,6 +155,16 @@ def test_the_binary_changes_nothing_when_it_is_loaded():
     assert not any("fast_math" in name for name in everything)
 
 
+def test_the_binary_needs_no_newer_cpp_library_than_gcc_11_has():
+    """The oldest compiler supported (README). An environment may bring an older library than the compiler's."""
+    limits = {"GLIBCXX": (3, 4, 29), "CXXABI": (1, 3, 13)}  # of libstdc++.so.6.0.29, by GCC's manual
+    needed = [name.partition("@")[2] for _, name in symbols(_core.__file__, "-D", "--undefined-only")]
+    versions = [version.split("_") for version in needed if version.startswith(("GLIBCXX_", "CXXABI_"))]
+    too_new = [v for library, v in versions if tuple(map(int, v.split("."))) > limits[library]]
+    assert versions
+    assert not too_new
+
+
 def test_the_versions_of_package_and_changelog_agree():
     version = re.search(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[1]
     assert fastdrop.__version__ == version
