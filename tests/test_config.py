@@ -285,20 +285,6 @@ def test_import_leaves_the_process_as_it_was():
     assert run(code, FASTDROP_ISA="scalar") == ""
 
 
-def test_import_without_the_core_says_what_to_do():
-    code = """
-        import sys
-        sys.modules["fastdrop._core"] = None
-        try:
-            import fastdrop
-        except ImportError as error:
-            print(error)
-    """
-    message = run(code)
-    assert message.startswith("fastdrop's compiled core is missing")
-    assert "pip install fastdrop-kernels" in message
-
-
 def test_a_wrong_environment_is_one_sentence_on_the_command_line():
     for command in ("info", "selftest"):
         output, errors = python("-m", "fastdrop", command, code=2, FASTDROP_ISA="mmx")

@@ -42,13 +42,23 @@ PYTHON_ARROWS = {
     "reference/dropout": {"reference/operations"},
     "reference/noise": {"reference/dropout", "reference/operations"},
     "reference/__init__": {"reference"},
-    "config": {"_checks", "_core"},
+    "_installation": set(),  # works if files of the package are missing
+    "config": {"_checks", "_core", "_installation"},
     "reference_noise": set(),  # says that it is gone
-    "__init__": {"_core", "config", "functional", "kinds", "layers", "mask", "mask_generator"}
+    "__init__": {
+        "_core",
+        "_installation",
+        "config",
+        "functional",
+        "kinds",
+        "layers",
+        "mask",
+        "mask_generator",
+    }
     | {"reference", "training"},
     "selftest": {"__init__"},
     "bench/": {"__init__"},  # and its own files
-    "__main__": {"__init__", "bench", "selftest"},
+    "__main__": {"__init__", "_installation", "bench", "selftest"},
 }
 MODULES = {str(path.relative_to(PACKAGE).with_suffix("")): path for path in PACKAGE.rglob("*.py")}
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from . import _checks, _core
+from ._installation import DISTRIBUTION, faults
 
 STREAM_VERSION = 1  # of the mask stream (docs/stream.md)
 
@@ -184,8 +185,9 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     _checks.choice(mode, "mode", ("stdout", "dict"))
     config = {
         "fastdrop": _core.__version__,
-        "distribution": "fastdrop-kernels",
+        "distribution": DISTRIBUTION,
         "location": os.path.dirname(_core.__file__),
+        "installation faults": faults(),
         "mask stream": STREAM_VERSION,
         "isa": isa(),
         "isas": {name: description for name, description, usable in _core.isas() if usable},
@@ -210,7 +212,7 @@ def _readable(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} ({description})" for name, description in value.items())
     if isinstance(value, list):
-        return ", ".join(value) if value else "none"
+        return ", ".join(value) or "none"
     return str(value)
 
 
