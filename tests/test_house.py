@@ -156,7 +156,7 @@ def test_the_binary_changes_nothing_when_it_is_loaded():
 
 
 def test_the_binary_needs_no_newer_cpp_library_than_gcc_11_has():
-    """The oldest compiler supported (README). An environment may bring an older library than that compiler."""
+    """The oldest compiler supported (README). An environment may bring an older library."""
     limits = {"GLIBCXX": (3, 4, 29), "CXXABI": (1, 3, 13)}  # of libstdc++.so.6.0.29, by GCC's manual
     needed = [name.partition("@")[2] for _, name in symbols(_core.__file__, "-D", "--undefined-only")]
     versions = [version.split("_") for version in needed if version.startswith(("GLIBCXX_", "CXXABI_"))]
