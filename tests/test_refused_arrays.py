@@ -27,7 +27,15 @@ def dropout(x, **options):
 
 # --- Masked arrays --------------------------------------------------------------------------------
 
-LOST = "MaskedArray, whose mask would be lost: "
+LOST = ", whose mask would be lost: "
+
+
+class MaskedOfOthers(np.ndarray):
+    """As Astropy's, which is a subclass of ndarray and not of MaskedArray."""
+
+    mask = filled = None
+
+
 WITH_MASKED = {
     "a masked array": MASKED,
     "nothing masked": np.ma.array(X),
@@ -35,6 +43,7 @@ WITH_MASKED = {
     "transposed": MASKED.T,
     "integers": np.ma.array([1, 2]),
     "masked": np.ma.masked,
+    "of another class": X.view(MaskedOfOthers),
     "in a list": [MASKED[0], [1.0, 2.0, 3.0]],
     "in a tuple in a list": [(MASKED[0],)],
     "in a deque": collections.deque([MASKED[0]]),
@@ -89,8 +98,9 @@ def test_a_masked_array_as_any_other_argument_is_refused():
 
 
 def test_what_the_refusal_of_a_masked_array_advises_works():
-    advice = "write x.filled(0) or x.data"
-    refuse(lambda: dropout(MASKED), TypeError, FLOATS, advice)
+    refuse(lambda: dropout(MASKED), TypeError, f"{FLOATS}a MaskedArray{LOST}write x.filled(0) or x.data")
+    other = X.view(MaskedOfOthers)
+    refuse(lambda: dropout(other), TypeError, f"{FLOATS}a MaskedOfOthers{LOST}write x.filled(0)")
     assert same_bytes(dropout(MASKED.filled(0)), dropout(np.where(MASKED.mask, np.float32(0), X)))
     assert same_bytes(dropout(MASKED.data), dropout(X))
 
@@ -222,6 +232,22 @@ def test_an_exception_of_the_code_of_others_comes_with_the_name_of_the_argument(
     with pytest.raises(TypeError) as caught:
         calls["x"]()
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+class BrokenSequence(collections.abc.Sequence):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        raise ZeroDivisionError("broken")
+
+
+def test_a_sequence_that_fails_comes_with_the_name_of_the_argument():
+    refuse(lambda: dropout(BrokenSequence()), TypeError, FLOATS, "of type BrokenSequence: broken")
+    refuse(lambda: dropout([BrokenSequence()]), TypeError, FLOATS, "of type list: broken")
+    endless = []
+    endless.append(endless)
+    refuse(lambda: dropout(endless), TypeError, FLOATS, "[[...]] of type list")
 
 
 def test_too_little_memory_is_no_fault_of_the_argument():

@@ -235,22 +235,33 @@ def _wrong_array(value: Any, array: NDArray[Any], name: str, wanted: str, remedy
 def refuse_masked(value: Any, name: str, wanted: str = "a numpy.ndarray") -> None:
     """Refuse a masked array, and a sequence that holds one: what it masks would be taken for data."""
     lost = "whose mask would be lost"
-    if isinstance(value, np.ma.MaskedArray):
-        remedy = f"write {name}.filled(0) or {name}.data"
-        raise TypeError(f"{name} must be {wanted}, not a numpy.ma.MaskedArray, {lost}: {remedy}")
+    if _is_masked(value):
+        remedy = f"write {name}.filled(0)"
+        if isinstance(value, np.ma.MaskedArray):
+            remedy += f" or {name}.data"
+        raise TypeError(f"{name} must be {wanted}, not a {type(value).__name__}, {lost}: {remedy}")
     if _holds_masked(value):
         remedy = "fill it first, as in part.filled(0)"
-        raise TypeError(f"{name} must be {wanted}, not a sequence with a MaskedArray, {lost}: {remedy}")
+        raise TypeError(f"{name} must be {wanted}, not a sequence with a masked array, {lost}: {remedy}")
+
+
+def _is_masked(value: Any) -> bool:
+    """Whether that is NumPy's masked array or one of another package, such as Astropy's."""
+    kind = type(value)
+    return issubclass(kind, np.ndarray) and hasattr(kind, "mask") and hasattr(kind, "filled")
 
 
 def _holds_masked(value: Any, depth: int = 0) -> bool:
     """Whether there is a masked array in a sequence, as deep as NumPy looks."""
     is_sequence = isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray, memoryview))
     if not is_sequence or depth > 64:
-        return isinstance(value, np.ma.MaskedArray)
-    if set(map(type, value)) <= {float, int}:  # a thousand numbers take some microseconds
+        return _is_masked(value)
+    try:
+        if set(map(type, value)) <= {float, int}:  # a thousand numbers take some microseconds
+            return False
+        return any(_holds_masked(entry, depth + 1) for entry in value)
+    except Exception:  # the sequence is code of others: NumPy will say the same
         return False
-    return any(_holds_masked(entry, depth + 1) for entry in value)
 
 
 def packed_bits(value: Any, name: str, count: int) -> NDArray[np.uint8]:
