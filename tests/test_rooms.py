@@ -45,17 +45,8 @@ PYTHON_ARROWS = {
     "_installation": set(),  # works if files of the package are missing
     "config": {"_checks", "_core", "_installation"},
     "reference_noise": set(),  # says that it is gone
-    "__init__": {
-        "_core",
-        "_installation",
-        "config",
-        "functional",
-        "kinds",
-        "layers",
-        "mask",
-        "mask_generator",
-    }
-    | {"reference", "training"},
+    "__init__": {"_core", "_installation", "config", "functional", "kinds", "layers", "mask"}
+    | {"mask_generator", "reference", "training"},
     "selftest": {"__init__"},
     "bench/": {"__init__"},  # and its own files
     "__main__": {"__init__", "_installation", "bench", "selftest"},
