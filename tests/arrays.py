@@ -99,11 +99,6 @@ def memory_mapped(x):
         return filled(np.memmap(file, x.dtype, "w+", shape=x.shape), x)
 
 
-def masked(x, **options):
-    with np.errstate(invalid="ignore"):
-        return np.ma.array(x.copy(), mask=x.astype("f8") > 1, **options)
-
-
 # Every one makes a new array with the values of a C-contiguous one. Those that docs/kinds.md promises:
 LAYOUTS = {
     "C order": lambda x: x.copy(),
@@ -122,8 +117,6 @@ ALL_LAYOUTS = LAYOUTS | {
     "field": lambda x: filled(np.zeros(x.shape, [("byte", "u1"), ("value", x.dtype)])["value"], x),
     "other byte order, sliced": lambda x: sliced(x, x.dtype.newbyteorder()),
     "matrix": lambda x: x.copy().view(np.matrix),
-    "masked": masked,
-    "hard-masked": lambda x: masked(x, hard_mask=True),
     "memory-mapped": memory_mapped,
     "subclass": lambda x: x.copy().view(Subclass),
     "subclass, Fortran order": lambda x: x.copy(order="F").view(Subclass),

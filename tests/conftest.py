@@ -36,10 +36,9 @@ OPENMP = ThreadpoolController().select(user_api="openmp")
 @pytest.fixture(params=fastdrop.isas())
 def isa(request):
     """Run the test once on every ISA that this processor has; the value is its name."""
-    previous = fastdrop.use_isa(request.param)
-    assert fastdrop.isa() == request.param
-    yield request.param
-    fastdrop.use_isa(previous)
+    with fastdrop.use_isa(request.param):
+        assert fastdrop.isa() == request.param
+        yield request.param
 
 
 @pytest.fixture
@@ -72,12 +71,8 @@ def threads():
 
     @contextlib.contextmanager
     def use(count):
-        previous = fastdrop.set_num_threads(count)
-        try:
-            with OPENMP.limit(limits=count):
-                assert fastdrop.get_num_threads() == count
-                yield
-        finally:
-            fastdrop.set_num_threads(previous)
+        with fastdrop.set_num_threads(count), OPENMP.limit(limits=count):
+            assert fastdrop.get_num_threads() == count
+            yield
 
     return use

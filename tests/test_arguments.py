@@ -82,48 +82,50 @@ def test_a_p_that_is_no_probability_is_refused(entrance, p, kind, wanted, came):
     refuse(lambda: TAKES_P[entrance](p), kind, "p must", wanted, came)
 
 
+P_ADVICE = [
+    (50, "; if it is a percentage, write 0.5"),
+    (1.5, "; if it is a percentage, write 0.015"),
+    ("50", "; if it is a percentage, write 0.5"),
+    (np.float32(20), "; if it is a percentage, write 0.2"),
+    (np.array([0, 50, 100]), "; if it holds percentages, write p / 100"),
+    ([0.1, 0.2], "; write numpy.array(p, dtype=float)"),
+    ((0.1, 0.2), "; write numpy.array(p, dtype=float)"),
+    (np.array(["0.1"]), "; write numpy.array(p, dtype=float)"),
+    ("0.5", "; write float(p)"),
+    (Decimal("0.5"), "; write float(p)"),
+]
+
+
+@pytest.mark.parametrize("entrance", TAKES_P)
+@pytest.mark.parametrize(("p", "advice"), P_ADVICE, ids=str)
+def test_a_p_that_can_be_guessed_comes_with_advice(entrance, p, advice):
+    if entrance == "load_state_dict" and isinstance(p, list):
+        return  # a state holds an array as a list
+    with pytest.raises((TypeError, ValueError), match="p must be") as caught:
+        TAKES_P[entrance](p)
+    assert str(caught.value).endswith(advice)
+
+
+@pytest.mark.parametrize(
+    "p", [101, -1, float("nan"), True, "half", None, {}, X > 2, np.array([-1, 50])], ids=str
+)
+def test_a_p_that_cannot_be_guessed_comes_without_advice(p):
+    with pytest.raises((TypeError, ValueError), match=r"p must be [^;]*$"):
+        fastdrop.dropout(X, p)
+
+
+def test_advice_on_keep_prob_has_its_name():
+    refuse(lambda: fastdrop.dropout(X, keep_prob=80), ValueError, "keep_prob must", "percentage, write 0.8")
+    advice = "; write numpy.array(keep_prob, dtype=float)"
+    refuse(lambda: fastdrop.dropout(X, keep_prob=[0.5]), TypeError, "keep_prob must", advice)
+
+
 @given(st.floats(allow_nan=False).filter(lambda p: not 0 <= p <= 1))
 def test_a_p_anywhere_outside_is_refused(p):
     refuse(lambda: fastdrop.Mask(3, p), ValueError, "p must", RANGE, repr(p))
 
 
-# --- Seeds, streams, shapes, names ----------------------------------------------------------------
-
-SEED = "must be None, a non-negative integer or a sequence of them, or a numpy.random"
-BAD_SEEDS = [
-    (-1, ValueError, "-1 of type int"),
-    (np.int64(-1), ValueError, "-1"),
-    ([1, -1], ValueError, "[1, -1] of type list"),
-    (-HUGE, ValueError, "int object"),
-    (1.5, TypeError, "1.5 of type float"),
-    (float("nan"), TypeError, "nan of type float"),
-    (np.float32(1), TypeError, "of type float32"),
-    ([0.5], TypeError, "[0.5] of type list"),
-    (True, TypeError, "True of type bool"),
-    (np.bool_(True), TypeError, "of type bool"),
-    ("a", TypeError, "'a' of type str"),
-    (b"ab", TypeError, "b'ab' of type bytes"),
-    (object(), TypeError, "of type object"),
-    ([None], TypeError, "[None] of type list"),
-    (np.array(5), TypeError, "array(5) of type ndarray"),
-    (np.random, TypeError, "of type module"),
-    (np.random.RandomState(0), TypeError, "of type RandomState"),
-    (MASK, TypeError, "of type Mask"),
-]
-TAKES_SEED = {
-    "Mask": ("seed", lambda seed: fastdrop.Mask(3, seed=seed)),
-    "MaskGenerator": ("seed", lambda seed: fastdrop.MaskGenerator(seed)),
-    "dropout": ("rng", lambda seed: fastdrop.dropout(X, rng=seed)),
-    "Dropout": ("rng", lambda seed: fastdrop.Dropout(rng=seed)),
-}
-
-
-@pytest.mark.parametrize("entrance", TAKES_SEED)
-@pytest.mark.parametrize(("seed", "kind", "came"), table(BAD_SEEDS))
-def test_a_seed_of_the_wrong_kind_is_refused(entrance, seed, kind, came):
-    name, call = TAKES_SEED[entrance]
-    refuse(lambda: call(seed), kind, f"{name} must", SEED, came)
-
+# --- Streams, shapes, names -----------------------------------------------------------------------
 
 AXES = "must be an integer or a sequence of integers"
 SIZE = "must have at most 2**63 elements"

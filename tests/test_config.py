@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What runs here and how it is chosen: ISAs, environment variables, `python -m fastdrop`, a clean import."""
 
+import contextlib
 import importlib.metadata
 import json
 import re
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import fastdrop
+from copies import copies
 from fastdrop import _core, selftest
 from fastdrop.__main__ import main
 from processes import python, run
@@ -55,6 +57,43 @@ def test_use_isa_returns_the_one_before_and_refuses_unknown_ones():
         assert fastdrop.isa() == "scalar"
     finally:
         fastdrop.use_isa(before)
+
+
+def test_what_a_with_statement_sets_ends_with_it(restore_isa):
+    """Nested, after an exception, and for the ISA and the number of threads alike."""
+    best, limit = fastdrop.isas()[0], fastdrop.set_num_threads(7)
+    try:
+        settings = [
+            (fastdrop.use_isa, fastdrop.isa, best, "scalar"),
+            (fastdrop.set_num_threads, own_limit, 7, 1),
+        ]
+        for use, current, first, second in settings:
+            use(first)
+            with use(second) as before:
+                assert (before, current()) == (first, second)
+                with contextlib.suppress(ZeroDivisionError), use(first):
+                    assert current() == first
+                    raise ZeroDivisionError
+                assert current() == second
+            assert current() == first
+            before = use(second)
+            assert current() == second  # without a with statement it stays
+            assert isinstance(before, type(first))
+            assert (repr(before), json.dumps([before])) == (repr(first), json.dumps([first]))
+            assert (use(before), current()) == (second, first)
+            assert list(copies(before)) == [first] * len(list(copies(before)))
+            with pytest.raises((TypeError, ValueError)):
+                use(None)
+            assert current() == first
+    finally:
+        fastdrop.set_num_threads(limit)
+
+
+def own_limit():
+    """fastdrop's own limit of threads, whatever OpenMP's is."""
+    limit = fastdrop.set_num_threads(1)
+    fastdrop.set_num_threads(limit)
+    return limit
 
 
 SHOW_ISA = "import fastdrop; print(fastdrop.isa(), fastdrop.show_config('dict')['isa'])"
@@ -244,20 +283,6 @@ def test_import_leaves_the_process_as_it_was():
         assert state() == before
     """
     assert run(code, FASTDROP_ISA="scalar") == ""
-
-
-def test_import_without_the_core_says_what_to_do():
-    code = """
-        import sys
-        sys.modules["fastdrop._core"] = None
-        try:
-            import fastdrop
-        except ImportError as error:
-            print(error)
-    """
-    message = run(code)
-    assert message.startswith("fastdrop's compiled core is missing")
-    assert "pip install fastdrop-kernels" in message
 
 
 def test_a_wrong_environment_is_one_sentence_on_the_command_line():

@@ -155,6 +155,16 @@ def test_the_binary_changes_nothing_when_it_is_loaded():
     assert not any("fast_math" in name for name in everything)
 
 
+def test_the_binary_needs_no_newer_cpp_library_than_gcc_11_has():
+    """The oldest compiler supported (README). An environment may bring an older library."""
+    limits = {"GLIBCXX": (3, 4, 29), "CXXABI": (1, 3, 13)}  # of libstdc++.so.6.0.29, by GCC's manual
+    needed = [name.partition("@")[2] for _, name in symbols(_core.__file__, "-D", "--undefined-only")]
+    versions = [version.split("_") for version in needed if version.startswith(("GLIBCXX_", "CXXABI_"))]
+    too_new = [v for library, v in versions if tuple(map(int, v.split("."))) > limits[library]]
+    assert versions
+    assert not too_new
+
+
 def test_the_versions_of_package_and_changelog_agree():
     version = re.search(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[1]
     assert fastdrop.__version__ == version
@@ -169,12 +179,27 @@ def test_no_file_is_longer_than_400_lines():
     assert not long
 
 
-def test_a_missing_compiler_is_one_sentence(tmp_path):
-    """What pip shows at its end when it builds without one."""
+def configured(source, build, *options, **environment):
+    """The exit code of cmake and what it complains of, on one line; what pip shows at its end."""
     tool = str(Path(cmake.CMAKE_BIN_DIR) / "cmake")
-    configure = [tool, "-S", str(ROOT), "-B", str(tmp_path), "-G", "Ninja"]
+    configure = [tool, "-S", str(source), "-B", str(build), "-G", "Ninja", *options]
     configure += [f"-DCMAKE_MAKE_PROGRAM={Path(ninja.BIN_DIR) / 'ninja'}"]
-    environment = {**os.environ, "CXX": str(tmp_path / "no-such-compiler")}
+    environment = {**os.environ, **environment}
     done = subprocess.run(configure, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode != 0
-    assert "no C++ compiler was found: install one" in " ".join(done.stderr.split())
+    return done.returncode, " ".join(done.stderr.split())
+
+
+def test_a_missing_compiler_is_one_sentence(tmp_path):
+    code, errors = configured(ROOT, tmp_path, CXX=str(tmp_path / "no-such-compiler"))
+    assert code != 0
+    assert "no C++ compiler was found: install one" in errors
+
+
+def test_a_missing_openmp_is_one_sentence_with_the_way_to_build_without_it(tmp_path):
+    hidden = "-DCMAKE_DISABLE_FIND_PACKAGE_OpenMP=ON"
+    code, errors = configured(CSRC, tmp_path, hidden)
+    assert code != 0
+    assert "found no OpenMP: install it" in errors
+    assert "-DFASTDROP_OPENMP=OFF" in errors
+    assert "pip install . -Ccmake.define.FASTDROP_OPENMP=OFF" in errors
+    assert configured(CSRC, tmp_path, hidden, "-DFASTDROP_OPENMP=OFF") == (0, "")

@@ -16,14 +16,16 @@ PACKAGE = Path(__file__).parents[1] / "python" / "fastdrop"
 # below those that it imports, so that no arrow runs back up.
 BASE = {"_checks", "_core", "_keys", "_states", "_values", "_windows"}
 PYTHON_ARROWS = {
-    "_checks": set(),
+    "_remedies": set(),
+    "_checks": {"_remedies"},
     "_no_array": set(),
     "_windows": {"_checks"},
-    "_keys": {"_checks"},
+    "_keys": {"_checks", "_remedies"},
     "_values": {"_checks", "_windows"},
     "_states": {"_checks", "_core", "_keys", "_no_array", "_values", "_windows"},
     "_stored": {"_checks", "_core", "_states", "_values", "_windows"},
-    "_operations": {"_checks", "_core"},
+    "_outputs": {"_checks"},
+    "_operations": {"_checks", "_core", "_outputs"},
     "mask": BASE | {"_operations", "_stored"},
     "mask_generator": BASE | {"mask"},
     "functional": {"_checks", "_core", "_values", "_states", "_windows", "mask", "mask_generator"},
@@ -42,13 +44,14 @@ PYTHON_ARROWS = {
     "reference/dropout": {"reference/operations"},
     "reference/noise": {"reference/dropout", "reference/operations"},
     "reference/__init__": {"reference"},
-    "config": {"_checks", "_core"},
+    "_installation": set(),  # works if files of the package are missing
+    "config": {"_checks", "_core", "_installation"},
     "reference_noise": set(),  # says that it is gone
-    "__init__": {"_core", "config", "functional", "kinds", "layers", "mask", "mask_generator"}
-    | {"reference", "training"},
+    "__init__": {"_core", "_installation", "config", "functional", "kinds", "layers", "mask"}
+    | {"mask_generator", "reference", "training"},
     "selftest": {"__init__"},
     "bench/": {"__init__"},  # and its own files
-    "__main__": {"__init__", "bench", "selftest"},
+    "__main__": {"__init__", "_installation", "bench", "selftest"},
 }
 MODULES = {str(path.relative_to(PACKAGE).with_suffix("")): path for path in PACKAGE.rglob("*.py")}
 

@@ -77,13 +77,18 @@ def test_stored_masks_are_equal_if_their_bits_and_scales_are():
     assert len(pickle.dumps(fastdrop.Mask.from_array(np.ones(80_000, bool), 0))) < 10_500
 
 
-KEEP = "keep must be an array of bool, True where kept, not of "
+KEEP = "keep must be an array of bool, True where kept, not "
 BITS = "bits must be an array of uint8 with one axis, or bytes, not "
 
 
 @pytest.mark.parametrize(
     ("keep", "came"),
-    [([1, 0], "int64; write keep != 0"), ([0.5], "float64"), (["a"], "<U1"), (None, "object")],
+    [
+        ([1, 0], "of int64; write keep != 0"),
+        ([0.5], "of float64"),
+        (["a"], "['a'] of type list"),
+        (None, "None of type NoneType"),
+    ],
 )
 def test_a_keep_that_is_no_array_of_bool_is_refused(keep, came):
     refuse(lambda: fastdrop.Mask.from_array(keep), TypeError, KEEP + came)

@@ -13,7 +13,6 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <exception>
 #include <mutex>
 #include <thread>
@@ -43,6 +42,21 @@ void move_off(int processor) {
   if (sched_getaffinity(0, sizeof now, &now) == 0 && CPU_EQUAL(&now, &others))
     sched_setaffinity(0, sizeof usable, &usable);
 }
+
+// As std::condition_variable, whose wait() is the only thing here that would need the libstdc++ of GCC 12: an
+// environment such as conda's may bring an older one than the compiler's, and the import would fail.
+class Condition {
+ public:
+  template <typename Predicate>
+  void wait(std::unique_lock<std::mutex>& lock, Predicate holds) {
+    while (!holds()) pthread_cond_wait(&condition_, lock.mutex()->native_handle());
+  }
+  void notify_one() { pthread_cond_signal(&condition_); }
+  void notify_all() { pthread_cond_broadcast(&condition_); }
+
+ private:
+  pthread_cond_t condition_ = PTHREAD_COND_INITIALIZER;
+};
 
 // One job at a time. A caller that finds the pool busy does its job alone: the processors are in use.
 class Pool {
@@ -143,7 +157,7 @@ class Pool {
 
   std::mutex turn_;   // held by whoever has given the pool a job
   std::mutex mutex_;  // guards what follows, but for what is atomic
-  std::condition_variable wake_, done_;
+  Condition wake_, done_;
   int workers_ = 0;     // guarded by turn_
   int open_slots_ = 0;  // workers that may still join the job
   int working_ = 0;

@@ -4,11 +4,9 @@
 try:
     from ._core import __version__
 except ImportError as error:
-    raise ImportError(
-        "fastdrop's compiled core is missing or cannot be loaded: install it with 'pip install "
-        "fastdrop-kernels', or with 'pip install .' in a clone (this needs a C++17 compiler), and make sure "
-        "that the unrelated file server 'fastdrop', which has the same import name, is not installed over it."
-    ) from error
+    from ._installation import import_error
+
+    raise import_error(error) from error
 
 from . import reference
 from .config import get_num_threads, isa, isas, set_num_threads, show_config, use_isa

@@ -7,8 +7,13 @@ import sys
 
 import fastdrop
 
+from ._installation import DISTRIBUTION, faults
+
 
 def main(arguments: list[str] | None = None) -> int:
+    if not hasattr(fastdrop, "show_config"):  # another distribution has overwritten or removed __init__.py
+        print(f"fastdrop/__init__.py is not that of {DISTRIBUTION}.", *faults(), file=sys.stderr)
+        return 2
     parser = argparse.ArgumentParser(prog="python -m fastdrop", description=fastdrop.__doc__)
     parser.add_argument("--version", action="version", version=fastdrop.__version__)
     commands = parser.add_subparsers(dest="command", required=True)

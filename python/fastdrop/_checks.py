@@ -12,13 +12,16 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from . import _remedies
+
 # Short names of what arguments are: a signature in help() is to be read.
 Array: TypeAlias = NDArray[Any]
 Probability: TypeAlias = float | NDArray[Any]
 
 INDEX_LIMIT = 2**63  # indices and streams are below it (stream document, section 2)
 _LINE_LENGTH = 110  # characters; as in pyproject.toml
-_FLOAT_DTYPES = "float16, bfloat16, float32 or float64"
+_FLOATS = "an array of float16, bfloat16, float32 or float64"
+_BOOLS = "an array of bool, True where kept"
 
 
 def abbreviate(value: object) -> str:
@@ -26,6 +29,7 @@ def abbreviate(value: object) -> str:
         text = repr(value)
     except Exception:  # a broken __repr__, or an integer of more digits than Python prints
         text = object.__repr__(value)
+    text = " ".join(line.strip() for line in text.splitlines())
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -46,16 +50,22 @@ def describe(value: object) -> str:
 def probability(p: Any, name: str = "p", of: str = "dropping") -> float | NDArray[np.float64]:
     """A probability as a float from 0 to 1, or as an array of them; an array without axes becomes a float."""
     if isinstance(p, np.ndarray) and p.dtype.kind in "fiu":
+        refuse_masked(p, name)
         if p.size and not (p.min() >= 0 and p.max() <= 1):  # if one element is NaN, min() and max() are NaN
-            raise ValueError(f"{name} must be from 0 to 1, the probability of {of}, not {abbreviate(p)}")
+            raise _outside(p, name, of)
         return np.asarray(p, np.float64, "C") + 0.0 if p.ndim else float(p) + 0.0
     # Floats first: asking an abstract base class costs as much as a small dropout.
     if type(p) is not float and (isinstance(p, (bool, np.bool_)) or not isinstance(p, numbers.Real)):
         wanted = f"a real number or an array of them, the probability of {of}"
-        raise TypeError(f"{name} must be {wanted}, not {describe(p)}")
+        raise TypeError(f"{name} must be {wanted}, not {describe(p)}{_remedies.for_probability(p, name)}")
     if p < 0 or not p <= 1:  # also refuses NaN; before float(), which may overflow or round to 1
-        raise ValueError(f"{name} must be from 0 to 1, the probability of {of}, not {abbreviate(p)}")
+        raise _outside(p, name, of)
     return float(p) + 0.0  # -0.0 becomes 0.0: equal masks compare and print alike
+
+
+def _outside(p: Any, name: str, of: str) -> ValueError:
+    remedy = _remedies.for_probability(p, name)
+    return ValueError(f"{name} must be from 0 to 1, the probability of {of}, not {abbreviate(p)}{remedy}")
 
 
 # The default of every p: an object of its own, so that a p given beside keep_prob is seen even if it is 0.5.
@@ -106,6 +116,8 @@ def index(value: Any, name: str) -> int:
         return operator.index(value)
     except TypeError:
         raise TypeError(f"{name} must be an integer, not {describe(value)}") from None
+    except Exception as error:  # from the `__index__` of others
+        raise TypeError(f"{name} must be an integer, not {describe(value)}: {error}") from error
 
 
 def optional_index(value: Any, name: str) -> int | None:
@@ -204,29 +216,82 @@ def choice(value: Any, name: str, allowed: tuple[str, ...]) -> str:
 
 def float_array(value: Any, name: str) -> NDArray[Any]:
     """`value` as a base ndarray of a float dtype, whatever its layout and byte order."""
-    try:
-        # NumPy imports an object that has only `__dlpack__` by from_dlpack alone.
-        exported = hasattr(value, "__dlpack__") and not hasattr(value, "__array__")
-        array = np.from_dlpack(value) if exported else np.asarray(value)
-    except (TypeError, ValueError, BufferError, RuntimeError) as error:
-        raise TypeError(f"{name} must be an array of {_FLOAT_DTYPES}: {error}") from None
+    array = _as_array(value, name, _FLOATS)
     if not is_float_dtype(array.dtype):
-        fix = f"; convert it with numpy.asarray({name}, dtype=numpy.float32)"
-        given = f"{array.dtype}{fix if array.dtype.kind in 'iub' else ''}"
-        raise TypeError(f"{name} must be an array of {_FLOAT_DTYPES}, not of {given}")
+        raise _wrong_array(value, array, name, _FLOATS, _remedies.for_dtype(array.dtype, name))
     return array
 
 
 def bool_array(value: Any, name: str) -> NDArray[np.bool_]:
-    array = np.asarray(value)
+    array = _as_array(value, name, _BOOLS)
     if array.dtype != np.bool_:
-        fix = f"; write {name} != 0" if array.dtype.kind in "iuf" else ""
-        raise TypeError(f"{name} must be an array of bool, True where kept, not of {array.dtype}{fix}")
+        remedy = f"; write {name} != 0" if array.dtype.kind in "iuf" else ""
+        raise _wrong_array(value, array, name, _BOOLS, remedy)
     return array
+
+
+def _as_array(value: Any, name: str, wanted: str) -> NDArray[Any]:
+    """`value` as a base ndarray of whatever dtype."""
+    if type(value) is np.ndarray:
+        return value
+    refuse_masked(value, name, wanted)
+    try:
+        # NumPy imports an object that has only `__dlpack__` by from_dlpack alone.
+        exported = hasattr(value, "__dlpack__") and not hasattr(value, "__array__")
+        array = np.from_dlpack(value) if exported else np.asanyarray(value)
+    except MemoryError:
+        raise
+    except Exception as error:  # of any kind: `__array__` and `__dlpack__` are code of others
+        complaint = str(error) or type(error).__name__
+        remedy = _remedies.for_array(value, name, complaint)
+        raise TypeError(f"{name} must be {wanted}, not {describe(value)}: {complaint}{remedy}") from error
+    refuse_masked(array, name, wanted)  # some objects, such as netCDF variables, convert to one
+    return np.asarray(array)
+
+
+def _wrong_array(value: Any, array: NDArray[Any], name: str, wanted: str, remedy: str) -> TypeError:
+    """For an array of the wrong dtype. NumPy makes one of texts or objects from what is no array."""
+    given = f"of {array.dtype}"
+    if array.dtype.kind in "OUS" and not isinstance(value, np.ndarray):
+        given, remedy = describe(value), _remedies.for_array(value, name)
+    return TypeError(f"{name} must be {wanted}, not {given}{remedy}")
+
+
+def refuse_masked(value: Any, name: str, wanted: str = "a numpy.ndarray") -> None:
+    """Refuse a masked array, and a sequence that holds one: what it masks would be taken for data."""
+    lost = "whose mask would be lost"
+    if _is_masked(value):
+        remedy = f"write {name}.filled(0)"
+        if isinstance(value, np.ma.MaskedArray):
+            remedy += f" or {name}.data"
+        raise TypeError(f"{name} must be {wanted}, not a {type(value).__name__}, {lost}: {remedy}")
+    if _holds_masked(value):
+        remedy = "fill it first, as in part.filled(0)"
+        raise TypeError(f"{name} must be {wanted}, not a sequence with a masked array, {lost}: {remedy}")
+
+
+def _is_masked(value: Any) -> bool:
+    """Whether that is NumPy's masked array or one of another package, such as Astropy's."""
+    kind = type(value)
+    return issubclass(kind, np.ndarray) and hasattr(kind, "mask") and hasattr(kind, "filled")
+
+
+def _holds_masked(value: Any, depth: int = 0) -> bool:
+    """Whether there is a masked array in a sequence, as deep as NumPy looks."""
+    is_sequence = isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray, memoryview))
+    if not is_sequence or depth > 64:
+        return _is_masked(value)
+    try:
+        if set(map(type, value)) <= {float, int}:  # a thousand numbers take some microseconds
+            return False
+        return any(_holds_masked(entry, depth + 1) for entry in value)
+    except Exception:  # the sequence is code of others: NumPy will say the same
+        return False
 
 
 def packed_bits(value: Any, name: str, count: int) -> NDArray[np.uint8]:
     """Bytes that hold so many bits, as an array."""
+    refuse_masked(value, name)
     try:
         array = value if isinstance(value, np.ndarray) else np.frombuffer(value, np.uint8)
         if array.dtype != np.uint8 or array.ndim != 1:
@@ -258,29 +323,6 @@ def check_shape(array: NDArray[Any], wanted: tuple[int, ...], name: str) -> None
         raise ValueError(f"{name} must have the shape {wanted}, not {array.shape}")
 
 
-def check_out(out: Any, x: NDArray[Any], name: str) -> None:
-    """That `out` can take the result for `x`."""
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be a numpy.ndarray, not {describe(out)}")
-    if out.dtype.newbyteorder("=") != x.dtype.newbyteorder("="):
-        raise TypeError(f"out must have the dtype of {name}, {x.dtype}, not {out.dtype}")
-    if out.shape != x.shape:
-        raise ValueError(f"out must have the shape of {name}, {x.shape}, not {out.shape}")
-    if not out.flags.writeable:
-        raise ValueError("out must be writeable, not a read-only array")
-    if _overlaps_itself(out):
-        raise ValueError(f"out must have its own memory for every element, not the strides {out.strides}")
-
-
-def check_overlap(out: NDArray[Any], x: NDArray[Any], name: str) -> None:
-    """That `out` is `x`, element by element, or shares no memory with it."""
-    # Whether two arrays overlap is NP-hard to say; slices of one array take a single step. What is not
-    # settled in this many steps, some milliseconds, counts as overlapping. NumPy is asked first: for two
-    # arrays that lie apart its answer takes a tenth of the time of the other question.
-    if np.may_share_memory(out, x, max_work=10_000) and not _same_memory(out, x):  # type: ignore[arg-type]
-        raise ValueError(f"out must be {name} itself or not overlap it, not share a part of its memory")
-
-
 def check_operand(array: NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> None:
     """That an operand beside x has that shape and dtype, in whatever byte order."""
     check_shape(array, shape, name)
@@ -288,29 +330,10 @@ def check_operand(array: NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[A
         raise TypeError(f"{name} must have the dtype {dtype}, not {array.dtype}")
 
 
-def _overlaps_itself(array: NDArray[Any]) -> bool:
-    """Whether elements may share memory, which no slice or transpose of a contiguous array's do.
-
-    In the order of rising strides, each axis must step over all that the axes before it reach.
-    """
-    axes = [axis for axis in zip(array.strides, array.shape, strict=True) if axis[1] > 1]
-    reach = array.itemsize
-    for stride, length in sorted((abs(stride), length) for stride, length in axes):
-        if stride < reach:
-            return array.size > 0
-        reach += stride * (length - 1)
-    return False
-
-
-def _same_memory(a: NDArray[Any], b: NDArray[Any]) -> bool:
-    """Whether every element of `a` is the same one of `b`."""
-    if a.shape != b.shape:
-        return False
-    axes = zip(a.shape, a.strides, b.strides, strict=True)
-    return (
-        a.__array_interface__["data"][0] == b.__array_interface__["data"][0]
-        and a.dtype == b.dtype
-        and all(first == second for length, first, second in axes if length > 1)
+def not_drawn(value: Any, name: str, wanted: str, swapped: bool = False) -> TypeError:
+    """What to raise for what is no mask, or no noise; swapped: if it was given as the array instead."""
+    return TypeError(
+        f"{name} must be {wanted}, not {describe(value)}{_remedies.for_mask(value, name, swapped)}"
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.random import BitGenerator, Generator, SeedSequence
 
-from . import _checks
+from . import _checks, _remedies
 
 Seed: TypeAlias = int | Sequence[int] | SeedSequence | BitGenerator | Generator | None
 
@@ -26,16 +26,33 @@ def key_from(seed: Any, name: str) -> tuple[int, int]:
     else:
         if not isinstance(seed, SeedSequence):
             try:
-                if isinstance(seed, (bool, np.bool_, float, str)):
-                    raise TypeError
+                _check_integers(seed)
                 seed = SeedSequence(seed)
-            except (TypeError, ValueError) as error:
-                raise type(error)(
-                    f"{name} must be None, a non-negative integer or a sequence of them, or a numpy.random "
-                    f"SeedSequence, BitGenerator or Generator, not {_checks.describe(seed)}"
+            except (TypeError, ValueError, RecursionError) as error:
+                raise _refusal(
+                    seed, name, ValueError if isinstance(error, ValueError) else TypeError
                 ) from None
         words = seed.generate_state(4, np.uint32).tolist()
     return pack_key(words)
+
+
+def _check_integers(seed: Any) -> None:
+    """Refuse what a SeedSequence takes for integers, or fails with: bools, texts, floats, at any depth."""
+    if isinstance(seed, (list, tuple, np.ndarray)) and not isinstance(seed, np.ma.MaskedArray):
+        if not isinstance(seed, np.ndarray) or seed.dtype.kind not in "iu":
+            for entry in seed:
+                _check_integers(entry)
+    elif isinstance(seed, (bool, np.bool_)) or not isinstance(seed, (int, np.integer, range, type(None))):
+        raise TypeError
+
+
+def _refusal(seed: Any, name: str, kind: type[Exception]) -> Exception:
+    masks = "a fastdrop.MaskGenerator, " if name == "rng" else ""  # what is called a seed may not be one
+    return kind(
+        f"{name} must be {masks}None, a non-negative integer or a sequence of them, or a numpy.random "
+        f"SeedSequence, BitGenerator or Generator, not {_checks.describe(seed)}"
+        f"{_remedies.for_seed(seed, name)}"
+    )
 
 
 def pack_key(words: Sequence[int]) -> tuple[int, int]:

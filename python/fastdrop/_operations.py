@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _checks, _core
+from . import _checks, _core, _outputs
 from ._checks import Array
 
 if TYPE_CHECKING:
@@ -38,11 +38,11 @@ def run_checked(operation: str, state: MaskState, names: tuple[str, ...], *argum
         if out is None:
             out = np.empty(*_shape_and_dtype(operand, x))
         else:
-            _checks.check_out(out, x, names[0])  # users give no outputs but those that are like x
+            _outputs.check_out(out, x, names[0])  # users give no outputs but those that are like x
             for array, name in zip(arrays[:count], names, strict=True):
-                _checks.check_overlap(out, array, name)
+                _outputs.check_overlap(out, array, name)
         outputs.append(out)
-        # As a base array: a subclass may show less of itself, as a MaskedArray with a hard mask does.
+        # As a base array: a subclass has code of its own.
         arrays.append(np.asarray(out))
     _core.run(operation, state, *arrays, *arguments[len(arrays) :], True)
     return outputs[0] if len(outputs) == 1 else tuple(outputs)

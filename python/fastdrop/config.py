@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import os
 import platform
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from . import _checks, _core
+from ._installation import DISTRIBUTION, faults
 
 STREAM_VERSION = 1  # of the mask stream (docs/stream.md)
 
@@ -43,8 +44,22 @@ def isa() -> str:
     return _core.isa()
 
 
-def use_isa(name: str) -> str:
-    """Use another instruction set from now on, in the whole process.
+class PreviousIsa(str):
+    """What `use_isa` returns: the instruction set before; the end of a with statement brings it back."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _core.use_isa(self)
+
+
+def use_isa(name: str) -> PreviousIsa:
+    """Use another instruction set in the whole process: from now on, or in a with statement.
+
+    In a with statement the one that was in use comes back at the end. Other threads use the same one.
 
     Parameters
     ----------
@@ -53,8 +68,8 @@ def use_isa(name: str) -> str:
 
     Returns
     -------
-    str
-        The one that was in use.
+    PreviousIsa
+        The one that was in use: a str, and what a with statement takes.
 
     Raises
     ------
@@ -64,11 +79,14 @@ def use_isa(name: str) -> str:
     Examples
     --------
     >>> import fastdrop
+    >>> with fastdrop.use_isa("scalar"):
+    ...     fastdrop.isa()
+    'scalar'
     >>> before = fastdrop.use_isa("scalar")
     >>> fastdrop.use_isa(before)
     'scalar'
     """
-    return _core.use_isa(_checks.choice(name, "name", isas()))
+    return PreviousIsa(_core.use_isa(_checks.choice(name, "name", isas())))
 
 
 def get_num_threads() -> int:
@@ -94,8 +112,22 @@ def get_num_threads() -> int:
     return _core.thread_count()
 
 
-def set_num_threads(n: int) -> int:
-    """Limit the threads of later calls, in the whole process.
+class PreviousLimit(int):
+    """What `set_num_threads` returns: the limit before; the end of a with statement brings it back."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _core.set_thread_limit(self)
+
+
+def set_num_threads(n: int) -> PreviousLimit:
+    """Limit the threads of later calls in the whole process: from now on, or in a with statement.
+
+    In a with statement the limit before comes back at the end. Calls of other threads have the same limit.
 
     Parameters
     ----------
@@ -104,8 +136,9 @@ def set_num_threads(n: int) -> int:
 
     Returns
     -------
-    int
-        The limit before, to be set again: 2**31 - 1 if there was none.
+    PreviousLimit
+        The limit before: an int, which may be set again, and what a with statement takes. 2**31 - 1 if there
+        was none.
 
     Raises
     ------
@@ -115,13 +148,14 @@ def set_num_threads(n: int) -> int:
     Examples
     --------
     >>> import fastdrop
-    >>> before = fastdrop.set_num_threads(1)
-    >>> fastdrop.get_num_threads()
+    >>> with fastdrop.set_num_threads(1):
+    ...     fastdrop.get_num_threads()
     1
+    >>> before = fastdrop.set_num_threads(1)
     >>> fastdrop.set_num_threads(before)
     1
     """
-    return _core.set_thread_limit(_checks.integer(n, "n", 1, 2**31))
+    return PreviousLimit(_core.set_thread_limit(_checks.integer(n, "n", 1, 2**31)))
 
 
 def show_config(mode: str = "stdout") -> dict[str, Any] | None:
@@ -151,8 +185,9 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     _checks.choice(mode, "mode", ("stdout", "dict"))
     config = {
         "fastdrop": _core.__version__,
-        "distribution": "fastdrop-kernels",
+        "distribution": DISTRIBUTION,
         "location": os.path.dirname(_core.__file__),
+        "installation faults": faults(),
         "mask stream": STREAM_VERSION,
         "isa": isa(),
         "isas": {name: description for name, description, usable in _core.isas() if usable},
@@ -177,7 +212,7 @@ def _readable(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} ({description})" for name, description in value.items())
     if isinstance(value, list):
-        return ", ".join(value) if value else "none"
+        return ", ".join(value) or "none"
     return str(value)
 
 

@@ -162,5 +162,5 @@ def dropout_backward(dy: ArrayLike, mask: Mask, *, out: Array | None = None) -> 
     """
     if not isinstance(mask, Mask):
         wanted = "the fastdrop.Mask that dropout returned"
-        raise TypeError(f"mask must be {wanted}, not {_checks.describe(mask)}")
+        raise _checks.not_drawn(mask, "mask", wanted, isinstance(dy, Mask))
     return apply_mask(mask, dy, out, "dy")

@@ -248,7 +248,7 @@ class MaskLayer(Layer):
     @mask.setter
     def mask(self, mask: Mask | None) -> None:
         if mask is not None and not isinstance(mask, Mask):
-            raise TypeError(f"mask must be a fastdrop.Mask or None, not {_checks.describe(mask)}")
+            raise _checks.not_drawn(mask, "mask", "a fastdrop.Mask or None")
         self._drawn = mask
 
     def backward(self, dy: ArrayLike, *, out: Array | None = None) -> Array:

@@ -35,13 +35,10 @@ def matches(row: dict[str, Any]) -> bool:
 def selftest() -> int:
     """Print a line for every instruction set; return 0 if all is well, else 1."""
     rows = golden_masks()
-    before, failed = fastdrop.isa(), 0
-    try:
-        for name in fastdrop.isas():
-            fastdrop.use_isa(name)
+    failed = 0
+    for name in fastdrop.isas():
+        with fastdrop.use_isa(name):
             right = sum(matches(row) for row in rows)
-            failed += right != len(rows)
-            print(f"{name}: {right} of {len(rows)} golden masks match")
-    finally:
-        fastdrop.use_isa(before)
+        failed += right != len(rows)
+        print(f"{name}: {right} of {len(rows)} golden masks match")
     return 1 if failed else 0

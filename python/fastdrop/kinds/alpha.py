@@ -138,7 +138,7 @@ def alpha_dropout_backward(dy: ArrayLike, mask: Mask, *, out: Array | None = Non
     """
     if not isinstance(mask, Mask):
         wanted = "the fastdrop.Mask that alpha_dropout returned"
-        raise TypeError(f"mask must be {wanted}, not {_checks.describe(mask)}")
+        raise _checks.not_drawn(mask, "mask", wanted, isinstance(dy, Mask))
     p, scale = mask.p, mask.scale
     if not isinstance(p, float) or not isinstance(scale, float) or scale != _affine(p)[0]:
         wanted = "a mask that alpha_dropout or feature_alpha_dropout returned, with their scale"

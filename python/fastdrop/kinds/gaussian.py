@@ -257,7 +257,7 @@ def gaussian_dropout_backward(dy: ArrayLike, noise: GaussianNoise, *, out: Array
     """
     if not isinstance(noise, GaussianNoise):
         wanted = "the fastdrop.GaussianNoise that gaussian_dropout returned"
-        raise TypeError(f"noise must be {wanted}, not {_checks.describe(noise)}")
+        raise _checks.not_drawn(noise, "noise", wanted, isinstance(dy, GaussianNoise))
     return noise._apply(dy, out, "dy")
 
 
@@ -306,7 +306,7 @@ class GaussianDropout(Layer):
     @noise.setter
     def noise(self, noise: GaussianNoise | None) -> None:
         if noise is not None and not isinstance(noise, GaussianNoise):
-            raise TypeError(f"noise must be a fastdrop.GaussianNoise or None, not {_checks.describe(noise)}")
+            raise _checks.not_drawn(noise, "noise", "a fastdrop.GaussianNoise or None")
         self._drawn = noise
 
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:

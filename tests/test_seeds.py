@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What is a source of keys, as `seed` or as `rng`, and what is refused and with what advice."""
+
+import functools
+import random
+
+import numpy as np
+import pytest
+
+import fastdrop
+from refusal import refuse
+
+pytestmark = pytest.mark.usefixtures("silence")
+
+X = np.ones((4, 6), np.float32)
+HUGE = 10**5000  # more digits than Python prints
+SEED = "None, a non-negative integer or a sequence of them, or a numpy.random SeedSequence"
+DEEP = functools.reduce(lambda inner, _: [inner], range(100_000), 1)
+BAD_SEEDS = [
+    (-1, ValueError, "-1 of type int"),
+    (np.int64(-1), ValueError, "-1"),
+    ([1, -1], ValueError, "[1, -1] of type list"),
+    (-HUGE, ValueError, "int object"),
+    (1.5, TypeError, "1.5 of type float"),
+    (float("nan"), TypeError, "nan of type float"),
+    (np.float32(1), TypeError, "of type float32"),
+    ([0.5], TypeError, "[0.5] of type list"),
+    (True, TypeError, "True of type bool"),
+    (np.bool_(True), TypeError, "of type bool"),
+    ("a", TypeError, "'a' of type str"),
+    (b"ab", TypeError, "b'ab' of type bytes"),
+    (object(), TypeError, "of type object"),
+    ([None], TypeError, "[None] of type list"),
+    (np.array(5), TypeError, "array(5) of type ndarray"),
+    (np.random, TypeError, "of type module"),
+    (np.random.RandomState(0), TypeError, "of type RandomState"),
+    (fastdrop.Mask(3), TypeError, "of type Mask"),
+    ([True], TypeError, "[True] of type list"),
+    (np.array([True]), TypeError, "of type ndarray"),
+    (np.array([0.5]), TypeError, "array([0.5]) of type ndarray"),
+    (np.array([True], object), TypeError, "of type ndarray"),
+    (["0x1f"], TypeError, "['0x1f'] of type list"),
+    ([1, ["12"]], TypeError, "[1, ['12']] of type list"),
+    ([b"ab"], TypeError, "[b'ab'] of type list"),
+    ((1, {2}), TypeError, "(1, {2}) of type tuple"),
+    ([np.float32(1)], TypeError, "of type list"),
+    (np.ma.array([1, 2], mask=[True, False]), TypeError, "of type MaskedArray"),
+    (DEEP, TypeError, "of type list"),
+    ({1, 2}, TypeError, "{1, 2} of type set"),
+]
+TAKES_SEED = {
+    "Mask": ("seed", lambda seed: fastdrop.Mask(3, seed=seed)),
+    "MaskGenerator": ("seed", lambda seed: fastdrop.MaskGenerator(seed)),
+    "dropout": ("rng", lambda seed: fastdrop.dropout(X, rng=seed)),
+    "Dropout": ("rng", lambda seed: fastdrop.Dropout(rng=seed)),
+}
+
+
+@pytest.mark.parametrize("entrance", TAKES_SEED)
+@pytest.mark.parametrize(("seed", "kind", "came"), BAD_SEEDS, ids=range(len(BAD_SEEDS)))
+def test_a_seed_of_the_wrong_kind_is_refused(entrance, seed, kind, came):
+    name, call = TAKES_SEED[entrance]
+    masks = "a fastdrop.MaskGenerator, " if name == "rng" else ""
+    refuse(lambda: call(seed), kind, f"{name} must be {masks}{SEED}", came)
+
+
+SOURCES = [
+    0,
+    np.int64(3),
+    np.uint8(3),
+    2**200,
+    [],
+    [1, 2],
+    (1, 2**70),
+    range(3),
+    np.array([1, 2]),
+    [[1, 2], [3]],
+]
+SOURCES += [
+    np.array([[1, 2]]),
+    np.array([1, 2], np.uint32),
+    np.array([1, 2], object),
+    [np.int8(1), np.arange(2)],
+]
+
+
+@pytest.mark.parametrize("seed", SOURCES, ids=str)
+def test_every_sequence_of_integers_is_a_seed(seed):
+    """And means what NumPy takes it for."""
+    words = np.random.SeedSequence(seed).generate_state(4)
+    assert fastdrop.MaskGenerator(seed).key == fastdrop.Dropout(rng=seed).rng.key == tuple(words.tolist())
+
+
+def foreign(name, module):
+    """An object of a class of that name, from another package."""
+    return type(name, (), {"__module__": module})()
+
+
+LEGACY = np.random.RandomState(0)
+SEED_ADVICE = [
+    (np.random, "0"),
+    (LEGACY, "numpy.random.default_rng({name})"),
+    (random, "{name}.getrandbits(128)"),
+    (random.Random(0), "{name}.getrandbits(128)"),
+    (foreign("Generator", "torch._C"), "{name}.initial_seed()"),
+    (foreign("ArrayImpl", "jaxlib._jax"), "numpy.asarray(jax.random.key_data({name}))"),
+    (foreign("PRNGKeyArray", "jax._src.prng"), "numpy.asarray(jax.random.key_data({name}))"),
+    ("12", "int({name})"),
+    ("a", "list({name}.encode())"),
+    (b"ab", "list({name})"),
+    (np.array(5), "int({name})"),
+]
+
+
+@pytest.mark.parametrize("entrance", TAKES_SEED)
+@pytest.mark.parametrize(("seed", "source"), SEED_ADVICE, ids=str)
+def test_a_seed_that_can_be_made_into_one_comes_with_advice(entrance, seed, source):
+    name, call = TAKES_SEED[entrance]
+    source = source.format(name=name)
+    advice = f"; write fastdrop.MaskGenerator({source}), once" if name == "rng" else f"; write {source}"
+    with pytest.raises(TypeError) as caught:
+        call(seed)
+    assert str(caught.value).endswith(advice)
+    if not type(seed).__module__.startswith(("torch", "jax")):
+        fastdrop.MaskGenerator(eval(source, {"numpy": np, name: seed}))  # the advice works
+
+
+def test_a_generator_of_masks_is_no_seed():
+    masks = fastdrop.MaskGenerator(0)
+    advice = "; write seed.key, or take the mask from seed.mask"
+    refuse(
+        lambda: fastdrop.Mask(3, seed=masks), TypeError, "seed must be None", "of type MaskGenerator", advice
+    )
+
+
+def test_a_legacy_generator_of_an_older_numpy_comes_with_other_advice(monkeypatch):
+    monkeypatch.setattr(np.random, "default_rng", np.random.SeedSequence)  # which refuses it likewise
+    source = "numpy.random.Generator(rng._bit_generator)"
+    refuse(
+        lambda: fastdrop.dropout(X, rng=LEGACY), TypeError, "rng must be", f"MaskGenerator({source}), once"
+    )
+    fastdrop.MaskGenerator(eval(source, {"numpy": np, "rng": LEGACY}))
