@@ -26,15 +26,16 @@ PYTHON_ARROWS = {
     "mask_generator": BASE | {"mask"},
     "functional": {"_checks", "_core", "_values", "_states", "_windows", "mask", "mask_generator"},
     "_options": {"_checks"},
-    "layers": {"_checks", "_options", "_values", "_windows", "functional", "mask", "mask_generator"},
+    "_layer": {"_checks", "_options", "_values", "functional", "mask", "mask_generator"},
+    "layers": {"_checks", "_layer", "_options", "_windows", "functional", "mask_generator"},
     "kinds/_noise_shapes": {"_checks"},
-    "kinds/_feature_maps": {"_checks", "_options", "layers"},
-    "kinds/": {"_checks", "_core", "_keys", "_operations", "_options", "_states", "_windows"}
+    "kinds/_feature_maps": {"_checks", "_layer", "_options"},
+    "kinds/": {"_checks", "_core", "_keys", "_layer", "_operations", "_options", "_states", "_windows"}
     | {"functional", "kinds/_feature_maps", "kinds/_noise_shapes", "layers", "mask", "mask_generator"},
     "kinds/__init__": {"kinds"},
-    "training/_layers": {"_checks", "layers", "mask_generator"},
-    "training/monte_carlo": {"_checks", "layers", "mask_generator", "training/_layers"},
-    "training/schedules": {"_checks", "layers", "training/_layers"},
+    "training/_layers": {"_checks", "_layer", "mask_generator"},
+    "training/monte_carlo": {"_checks", "_layer", "mask_generator", "training/_layers"},
+    "training/schedules": {"_checks", "_layer", "training/_layers"},
     "training/__init__": {"training"},
     "reference/operations": set(),  # the judge stands alone
     "reference/dropout": {"reference/operations"},
@@ -42,7 +43,7 @@ PYTHON_ARROWS = {
     "reference/__init__": {"reference"},
     "config": {"_checks", "_core"},
     "reference_noise": set(),  # says that it is gone
-    "__init__": {"_core", "config", "functional", "kinds", "layers", "mask", "mask_generator"}
+    "__init__": {"_core", "_layer", "config", "functional", "kinds", "layers", "mask", "mask_generator"}
     | {"reference", "training"},
     "selftest": {"__init__"},
     "bench/": {"__init__"},  # and its own files

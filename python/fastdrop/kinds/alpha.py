@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike
 
 from .. import _checks, _core
 from .._checks import Array
+from .._layer import MaskLayer
 from .._operations import run_checked
 from .._options import Option
 from .._states import whole_window
 from ..functional import dropout
-from ..layers import MaskLayer
 from ..mask import Mask, apply_mask, new_mask
 from ..mask_generator import Rng, draw_state
 
@@ -224,11 +224,12 @@ class AlphaDropout(MaskLayer):
         super().__init__(p, rng=rng)
 
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        y, self._drawn = alpha_dropout(x, self.p, rng=self.rng, training=self.training, out=out)
-        return y
+        return self._remember(alpha_dropout(x, self.p, rng=self.rng, training=self.training, out=out))
 
-    def backward(self, dy: ArrayLike, *, out: Array | None = None) -> Array:
-        return alpha_dropout_backward(dy, self._last_drawn(), out=out)
+    def backward(self, dy: ArrayLike, *, mask: Mask | None = None, out: Array | None = None) -> Array:
+        dx = alpha_dropout_backward(dy, self._last_drawn("mask") if mask is None else mask, out=out)
+        self._unanswered = False
+        return dx
 
 
 class FeatureAlphaDropout(AlphaDropout):
@@ -266,7 +267,8 @@ class FeatureAlphaDropout(AlphaDropout):
         self.channel_axis = channel_axis
 
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        y, self._drawn = feature_alpha_dropout(
-            x, self.p, channel_axis=self.channel_axis, rng=self.rng, training=self.training, out=out
+        return self._remember(
+            feature_alpha_dropout(
+                x, self.p, channel_axis=self.channel_axis, rng=self.rng, training=self.training, out=out
+            )
         )
-        return y

@@ -123,5 +123,4 @@ class DropConnect(ScalingLayer):
         self.row_axis = row_axis
 
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        y, self._drawn = drop_connect(x, self.p, row_axis=self.row_axis, **self._keywords(out))
-        return y
+        return self._remember(drop_connect(x, self.p, row_axis=self.row_axis, **self._keywords(out)))

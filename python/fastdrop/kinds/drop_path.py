@@ -119,5 +119,4 @@ class DropPath(ScalingLayer):
         self.sample_axis = sample_axis
 
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        y, self._drawn = drop_path(x, self.p, sample_axis=self.sample_axis, **self._keywords(out))
-        return y
+        return self._remember(drop_path(x, self.p, sample_axis=self.sample_axis, **self._keywords(out)))

@@ -105,5 +105,4 @@ class EmbeddingDropout(ScalingLayer):
     __slots__ = ()
 
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        y, self._drawn = embedding_dropout(x, self.p, **self._keywords(out))
-        return y
+        return self._remember(embedding_dropout(x, self.p, **self._keywords(out)))

@@ -119,5 +119,4 @@ class LockedDropout(ScalingLayer):
         self.time_axis = time_axis
 
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        y, self._drawn = locked_dropout(x, self.p, time_axis=self.time_axis, **self._keywords(out))
-        return y
+        return self._remember(locked_dropout(x, self.p, time_axis=self.time_axis, **self._keywords(out)))

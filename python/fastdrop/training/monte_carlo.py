@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _checks
-from ..layers import Layer
+from .._layer import Layer
 from ..mask_generator import MaskGenerator, Rng, as_generator, child_generator
 from ._layers import dropping_by, list_of_layers
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import _checks
-from ..layers import Layer
+from .._layer import Layer
 from ._layers import list_of_layers
 
 
