@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -12,20 +13,21 @@ from numpy.typing import ArrayLike
 
 from . import _checks
 from ._checks import Array, Probability
-from ._options import Option, declared_options, p_from_json, to_json
+from ._options import ProbabilityOption, declared_options
+from ._saving import check_state, plain_state
 from ._values import ScalarOrArray
 from .functional import dropout_backward
 from .mask import Mask
 from .mask_generator import MaskGenerator, Rng, as_generator, format_source
 
 
-def _read_only(p: Any, name: str) -> ScalarOrArray:
-    checked = _checks.probability(p, name)
-    if isinstance(checked, np.ndarray):
-        if not checked.size:
-            raise ValueError(f"{name} must have at least one element, not the shape {checked.shape}")
-        checked.setflags(write=False)  # or else an element could be set without a check
-    return checked
+def read_only(probability: ScalarOrArray, name: str) -> ScalarOrArray:
+    """A checked probability, whose elements cannot be set without a check."""
+    if isinstance(probability, np.ndarray):
+        if not probability.size:
+            raise ValueError(f"{name} must have at least one element, not the shape {probability.shape}")
+        probability.setflags(write=False)
+    return probability
 
 
 class Layer(ABC):
@@ -77,7 +79,9 @@ class Layer(ABC):
     _unanswered: bool
     _p: ScalarOrArray
 
-    p: Option[ScalarOrArray] = Option(_read_only, "Probability of dropping.")
+    p = ProbabilityOption(
+        lambda p, name: read_only(_checks.probability(p, name), name), "Probability of dropping."
+    )
 
     def __init__(self, p: Probability = _checks.DEFAULT_P, *, rng: Rng = None) -> None:
         self.p = p
@@ -171,8 +175,8 @@ class Layer(ABC):
             raise ValueError("backward needs a forward pass before it: call the layer first")
         if (passes := self._passes) > 1:
             raise ValueError(
-                f"backward needs {name}=, because the layer was called {passes} times with no backward pass in "
-                f"between: layer.{name} is that of the last call only. Keep it after every call and write "
+                f"backward needs {name}=, because the layer was called {passes} times with no backward pass "
+                f"between: layer.{name} is that of the last call. Keep it after every call and write "
                 f"backward(dy, {name}=kept[t]), or {name}=layer.{name} if you mean the last call"
             )
         return self._drawn
@@ -196,42 +200,50 @@ class Layer(ABC):
         Returns
         -------
         dict
-            The name of the layer's class, all of its options, `training`, and the state of `rng`: plain
-            numbers, strings and lists that JSON can hold.
+            The name of the layer's class, its options, `training`, and the state of `rng`: plain numbers,
+            strings and lists, which JSON, NumPy's archives, pickle and HDF5 can hold. An option that is None
+            is left out. In `noise_shape` -1 stands for None.
         """
-        options = {name: to_json(getattr(self, name)) for name in declared_options(type(self))}
-        own = {"layer": type(self).__name__, **options, "training": self._training}
+        options = {name: option.to_state(self) for name, option in declared_options(type(self)).items()}
+        given = {name: value for name, value in options.items() if value is not None}
+        own = {"layer": type(self).__name__, **given, "training": self._training}
         return {**own, "rng": self._rng.state}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on with the masks, or the noise, that would have followed when `state_dict` was taken.
 
         The next call must be a forward pass: what the last one drew is not part of the state. A generator
-        that is shared is set for everybody who shares it. A state that holds `p`, `training` and `rng` only,
-        as an older version wrote it, leaves the other options as they are.
+        that is shared is set for everybody who shares it. An option that the state does not have becomes
+        None. A state that holds `p`, `training` and `rng` only, as an older version wrote it, leaves the
+        other options as they are.
 
         Parameters
         ----------
-        state : dict
-            What `state_dict` of a layer of the same class returned.
+        state : mapping
+            What `state_dict` of a layer of the same class returned, or what a store made of it: arrays
+            without axes, NumPy's numbers, bytes, an open NumPy archive or a group of an HDF5 file.
 
         Raises
         ------
         TypeError, ValueError
             If `state` is not what `state_dict` returns; the layer is then unchanged.
         """
-        kind = type(self).__name__
+        state, kind = plain_state(state), type(self).__name__
         if isinstance(state, dict) and state.get("layer", kind) != kind:
             other = _checks.abbreviate(state["layer"])
             raise ValueError(f"state must be that of the layer {kind!r}, not of the layer {other}")
-        options = list(declared_options(type(self)))
+        options = declared_options(type(self))
         if isinstance(state, dict) and set(state) == {"p", "training", "rng"}:
-            options = ["p"]
+            options = {"p": options["p"]}
         else:
-            _checks.check_state(state, {"layer", *options, "training", "rng"})
+            optional = {name for name, option in options.items() if option.may_be_none}
+            check_state(state, {"layer", *options, "training", "rng"} - optional, optional)
         trial = copy.copy(self)  # refuses what is wrong before this layer has changed
-        for name in options:
-            setattr(trial, name, p_from_json(state[name]) if name == "p" else state[name])
+        for name, option in options.items():
+            setattr(trial, name, option.from_state(state.get(name)))
+        if not np.array_equal(trial.p, _checks.probability(options["p"].from_state(state["p"]))):
+            given = _checks.abbreviate(state["p"])
+            raise ValueError(f"state['p'] must be 1 - state['keep_prob'], not {given}")
         trial._check_options()
         training = _checks.boolean(state["training"], "state['training']")
         self._rng.state = state["rng"]  # checks, and raises before it changes anything
@@ -253,8 +265,8 @@ class Layer(ABC):
             vars(self).update(attributes)
         for name, value in slots.items():
             setattr(self, name, value)
-        if isinstance(self._p, np.ndarray):
-            self._p.setflags(write=False)  # NumPy's own copies can be written to
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)  # NumPy's own copies can be written to
 
     def __repr__(self) -> str:
         options = [text for option in declared_options(type(self)).values() for text in option.show(self)]

@@ -13,7 +13,7 @@ from .. import _checks, _core
 from .._checks import Array
 from .._layer import MaskLayer
 from .._operations import run_checked
-from .._options import Option
+from .._options import Option, ProbabilityOption
 from .._states import whole_window
 from ..functional import dropout
 from ..mask import Mask, apply_mask, new_mask
@@ -218,7 +218,7 @@ class AlphaDropout(MaskLayer):
 
     __slots__ = ()
 
-    p = Option(_checks.scalar_probability, "Probability of dropping an element.")
+    p = ProbabilityOption(_checks.scalar_probability, "Probability of dropping an element.")
 
     def __init__(self, p: float = _checks.DEFAULT_P, *, rng: Rng = None) -> None:
         super().__init__(p, rng=rng)

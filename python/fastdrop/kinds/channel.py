@@ -98,7 +98,7 @@ class _ChannelDropout(FeatureMapLayer, ScalingLayer):
 
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
         array, axes = self._with_axes(x)
-        return self._remember(channel_dropout(array, self.p, **axes, **self._keywords(out)))
+        return self._remember(channel_dropout(array, **axes, **self._keywords(out)))
 
 
 class Dropout1d(_ChannelDropout):

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _checks
 from .._checks import Array
 from .._layer import MaskLayer
-from .._options import Option
+from .._options import Option, ProbabilityOption
 from ..functional import dropout
 from ..mask import Mask
 from ..mask_generator import MaskGenerator, Rng, as_generator
@@ -152,7 +152,7 @@ class _DropBlock(FeatureMapLayer, MaskLayer):
 
     __slots__ = ("_batched", "_block_size", "_channel_axis")
 
-    p = Option(_checks.scalar_probability, "Share of elements to drop.")
+    p = ProbabilityOption(_checks.scalar_probability, "Share of elements to drop.")
     block_size = Option(_checked_block_size, "Length of a block along every axis of the feature maps.")
 
     def __init__(

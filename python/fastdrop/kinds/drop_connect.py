@@ -123,4 +123,4 @@ class DropConnect(ScalingLayer):
         self.row_axis = row_axis
 
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        return self._remember(drop_connect(x, self.p, row_axis=self.row_axis, **self._keywords(out)))
+        return self._remember(drop_connect(x, row_axis=self.row_axis, **self._keywords(out)))

@@ -119,4 +119,4 @@ class DropPath(ScalingLayer):
         self.sample_axis = sample_axis
 
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        return self._remember(drop_path(x, self.p, sample_axis=self.sample_axis, **self._keywords(out)))
+        return self._remember(drop_path(x, sample_axis=self.sample_axis, **self._keywords(out)))

@@ -105,4 +105,4 @@ class EmbeddingDropout(ScalingLayer):
     __slots__ = ()
 
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        return self._remember(embedding_dropout(x, self.p, **self._keywords(out)))
+        return self._remember(embedding_dropout(x, **self._keywords(out)))

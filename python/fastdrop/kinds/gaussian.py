@@ -15,7 +15,7 @@ from .._checks import Array
 from .._keys import Seed, key_from
 from .._layer import Layer
 from .._operations import run_checked
-from .._options import Option
+from .._options import ProbabilityOption
 from .._states import (
     DEFAULT_GENERATOR,
     Drawn,
@@ -289,7 +289,7 @@ class GaussianDropout(Layer):
 
     __slots__ = ()
 
-    p = Option(_checked_p, "The rate: the variance is p / (1 - p).")
+    p = ProbabilityOption(_checked_p, "The rate: the variance is p / (1 - p).")
 
     def __init__(self, p: float = 0.5, *, rng: Rng = None) -> None:
         super().__init__(p, rng=rng)

@@ -119,4 +119,4 @@ class LockedDropout(ScalingLayer):
         self.time_axis = time_axis
 
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        return self._remember(locked_dropout(x, self.p, time_axis=self.time_axis, **self._keywords(out)))
+        return self._remember(locked_dropout(x, time_axis=self.time_axis, **self._keywords(out)))
