@@ -35,6 +35,7 @@ PYTHON_ARROWS = {
     | {"functional", "kinds/_feature_maps", "kinds/_noise_shapes", "layers", "mask", "mask_generator"},
     "kinds/__init__": {"kinds"},
     "training/_layers": {"_checks", "_layer", "mask_generator"},
+    "training/layer_list": {"_checks", "_layer", "_saving", "training/_layers"},
     "training/monte_carlo": {"_checks", "_layer", "mask_generator", "training/_layers"},
     "training/schedules": {"_checks", "_layer", "_saving", "training/_layers"},
     "training/__init__": {"training"},

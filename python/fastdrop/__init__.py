@@ -43,7 +43,7 @@ from .kinds import (
 from .layers import Dropout
 from .mask import Mask
 from .mask_generator import MaskGenerator
-from .training import CurriculumSchedule, LinearSchedule, MonteCarlo, Scheduler, mc_dropout
+from .training import CurriculumSchedule, LayerList, LinearSchedule, MonteCarlo, Scheduler, mc_dropout
 
 __all__ = [
     "AlphaDropout",
@@ -61,6 +61,7 @@ __all__ = [
     "GaussianDropout",
     "GaussianNoise",
     "Layer",
+    "LayerList",
     "LinearSchedule",
     "LockedDropout",
     "Mask",

@@ -49,9 +49,10 @@ class LinearSchedule:
     steps: int
 
     def __post_init__(self) -> None:
-        _checks.scalar_probability(self.start, "start")
-        _checks.scalar_probability(self.end, "end")
-        _checks.integer(self.steps, "steps", 1, _checks.INDEX_LIMIT)
+        # As Python's numbers: arithmetic with a float16 would stay one.
+        object.__setattr__(self, "start", _checks.scalar_probability(self.start, "start"))
+        object.__setattr__(self, "end", _checks.scalar_probability(self.end, "end"))
+        object.__setattr__(self, "steps", _checks.integer(self.steps, "steps", 1, _checks.INDEX_LIMIT))
 
     def __call__(self, step: int) -> float:
         """The probability of dropping at that step."""
@@ -94,8 +95,8 @@ class CurriculumSchedule:
     rate: float
 
     def __post_init__(self) -> None:
-        _checks.scalar_probability(self.p)
-        _checks.positive(self.rate, "rate")
+        object.__setattr__(self, "p", _checks.scalar_probability(self.p))
+        object.__setattr__(self, "rate", _checks.positive(self.rate, "rate"))
 
     def __call__(self, step: int) -> float:
         """The probability of dropping at that step."""
@@ -175,3 +176,7 @@ class Scheduler:
         state = plain_state(state)
         _checks.check_state(state, {"step_number"})
         self._set(_checks.integer(state["step_number"], "state['step_number']", 0, _checks.INDEX_LIMIT))
+
+    def __repr__(self) -> str:
+        parts = [f"{len(self.layers)} layers", repr(self.schedule), f"step_number={self.step_number}"]
+        return _checks.on_one_line("<Scheduler ", parts, ">")
