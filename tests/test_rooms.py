@@ -26,13 +26,25 @@ PYTHON_ARROWS = {
     "_saving": {"_checks"},
     "mask_generator": BASE | {"_saving", "mask"},
     "functional": {"_checks", "_core", "_values", "_states", "_windows", "mask", "mask_generator"},
+    "_keywords": {"functional"},
     "_options": {"_checks"},
-    "_layer": {"_checks", "_options", "_saving", "_values", "functional", "mask", "mask_generator"},
+    "_layer": {
+        "_checks",
+        "_keywords",
+        "_options",
+        "_saving",
+        "_values",
+        "functional",
+        "mask",
+        "mask_generator",
+    },
     "layers": {"_checks", "_layer", "_options", "_values", "_windows", "functional", "mask_generator"},
     "kinds/_noise_shapes": {"_checks"},
+    "kinds/_parameters": {"_checks"},
     "kinds/_feature_maps": {"_checks", "_layer", "_options"},
-    "kinds/": {"_checks", "_core", "_keys", "_layer", "_operations", "_options", "_states", "_windows"}
-    | {"functional", "kinds/_feature_maps", "kinds/_noise_shapes", "layers", "mask", "mask_generator"},
+    "kinds/": BASE - {"_values"}
+    | {"_keywords", "_layer", "_operations", "_options", "functional", "layers", "mask", "mask_generator"}
+    | {"kinds/_feature_maps", "kinds/_noise_shapes", "kinds/_parameters"},
     "kinds/__init__": {"kinds"},
     "training/_layers": {"_checks", "_layer", "mask_generator"},
     "training/layer_list": {"_checks", "_layer", "_saving", "training/_layers"},

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from . import _checks
 from ._checks import Array, Probability
+from ._keywords import naming_the_class
 from ._options import ProbabilityOption, declared_options
 from ._saving import check_state, plain_state
 from ._values import ScalarOrArray
@@ -83,11 +84,17 @@ class Layer(ABC):
         lambda p, name: read_only(_checks.probability(p, name), name), "Probability of dropping."
     )
 
+    @naming_the_class
     def __init__(self, p: Probability = _checks.DEFAULT_P, *, rng: Rng = None) -> None:
         self.p = p
         self.rng = rng
         self._training = True
         self._draw_by_hand(None)
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if "__init__" in vars(cls):
+            cls.__init__ = naming_the_class(cls.__init__)  # type: ignore[method-assign]
 
     @property
     def rng(self) -> MaskGenerator:
