@@ -267,8 +267,8 @@ WRONG = {
     ),
     "keep_prob": ({"keep_prob": "0.5"}, TypeError, "keep_prob must be a real number"),
     "noise_shape": ({"noise_shape": [-2, 1]}, ValueError, "noise_shape must have no negative length"),
-    "inverted": ({"inverted": 1}, TypeError, "inverted must be a bool"),
-    "training": ({"training": 0}, TypeError, "state['training'] must be a bool"),
+    "inverted": ({"inverted": "no"}, TypeError, "inverted must be"),
+    "training": ({"training": "no"}, TypeError, "state['training'] must be"),
     "an option of another layer": ({"row_axis": 0}, ValueError, "state must be a dict with the keys"),
     "rng": ({"rng": {"key": [1, 2, 3, 4]}}, ValueError, "state must be a dict with the keys"),
 }  # fmt: skip
@@ -301,3 +301,17 @@ def test_every_class_of_layer_is_saved_here():
     public = [getattr(fastdrop, name) for name in fastdrop.__all__]
     layers = {thing for thing in public if isinstance(thing, type) and issubclass(thing, fastdrop.Layer)}
     assert kinds == layers - {fastdrop.Layer}
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_all_layers_go_on_from_what_a_store_gives_back(name):
+    def make(seed):
+        masks = fastdrop.MaskGenerator(seed)
+        return fastdrop.LayerList(make(masks) for make, _ in CASES.values())
+
+    layers, others = make(0), make(1)
+    for layer, (_, shape) in zip(layers, CASES.values(), strict=True):
+        layer(np.ones(shape))
+    for loaded in STORES[name](layers.eval().state_dict()):
+        others.load_state_dict(loaded)
+    assert others.state_dict() == layers.state_dict()
