@@ -28,16 +28,8 @@ PYTHON_ARROWS = {
     "functional": {"_checks", "_core", "_values", "_states", "_windows", "mask", "mask_generator"},
     "_keywords": {"functional"},
     "_options": {"_checks"},
-    "_layer": {
-        "_checks",
-        "_keywords",
-        "_options",
-        "_saving",
-        "_values",
-        "functional",
-        "mask",
-        "mask_generator",
-    },
+    "_layer": {"_checks", "_keywords", "_options", "_saving", "_values", "functional"}
+    | {"mask", "mask_generator"},
     "layers": {"_checks", "_layer", "_options", "_values", "_windows", "functional", "mask_generator"},
     "kinds/_noise_shapes": {"_checks"},
     "kinds/_parameters": {"_checks"},

@@ -133,8 +133,10 @@ class LayerList(Sequence[Layer]):
                 f"state['generators'] must be {wanted}, not {given}: make the layers as they were"
             )
         pairs = [(layer, state[str(number)]) for number, layer in enumerate(self)]
-        for layer, own in pairs:
-            copy.deepcopy(layer).load_state_dict(own)  # refuses what is wrong before any layer has changed
+        for layer, own in pairs:  # refuses what is wrong before any layer, or generator, has changed
+            trial = copy.copy(layer)
+            trial.rng = 0
+            trial.load_state_dict(own)
         for layer, own in pairs:
             layer.load_state_dict(own)
 
