@@ -200,6 +200,11 @@ def test_masks_that_change_nothing_are_no_reason_for_a_warning(fn):
     fd.mc_dropout(fn, X, 5)
 
 
+def test_one_generator_that_was_used_is_enough():
+    first = iter([True])
+    fd.mc_dropout(lambda x, rng: rng.mask(3).to_numpy().sum() if next(first, False) else 0.0, X, 5)
+
+
 def test_one_sample_is_no_reason_for_a_warning():
     fd.mc_dropout(lambda x, rng: 1.0, X, 1)
 
