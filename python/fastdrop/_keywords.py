@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from .functional import DropoutOptions
 
@@ -22,7 +22,10 @@ _AXES = {"dim", "dims", "axis", "axes", "broadcast_dims", "noise_shape"}
 _HINTS = {"data_format": ", -1 for channels last", "keep_prob": ", which is 1 - keep_prob"}
 
 
-def naming_the_class(init: Callable[..., None]) -> Callable[..., None]:
+Init = TypeVar("Init", bound=Callable[..., None])
+
+
+def naming_the_class(init: Init) -> Init:
     """An `__init__` whose errors of arguments name the class that was called, not one of its bases."""
     signature = inspect.signature(init)
 
@@ -38,7 +41,7 @@ def naming_the_class(init: Callable[..., None]) -> Callable[..., None]:
             raise TypeError(f"{called}: {reason}") from None
         init(self, *args, **keywords)
 
-    return checked
+    return checked  # type: ignore[return-value]
 
 
 def check_options(options: Mapping[str, Any], function: Callable[..., Any]) -> None:

@@ -80,7 +80,7 @@ class Layer(ABC):
     _unanswered: bool
     _p: ScalarOrArray
 
-    p = ProbabilityOption(
+    p: ProbabilityOption[ScalarOrArray] = ProbabilityOption(
         lambda p, name: read_only(_checks.probability(p, name), name), "Probability of dropping."
     )
 
@@ -182,8 +182,8 @@ class Layer(ABC):
             raise ValueError("backward needs a forward pass before it: call the layer first")
         if (passes := self._passes) > 1:
             raise ValueError(
-                f"backward needs {name}=, because the layer was called {passes} times with no backward pass "
-                f"between: layer.{name} is that of the last call. Keep it after every call and write "
+                f"backward needs {name}=, because the layer was called {passes} times without a backward "
+                f"pass in between: layer.{name} is that of the last call. Keep it after every call and write "
                 f"backward(dy, {name}=kept[t]), or {name}=layer.{name} if you mean the last call"
             )
         return self._drawn

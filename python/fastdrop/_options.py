@@ -56,7 +56,7 @@ class Option(Generic[Value]):
         return value
 
 
-class ProbabilityOption(Option[Any]):
+class ProbabilityOption(Option[Value]):
     """A probability, which a state holds as a number or as lists of them."""
 
     def to_state(self, layer: object) -> Any:

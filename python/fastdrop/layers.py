@@ -23,7 +23,7 @@ class LayerOptions(DropoutOptions, total=False):
     p: Probability
 
 
-class _P(ProbabilityOption):
+class _P(ProbabilityOption[ScalarOrArray]):
     """Probability of dropping: the other side of `keep_prob`, if that was given."""
 
     def __set__(self, layer: Any, value: Any) -> None:
@@ -34,7 +34,7 @@ class _P(ProbabilityOption):
         return super().show(layer) if layer._keep_prob is None else []
 
 
-class _KeepProb(ProbabilityOption):
+class _KeepProb(ProbabilityOption[ScalarOrArray | None]):
     """The number that was given: ``1 - (1 - keep_prob)`` is another one."""
 
     def __set__(self, layer: Any, value: Any) -> None:
