@@ -74,7 +74,7 @@ def following_masks(masks):
 def layer_row(name, options, shape, seed, steps):
     layer = getattr(fastdrop, name)(**arguments(options), rng=seed)
     for _ in range(steps):
-        layer(values(shape))
+        layer.backward(layer(values(shape)))
     state = layer.state_dict()
     row = {"layer": name, "options": options, "shape": shape, "state": state}
     return {**row, "following": following_results(layer, shape)}

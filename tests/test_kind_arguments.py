@@ -82,7 +82,43 @@ def test_a_table_without_two_axes_is_refused(call):
         ValueError,
         "table must have the two axes (rows, columns), not the shape (2, 3, 4, 5)",
     )
-    refuse(lambda: call(X[0, 0].astype(int)), TypeError, "table must be an array of", "asarray")
+
+
+@pytest.mark.parametrize("words", [np.arange(5), np.zeros((2, 3), np.uint8), [1, 2], 3], ids=str)
+@pytest.mark.parametrize("call", [fd.embedding_dropout, fd.EmbeddingDropout(0.5)])
+def test_words_instead_of_the_table_are_refused(call, words):
+    """They are not to be made floats."""
+    wanted = "table must be the embedding table, floats, not integers"
+    refuse(lambda: call(words), TypeError, wanted, "embedding_dropout(table)[0][words]")
+    for no_array in ("ab", None, [[1.0], [1.0, 2.0]], [1j]):
+        refuse(lambda: call(no_array), TypeError, "table must be")  # noqa: B023
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (fd.embedding_dropout, "table"),
+        (fd.drop_connect, "weight"),
+        (lambda x, **options: fd.drop_connect(x, row_axis=0, **options), "weight"),
+        (lambda x, training, out: fd.EmbeddingDropout().train(training)(x, out=out), "table"),
+        (lambda x, training, out: fd.DropConnect().train(training)(x, out=out), "weight"),
+    ],
+)
+def test_parameters_are_not_overwritten(call, name, training):
+    """Not by a part of them either; and the refusal takes no mask."""
+    memory = np.arange(60, dtype=np.float32)
+    x = memory[:48].reshape(6, 8)
+    for out in (x, memory[12:].reshape(6, 8), x[::-1], x[:, ::-1], memory[:48].reshape(8, 6).T):
+        wanted = f"out must not share memory with {name}"
+        refuse(lambda: call(x, training=training, out=out), ValueError, wanted, "leave out out=")  # noqa: B023
+    assert (memory == np.arange(60)).all()
+    out = np.empty_like(x)
+    assert call(x, training=training, out=out) is out or call(x, training=training, out=out)[0] is out
+    masks = fd.MaskGenerator(0)
+    for function in (fd.embedding_dropout, fd.drop_connect):
+        refuse(lambda: function(x, rng=masks, out=x), ValueError, "out must not share")  # noqa: B023
+    assert masks.state["stream"] == 0
 
 
 @pytest.mark.parametrize(

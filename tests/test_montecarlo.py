@@ -63,13 +63,13 @@ def test_moments_are_exact_where_the_arithmetic_is():
 
 def test_agreement_has_no_information_and_disagreement_all_of_it():
     """All samples agree: none. Each is sure of another class: ln 2."""
-    agree = fd.mc_dropout(lambda x, rng: [0.5, 0.5], None, 10, class_axis=0)
+    agree = fd.mc_dropout(lambda x, rng: [rng.mask(1).p] * 2, None, 10, class_axis=0)
     assert (agree.entropy, agree.mutual_information) == (np.log(2), 0.0)
-    turn = iter([[1.0, 0.0], [0.0, 1.0]] * 5)
-    disagree = fd.mc_dropout(lambda x, rng: next(turn), None, 10, class_axis=0)
+    turn = iter([[0.0, 1.0], [1.0, 0.0]] * 5)
+    disagree = fd.mc_dropout(lambda x, rng: rng.mask(2, 0.0).apply(next(turn)), None, 10, class_axis=0)
     assert disagree.entropy == disagree.mutual_information
     assert abs(disagree.entropy - np.log(2)) < 1e-15
-    sure = fd.mc_dropout(lambda x, rng: [1.0, 0.0], None, 10, class_axis=0)
+    sure = fd.mc_dropout(lambda x, rng: [1.0, rng.mask(1, 0.0).p], None, 10, class_axis=0)
     assert (sure.entropy, sure.mutual_information) == (0.0, 0.0)
 
 
@@ -146,3 +146,74 @@ def test_an_answer_may_be_overwritten_by_the_next():
     answers = [fd.dropout(np.ones(4), 0.5, rng=result.generator(k))[0] for k in range(2)]
     assert (answers[0] != answers[1]).any()
     assert (result.mean == (answers[0] + answers[1]) / 2).all()
+
+
+# --- What goes wrong with nobody noticing -----------------------------------------------------------
+
+FORGOTTEN = "because fn took no mask from the rng it was given: name the layers that fn uses, layers="
+
+
+def asked(fn, **options):
+    """The result, and the one warning, which must point at this file."""
+    with pytest.warns(UserWarning, match=FORGOTTEN) as caught:
+        result = fd.mc_dropout(fn, X, 5, rng=0, **options)
+    (warning,) = caught
+    assert warning.filename == __file__
+    return result, str(warning.message)
+
+
+@pytest.mark.parametrize("class_axis", [None, -1])
+def test_layers_that_do_not_drop_are_noticed(class_axis):
+    drop = fd.Dropout(0.5, rng=1).eval()
+
+    def model(x, rng):
+        return softmax(drop(x) @ WEIGHT)
+
+    result, message = asked(model, class_axis=class_axis)
+    assert message.startswith("std is 0 everywhere")
+    assert not result.std.any()
+    assert fd.mc_dropout(model, X, 5, layers=[drop], class_axis=class_axis).std.all()
+
+
+def test_layers_with_masks_of_their_own_are_noticed():
+    drop = fd.Dropout(0.5, rng=1)
+    result, message = asked(lambda x, rng: drop(x))
+    assert message.startswith("result.generator(k) does not repeat sample k")
+    assert result.std.any()
+    fd.mc_dropout(lambda x, rng: drop(x), X, 5, layers=[drop])
+    answers = iter(range(5))
+    assert asked(lambda x, rng: next(answers))[1].startswith("result.generator(k)")
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda x, rng: fd.dropout(x, 0.0, rng=rng)[0],
+        lambda x, rng: fd.drop_block(np.ones((1, 1, 8)), 1.0, block_size=2, rng=rng)[0],
+        lambda x, rng: fd.gaussian_dropout(x, 0.0, rng=rng)[0],
+        lambda x, rng: fd.dropout(x, 0.5, rng=rng.spawn(2)[1])[0],
+        lambda x, rng: fd.Dropout(0.5, rng=rng)(x),
+    ],
+)
+def test_masks_that_change_nothing_are_no_reason_for_a_warning(fn):
+    """p may be 0: the generators were used."""
+    fd.mc_dropout(fn, X, 5)
+
+
+def test_one_generator_that_was_used_is_enough():
+    first = iter([True])
+    fd.mc_dropout(lambda x, rng: rng.mask(3).to_numpy().sum() if next(first, False) else 0.0, X, 5)
+
+
+def test_one_sample_is_no_reason_for_a_warning():
+    fd.mc_dropout(lambda x, rng: 1.0, X, 1)
+
+
+def test_a_result_is_shown_by_its_shapes():
+    result = fd.mc_dropout(network, X, 2, rng=0, class_axis=-1)
+    assert repr(result) == (
+        "<MonteCarlo samples=2, mean: shape (5, 3), std: shape (5, 3), entropy: shape (5,), ...>"
+    )
+    assert repr(fd.mc_dropout(network, X, 2, rng=0)) == (
+        "<MonteCarlo samples=2, mean: shape (5, 3), std: shape (5, 3)>"
+    )

@@ -167,6 +167,25 @@ def test_a_noise_shape_with_a_negative_length_is_refused(entrance):
     refuse(lambda: fastdrop.Dropout(noise_shape=[-1, None]), ValueError, wanted)
 
 
+@pytest.mark.parametrize(
+    ("noise", "kind"),
+    [
+        *[(noise, ValueError) for noise in ((-1,), (1, -2), [-(2**70)], np.array([-1, 1]), (None, -1))],
+        *[
+            (noise, TypeError)
+            for noise in ("", "1", 1, (1.0,), (True,), ([1],), {1: 1}, np.ones(2), np.array(3))
+        ],
+        *[(noise, TypeError) for noise in (((),), (np.nan,), {1}, iter([1]), np.array([[1, 1]]))],
+    ],
+    ids=str,
+)
+def test_a_layer_refuses_an_odd_noise_shape_before_it_has_an_input(noise, kind):
+    drop = fastdrop.Dropout(noise_shape=(None, 1))
+    refuse(lambda: fastdrop.Dropout(noise_shape=noise), kind, "noise_shape must ")
+    refuse(lambda: setattr(drop, "noise_shape", noise), kind, "noise_shape must ")
+    assert drop.noise_shape == (None, 1)
+
+
 @pytest.mark.parametrize("p", [0.5, 0.1, 0, 1.0])
 def test_p_and_keep_prob_together_are_refused(entrance, p):
     wanted = "keep_prob must not be given together with p, which is "

@@ -27,18 +27,25 @@ PYTHON_ARROWS = {
     "_outputs": {"_checks"},
     "_operations": {"_checks", "_core", "_outputs"},
     "mask": BASE | {"_operations", "_stored"},
-    "mask_generator": BASE | {"mask"},
+    "_saving": {"_checks"},
+    "mask_generator": BASE | {"_saving", "mask"},
     "functional": {"_checks", "_core", "_values", "_states", "_windows", "mask", "mask_generator"},
+    "_keywords": {"functional"},
     "_options": {"_checks"},
-    "layers": {"_checks", "_options", "_values", "_windows", "functional", "mask", "mask_generator"},
+    "_layer": {"_checks", "_keywords", "_options", "_saving", "_values", "functional"}
+    | {"mask", "mask_generator"},
+    "layers": {"_checks", "_layer", "_options", "_values", "_windows", "functional", "mask_generator"},
     "kinds/_noise_shapes": {"_checks"},
-    "kinds/_feature_maps": {"_checks", "_options", "layers"},
-    "kinds/": {"_checks", "_core", "_keys", "_operations", "_options", "_states", "_windows"}
-    | {"functional", "kinds/_feature_maps", "kinds/_noise_shapes", "layers", "mask", "mask_generator"},
+    "kinds/_parameters": {"_checks"},
+    "kinds/_feature_maps": {"_checks", "_layer", "_options"},
+    "kinds/": BASE - {"_values"}
+    | {"_keywords", "_layer", "_operations", "_options", "functional", "layers", "mask", "mask_generator"}
+    | {"kinds/_feature_maps", "kinds/_noise_shapes", "kinds/_parameters"},
     "kinds/__init__": {"kinds"},
-    "training/_layers": {"_checks", "layers", "mask_generator"},
-    "training/monte_carlo": {"_checks", "layers", "mask_generator", "training/_layers"},
-    "training/schedules": {"_checks", "layers", "training/_layers"},
+    "training/_layers": {"_checks", "_layer", "mask_generator"},
+    "training/layer_list": {"_checks", "_layer", "_saving", "training/_layers"},
+    "training/monte_carlo": {"_checks", "_layer", "mask_generator", "training/_layers"},
+    "training/schedules": {"_checks", "_layer", "_saving", "training/_layers"},
     "training/__init__": {"training"},
     "reference/operations": set(),  # the judge stands alone
     "reference/dropout": {"reference/operations"},
@@ -47,7 +54,7 @@ PYTHON_ARROWS = {
     "_installation": set(),  # works if files of the package are missing
     "config": {"_checks", "_core", "_installation"},
     "reference_noise": set(),  # says that it is gone
-    "__init__": {"_core", "_installation", "config", "functional", "kinds", "layers", "mask"}
+    "__init__": {"_core", "_installation", "_layer", "config", "functional", "kinds", "layers", "mask"}
     | {"mask_generator", "reference", "training"},
     "selftest": {"__init__"},
     "bench/": {"__init__"},  # and its own files

@@ -87,3 +87,38 @@ def test_training_goes_on_from_a_checkpoint():
 def test_a_schedule_is_a_value():
     assert fd.LinearSchedule(0.0, 0.5, 4) == fd.LinearSchedule(0.0, 0.5, 4)
     assert repr(fd.CurriculumSchedule(0.5, 0.1)) == "CurriculumSchedule(p=0.5, rate=0.1)"
+
+
+def test_numbers_of_low_precision_are_computed_with_in_double():
+    """A float16 in an expression of Python's numbers would make all of it one."""
+    for kind in (np.float16, np.float32):
+        start, end = kind(0.1), kind(0.7)
+        linear, plain = (
+            fd.LinearSchedule(start, end, np.int8(100)),
+            fd.LinearSchedule(float(start), float(end), 100),
+        )
+        assert (linear, repr(linear)) == (plain, repr(plain))
+        assert [linear(step) for step in range(150)] == [plain(step) for step in range(150)]
+        curriculum = fd.CurriculumSchedule(end, kind(0.01))
+        plain = fd.CurriculumSchedule(float(end), float(kind(0.01)))
+        assert [curriculum(np.int64(step)) for step in range(150)] == [plain(step) for step in range(150)]
+        assert {type(linear(3)), type(curriculum(3)), type(linear.start), type(curriculum.rate)} == {float}
+        assert type(linear.steps) is int
+        drop = fd.Dropout(rng=0)
+        fd.Scheduler([drop], lambda step, start=start: start)
+        assert type(drop.p) is float
+        for layer in (
+            fd.Dropout(end, rng=0),
+            fd.Dropout(keep_prob=start, rng=0),
+            fd.AlphaDropout(end, rng=0),
+        ):
+            layer(np.ones(3))
+            assert {type(layer.p), type(layer.mask.p), type(layer.mask.scale)} == {float}
+
+
+def test_a_scheduler_is_shown_on_a_line():
+    scheduler = fd.Scheduler([fd.Dropout(), fd.DropPath()], fd.LinearSchedule(0.0, 0.5, 4))
+    scheduler.step()
+    assert repr(scheduler) == (
+        "<Scheduler 2 layers, LinearSchedule(start=0.0, end=0.5, steps=4), step_number=1>"
+    )

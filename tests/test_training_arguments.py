@@ -44,7 +44,7 @@ MC_DROPOUT = {
     "NaN": (lambda: fd.mc_dropout(answer([np.nan, 1]), X, 2, class_axis=0), ValueError, CLASSES, "softmax"),
     "shapes": (lambda: fd.mc_dropout(answers_of_shapes((2, 3), (3,)), X, 2), ValueError, SHAPES),
     "sample": (
-        lambda: fd.mc_dropout(answer(1.0), X, 2).generator(-1), ValueError, "sample must be at least 0",
+        lambda: fd.mc_dropout(answer(1.0), X, 1).generator(-1), ValueError, "sample must be at least 0",
     ),
 }  # fmt: skip
 

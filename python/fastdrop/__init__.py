@@ -9,6 +9,7 @@ except ImportError as error:
     raise import_error(error) from error
 
 from . import reference
+from ._layer import Layer
 from .config import get_num_threads, isa, isas, set_num_threads, show_config, use_isa
 from .functional import dropout, dropout_backward
 from .kinds import (
@@ -37,10 +38,10 @@ from .kinds import (
     gaussian_dropout_backward,
     locked_dropout,
 )
-from .layers import Dropout, Layer
+from .layers import Dropout
 from .mask import Mask
 from .mask_generator import MaskGenerator
-from .training import CurriculumSchedule, LinearSchedule, MonteCarlo, Scheduler, mc_dropout
+from .training import CurriculumSchedule, LayerList, LinearSchedule, MonteCarlo, Scheduler, mc_dropout
 
 __all__ = [
     "AlphaDropout",
@@ -58,6 +59,7 @@ __all__ = [
     "GaussianDropout",
     "GaussianNoise",
     "Layer",
+    "LayerList",
     "LinearSchedule",
     "LockedDropout",
     "Mask",

@@ -25,6 +25,7 @@ class Option(Generic[Value]):
         self, check: Callable[[Any, str], Value], doc: str, *, usual: object = _ALWAYS_SHOWN
     ) -> None:
         self._check, self.__doc__, self._usual = check, doc, usual
+        self.may_be_none = usual is None
 
     def __set_name__(self, layer_class: type, name: str) -> None:
         self._name, self._slot = name, f"_{name}"
@@ -46,27 +47,35 @@ class Option(Generic[Value]):
             return [f"{self._name}=array of shape {_checks.abbreviate(value.shape)}"]
         return [] if value == self._usual else [f"{self._name}={_checks.abbreviate(value)}"]
 
+    def to_state(self, layer: object) -> Any:
+        """The option as a saved state holds it: None is left out there."""
+        return getattr(layer, self._slot)
+
+    def from_state(self, value: Any) -> Any:
+        """What to set, from what `to_state` returned; what is wrong is left to the check."""
+        return value
+
+
+class ProbabilityOption(Option[Value]):
+    """A probability, which a state holds as a number or as lists of them."""
+
+    def to_state(self, layer: object) -> Any:
+        value = getattr(layer, self._slot)
+        return value.tolist() if isinstance(value, np.ndarray) else value
+
+    def from_state(self, value: Any) -> Any:
+        try:
+            return np.array(value) if isinstance(value, list) else value
+        except ValueError:  # lists of different lengths
+            return value
+
 
 def declared_options(layer_class: type) -> dict[str, Option[Any]]:
-    """The options of a class by name: p, then those of its own, then those of its base classes."""
+    """The options of a class by name: p and keep_prob, then those of its own, then of its base classes."""
     found: dict[str, Option[Any]] = {}
     for base in layer_class.__mro__:
         for name, value in vars(base).items():
             if isinstance(value, Option):
                 found.setdefault(name, value)
-    return {"p": found.pop("p"), **found}
-
-
-def to_json(value: Any) -> Any:
-    """The value of an option as JSON holds it."""
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    return list(value) if isinstance(value, tuple) else value
-
-
-def p_from_json(value: Any) -> Any:
-    """A list as the array that it stands for; anything else as it is, for the check of p to refuse."""
-    try:
-        return np.array(value) if isinstance(value, list) else value
-    except ValueError:  # lists of different lengths
-        return value
+    first: dict[str, Option[Any]] = {name: found.pop(name) for name in ("p", "keep_prob") if name in found}
+    return {**first, **found}

@@ -1,266 +1,62 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Layers: objects with a training state. They hold no mathematics."""
+"""`Dropout`, the layer, and what it has in common with the layers of the kinds that scale as it does."""
 
 from __future__ import annotations
 
-import copy
-from abc import ABC, abstractmethod
-from typing import Any, Self
+from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _checks
 from ._checks import Array, Probability
-from ._options import Option, declared_options, p_from_json, to_json
+from ._layer import MaskLayer, read_only
+from ._options import Option, ProbabilityOption
 from ._values import ScalarOrArray
 from ._windows import NoiseShape
-from .functional import DropoutOptions, dropout, dropout_backward
-from .mask import Mask
-from .mask_generator import MaskGenerator, Rng, as_generator, format_source
+from .functional import DropoutOptions, dropout
+from .mask_generator import Rng
 
 
-def _read_only(p: Any, name: str) -> ScalarOrArray:
-    checked = _checks.probability(p, name)
-    if isinstance(checked, np.ndarray):
-        if not checked.size:
-            raise ValueError(f"{name} must have at least one element, not the shape {checked.shape}")
-        checked.setflags(write=False)  # or else an element could be set without a check
-    return checked
+class LayerOptions(DropoutOptions, total=False):
+    """The keywords of a function, and p."""
+
+    p: Probability
 
 
-class Layer(ABC):
-    """What every layer of fastdrop has: a probability, a source of masks or noise, and two modes.
+class _P(ProbabilityOption[ScalarOrArray]):
+    """Probability of dropping: the other side of `keep_prob`, if that was given."""
 
-    Every forward pass in training takes the next mask, or the next noise, of the layer's `MaskGenerator`. The
-    backward pass uses that of the last forward pass. A layer of fastdrop has the attributes of its class
-    only: setting another one raises AttributeError.
+    def __set__(self, layer: Any, value: Any) -> None:
+        super().__set__(layer, value)
+        layer._keep_prob = None
 
-    Parameters
-    ----------
-    p : float or array of float, default 0.5
-        Probability of dropping, from 0 to 1.
-    rng : optional
-        As for `Dropout`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `p` or `rng` is of the wrong kind or out of range.
-
-    Attributes
-    ----------
-    p : float or array of float
-        Probability of dropping; may be set between steps.
-    training : bool
-        Whether elements are dropped, or multiplied by noise.
-    rng : MaskGenerator
-        Where the masks, or the noise, come from.
-
-    Examples
-    --------
-    >>> import numpy as np, fastdrop
-    >>> layers = [fastdrop.Dropout(0.5, rng=0), fastdrop.GaussianDropout(0.2, rng=1)]
-    >>> all(isinstance(layer, fastdrop.Layer) for layer in layers)
-    True
-    >>> layers[1].eval().p = 0.1
-    >>> layers[1]
-    GaussianDropout(p=0.1, training=False, rng=<seed=1, stream=0>)
-    """
-
-    # _drawn: the mask, or the noise, of the last forward pass.
-    __slots__ = ("__weakref__", "_drawn", "_p", "_rng", "_training")
-    _drawn: Any
-    _p: ScalarOrArray
-
-    p: Option[ScalarOrArray] = Option(_read_only, "Probability of dropping.")
-
-    def __init__(self, p: Probability = _checks.DEFAULT_P, *, rng: Rng = None) -> None:
-        self.p = p
-        self.rng = rng
-        self._training = True
-        self._drawn = None
-
-    @property
-    def rng(self) -> MaskGenerator:
-        """Where masks or noise come from; what is set becomes a `MaskGenerator`, as in the constructor."""
-        return self._rng
-
-    @rng.setter
-    def rng(self, rng: Rng) -> None:
-        self._rng = as_generator(rng)
-
-    @property
-    def training(self) -> bool:
-        """Whether elements are dropped, or multiplied by noise."""
-        return self._training
-
-    @training.setter
-    def training(self, training: bool) -> None:
-        self._training = _checks.boolean(training, "training")
-
-    @abstractmethod
-    def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        """Apply dropout. In evaluation: return `x`, or copy it to `out`.
-
-        A layer with ``inverted=False`` multiplies by ``1 - p`` in evaluation.
-
-        Parameters
-        ----------
-        x : array_like of float16, bfloat16, float32 or float64
-            Values.
-        out : ndarray, optional
-            Where to write: `x` itself, or an array like it that does not overlap it.
-
-        Returns
-        -------
-        ndarray
-            `out`, or a new array of x's shape and dtype.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If an array does not fit.
-        """
-
-    def __call__(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        """Call `forward`."""
-        return self.forward(x, out=out)
-
-    @abstractmethod
-    def backward(self, dy: ArrayLike, *, out: Array | None = None) -> Array:
-        """The gradient with respect to the last forward pass's input.
-
-        Parameters
-        ----------
-        dy : array_like of float16, bfloat16, float32 or float64
-            Gradient with respect to the result of the last forward pass, of its shape.
-        out : ndarray, optional
-            Where to write: `dy` itself, or an array like it that does not overlap it.
-
-        Returns
-        -------
-        ndarray
-            `out`, or a new array of dy's shape and dtype.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If there was no forward pass, or an array does not fit.
-        """
-
-    def _last_drawn(self) -> Any:
-        if self._drawn is None:
-            raise ValueError("backward needs a forward pass before it: call the layer first")
-        return self._drawn
-
-    def train(self, mode: bool = True) -> Self:
-        """Set `training`, which must be a bool. Returns the layer."""
-        self.training = mode
-        return self
-
-    def eval(self) -> Self:
-        """Set `training` to False. Returns the layer."""
-        return self.train(False)
-
-    def state_dict(self) -> dict[str, Any]:
-        """What the next results depend on, for a checkpoint.
-
-        Returns
-        -------
-        dict
-            The name of the layer's class, all of its options, `training`, and the state of `rng`: plain
-            numbers, strings and lists that JSON can hold.
-        """
-        options = {name: to_json(getattr(self, name)) for name in declared_options(type(self))}
-        own = {"layer": type(self).__name__, **options, "training": self._training}
-        return {**own, "rng": self._rng.state}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on with the masks, or the noise, that would have followed when `state_dict` was taken.
-
-        The next call must be a forward pass: what the last one drew is not part of the state. A generator
-        that is shared is set for everybody who shares it. A state that holds `p`, `training` and `rng` only,
-        as an older version wrote it, leaves the other options as they are.
-
-        Parameters
-        ----------
-        state : dict
-            What `state_dict` of a layer of the same class returned.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If `state` is not what `state_dict` returns; the layer is then unchanged.
-        """
-        kind = type(self).__name__
-        if isinstance(state, dict) and state.get("layer", kind) != kind:
-            other = _checks.abbreviate(state["layer"])
-            raise ValueError(f"state must be that of the layer {kind!r}, not of the layer {other}")
-        options = list(declared_options(type(self)))
-        if isinstance(state, dict) and set(state) == {"p", "training", "rng"}:
-            options = ["p"]
-        else:
-            _checks.check_state(state, {"layer", *options, "training", "rng"})
-        trial = copy.copy(self)  # refuses what is wrong before this layer has changed
-        for name in options:
-            setattr(trial, name, p_from_json(state[name]) if name == "p" else state[name])
-        trial._check_options()
-        training = _checks.boolean(state["training"], "state['training']")
-        self._rng.state = state["rng"]  # checks, and raises before it changes anything
-        for name in options:
-            setattr(self, name, getattr(trial, name))
-        self._training, self._drawn = training, None
-
-    def _check_options(self) -> None:  # noqa: B027 -- most layers have none
-        """Refuse options that do not go together."""
-
-    def __getstate__(self) -> object:
-        return super().__getstate__()  # so that every protocol of pickle takes the slots
-
-    def __setstate__(self, state: Any) -> None:
-        attributes, slots = state  # as `object.__getstate__` returns them
-        if attributes:  # of a subclass without slots
-            vars(self).update(attributes)
-        for name, value in slots.items():
-            setattr(self, name, value)
-        if isinstance(self._p, np.ndarray):
-            self._p.setflags(write=False)  # NumPy's own copies can be written to
-
-    def __repr__(self) -> str:
-        options = [text for option in declared_options(type(self)).values() for text in option.show(self)]
-        mode = [] if self._training else ["training=False"]
-        parts = [*options, *mode, f"rng=<{format_source(self._rng)}>"]
-        return _checks.on_one_line(f"{type(self).__name__}(", parts, ")")
+    def show(self, layer: Any) -> list[str]:
+        return super().show(layer) if layer._keep_prob is None else []
 
 
-class MaskLayer(Layer):
-    """A layer whose forward pass draws a `Mask`."""
+class _KeepProb(ProbabilityOption[ScalarOrArray | None]):
+    """The number that was given: ``1 - (1 - keep_prob)`` is another one."""
 
-    __slots__ = ()
+    def __set__(self, layer: Any, value: Any) -> None:
+        super().__set__(layer, value)
+        if (checked := layer.keep_prob) is not None:
+            layer.p = 1.0 - checked
+            super().__set__(layer, checked)
 
-    @property
-    def mask(self) -> Mask | None:
-        """The mask of the last forward pass."""
-        mask: Mask | None = self._drawn
-        return mask
 
-    @mask.setter
-    def mask(self, mask: Mask | None) -> None:
-        if mask is not None and not isinstance(mask, Mask):
-            raise _checks.not_drawn(mask, "mask", "a fastdrop.Mask or None")
-        self._drawn = mask
-
-    def backward(self, dy: ArrayLike, *, out: Array | None = None) -> Array:
-        return dropout_backward(dy, self._last_drawn(), out=out)
+def _checked_keep_prob(value: Any, name: str) -> ScalarOrArray | None:
+    return None if value is None else read_only(_checks.probability(value, name, "keeping"), name)
 
 
 class ScalingLayer(MaskLayer):
     """A `MaskLayer` that scales in training or, not inverted, in evaluation."""
 
-    __slots__ = ("_inverted",)
+    __slots__ = ("_inverted", "_keep_prob")
     _inverted: bool
+    _keep_prob: ScalarOrArray | None
 
+    p = _P(lambda p, name: read_only(_checks.probability(p, name), name), "Probability of dropping.")
+    keep_prob = _KeepProb(_checked_keep_prob, "Probability of keeping, or None if p was given.", usual=None)
     inverted = Option(_checks.boolean, "Whether training scales, or evaluation.", usual=True)
 
     def __init__(
@@ -272,18 +68,46 @@ class ScalingLayer(MaskLayer):
         rng: Rng = None,
     ) -> None:
         super().__init__(_checks.drop_probability(p, keep_prob), rng=rng)
+        self.keep_prob = keep_prob
         self.inverted = inverted
 
-    def _keywords(self, out: Array | None) -> DropoutOptions:
+    def _keywords(self, out: Array | None) -> LayerOptions:
         """What the function of the layer's kind is told beside its axes."""
-        return {"rng": self._rng, "inverted": self._inverted, "training": self._training, "out": out}
+        keywords: LayerOptions = {
+            "rng": self._rng,
+            "inverted": self._inverted,
+            "training": self._training,
+            "out": out,
+        }
+        if self._keep_prob is None:
+            keywords["p"] = self._p
+        else:
+            keywords["keep_prob"] = self._keep_prob
+        return keywords
+
+    def __setstate__(self, state: Any) -> None:
+        self._keep_prob = None  # what older versions did not keep
+        super().__setstate__(state)
+
+
+class _NoiseShape(Option[NoiseShape]):
+    """In a state -1 stands for None, which arrays of numbers cannot hold."""
+
+    def to_state(self, layer: object) -> Any:
+        entries = super().to_state(layer)
+        return None if entries is None else [-1 if entry is None else entry for entry in entries]
+
+    def from_state(self, value: Any) -> Any:
+        return [None if entry == -1 else entry for entry in value] if isinstance(value, list) else value
 
 
 class Dropout(ScalingLayer):
     """`dropout` as a layer.
 
     Every forward pass in training takes the next mask of the layer's `MaskGenerator`. The backward pass uses
-    the mask of the last forward pass.
+    the mask of the last forward pass, or the one that you give it: ``backward(dy, mask=mask)``. If you call
+    one layer at several time steps, keep `mask` after every call and give it back. Without ``mask=``,
+    `backward` refuses to guess which step you mean.
 
     Parameters
     ----------
@@ -294,7 +118,8 @@ class Dropout(ScalingLayer):
     inverted : bool, default True
         Scale in training. False: in evaluation, both passes multiply by ``1 - p`` instead.
     keep_prob : float or array of float, optional
-        The probability of keeping, instead of `p`, which is then ``1 - keep_prob``.
+        The probability of keeping, instead of `p`, which is then ``1 - keep_prob``. The scale is exactly
+        ``1 / keep_prob``.
     rng : optional
         None (fresh entropy), an int, a `numpy.random` SeedSequence, BitGenerator or Generator, of which the
         layer makes a `MaskGenerator` of its own; or a `MaskGenerator`, which it then shares. Layers with the
@@ -313,6 +138,8 @@ class Dropout(ScalingLayer):
         Where decisions are shared; may be set between steps.
     inverted : bool
         Whether training scales, or evaluation; may be set between steps.
+    keep_prob : float or array of float, or None
+        The probability of keeping, if that was given. Setting it sets `p`; setting `p` makes it None.
     mask : Mask or None
         The mask of the last forward pass.
 
@@ -333,7 +160,7 @@ class Dropout(ScalingLayer):
     __slots__ = ("_noise_shape",)
     _noise_shape: NoiseShape
 
-    noise_shape = Option(
+    noise_shape = _NoiseShape(
         lambda value, _: _checks.noise_entries(value),
         "For every axis of the input its length, None for its length, or 1 where decisions are shared.",
         usual=None,
@@ -352,13 +179,15 @@ class Dropout(ScalingLayer):
         self.noise_shape = noise_shape
 
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        y, self._drawn = dropout(
-            x,
-            self._p,
-            rng=self._rng,
-            noise_shape=self._noise_shape,
-            inverted=self._inverted,
-            training=self._training,
-            out=out,
+        return self._remember(
+            dropout(
+                x,
+                self._p if self._keep_prob is None else _checks.DEFAULT_P,
+                rng=self._rng,
+                noise_shape=self._noise_shape,
+                inverted=self._inverted,
+                keep_prob=self._keep_prob,
+                training=self._training,
+                out=out,
+            )
         )
-        return y

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from . import _checks, _core
 from ._checks import Probability
 from ._keys import WORD_LIMIT, Seed, format_key, key_from, pack_key, plain_seed, unpack_key
+from ._saving import plain_state
 from ._states import (
     DEFAULT_GENERATOR,
     WholeWindow,
@@ -150,7 +151,10 @@ class MaskGenerator:
 
     @property
     def state(self) -> dict[str, Any]:
-        """What the next masks depend on: numbers and strings that JSON can hold. It may be set."""
+        """What the next masks depend on: numbers and strings. It may be set.
+
+        JSON, NumPy's archives, pickle and HDF5 can hold it, and what they give back can be set.
+        """
         with self._lock:
             return {
                 "generator": self.generator,
@@ -160,7 +164,7 @@ class MaskGenerator:
             }
 
     @state.setter
-    def state(self, state: dict[str, Any]) -> None:
+    def state(self, state: Mapping[str, Any]) -> None:
         generator, key, stream, children = _checked_state(state)
         with self._lock:
             if key != self._source.key:
@@ -181,6 +185,7 @@ class MaskGenerator:
 
 
 def _checked_state(state: Any) -> tuple[int, tuple[int, int], int, int]:
+    state = plain_state(state)
     _checks.check_state(state, {"generator", "key", "stream", "children"})
     generator = generator_id(state["generator"], "state['generator']")
     if not isinstance(state["key"], Sequence) or len(state["key"]) != 4:

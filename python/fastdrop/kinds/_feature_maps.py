@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 
 from .. import _checks
 from .._checks import Array
+from .._layer import Layer
 from .._options import Option
-from ..layers import Layer
 
 
 class FeatureAxes(TypedDict):

@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike
 
 from .. import _checks, _core
 from .._checks import Array
+from .._layer import MaskLayer
 from .._operations import run_checked
-from .._options import Option
+from .._options import Option, ProbabilityOption
 from .._states import whole_window
 from ..functional import dropout
-from ..layers import MaskLayer
 from ..mask import Mask, apply_mask, new_mask
 from ..mask_generator import Rng, draw_state
 
@@ -222,17 +222,18 @@ class AlphaDropout(MaskLayer):
 
     __slots__ = ()
 
-    p = Option(_checks.scalar_probability, "Probability of dropping an element.")
+    p = ProbabilityOption(_checks.scalar_probability, "Probability of dropping an element.")
 
     def __init__(self, p: float = _checks.DEFAULT_P, *, rng: Rng = None) -> None:
         super().__init__(p, rng=rng)
 
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        y, self._drawn = alpha_dropout(x, self.p, rng=self.rng, training=self.training, out=out)
-        return y
+        return self._remember(alpha_dropout(x, self.p, rng=self.rng, training=self.training, out=out))
 
-    def backward(self, dy: ArrayLike, *, out: Array | None = None) -> Array:
-        return alpha_dropout_backward(dy, self._last_drawn(), out=out)
+    def backward(self, dy: ArrayLike, *, mask: Mask | None = None, out: Array | None = None) -> Array:
+        dx = alpha_dropout_backward(dy, self._last_drawn("mask") if mask is None else mask, out=out)
+        self._unanswered = False
+        return dx
 
 
 class FeatureAlphaDropout(AlphaDropout):
@@ -270,7 +271,8 @@ class FeatureAlphaDropout(AlphaDropout):
         self.channel_axis = channel_axis
 
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        y, self._drawn = feature_alpha_dropout(
-            x, self.p, channel_axis=self.channel_axis, rng=self.rng, training=self.training, out=out
+        return self._remember(
+            feature_alpha_dropout(
+                x, self.p, channel_axis=self.channel_axis, rng=self.rng, training=self.training, out=out
+            )
         )
-        return y

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from .. import _checks
 from .._checks import Array, Probability
+from .._keywords import check_options
 from ..functional import DropoutOptions, dropout
 from ..layers import ScalingLayer
 from ..mask import Mask
@@ -71,6 +72,7 @@ def channel_dropout(
     array([[2., 0., 0.],
            [2., 0., 0.]], dtype=float32)
     """
+    check_options(options, channel_dropout)
     array = _checks.as_given(x, "x")
     noise_shape = independent_along(
         array.shape, **not_none(sample_axis=sample_axis), channel_axis=channel_axis
@@ -98,8 +100,7 @@ class _ChannelDropout(FeatureMapLayer, ScalingLayer):
 
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
         array, axes = self._with_axes(x)
-        y, self._drawn = channel_dropout(array, self.p, **axes, **self._keywords(out))
-        return y
+        return self._remember(channel_dropout(array, **axes, **self._keywords(out)))
 
 
 class Dropout1d(_ChannelDropout):

@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _checks
 from .._checks import Array
-from .._options import Option
+from .._layer import MaskLayer
+from .._options import Option, ProbabilityOption
 from ..functional import dropout
-from ..layers import MaskLayer
 from ..mask import Mask
 from ..mask_generator import MaskGenerator, Rng, as_generator
 from ._feature_maps import FeatureMapLayer
@@ -152,7 +152,7 @@ class _DropBlock(FeatureMapLayer, MaskLayer):
 
     __slots__ = ("_batched", "_block_size", "_channel_axis")
 
-    p = Option(_checks.scalar_probability, "Share of elements to drop.")
+    p = ProbabilityOption(_checks.scalar_probability, "Share of elements to drop.")
     block_size = Option(_checked_block_size, "Length of a block along every axis of the feature maps.")
 
     def __init__(
@@ -171,16 +171,17 @@ class _DropBlock(FeatureMapLayer, MaskLayer):
 
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
         array, axes = self._with_axes(x)
-        y, self._drawn = drop_block(
-            array,
-            self.p,
-            block_size=self.block_size,
-            **axes,
-            rng=self.rng,
-            training=self.training,
-            out=out,
+        return self._remember(
+            drop_block(
+                array,
+                self.p,
+                block_size=self.block_size,
+                **axes,
+                rng=self.rng,
+                training=self.training,
+                out=out,
+            )
         )
-        return y
 
 
 class DropBlock1d(_DropBlock):

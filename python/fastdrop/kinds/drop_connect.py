@@ -9,12 +9,14 @@ from numpy.typing import ArrayLike
 
 from .. import _checks
 from .._checks import Array, Probability
+from .._keywords import check_options
 from .._options import Option
 from ..functional import DropoutOptions, dropout
 from ..layers import ScalingLayer
 from ..mask import Mask
 from ..mask_generator import Rng
 from ._noise_shapes import independent_along
+from ._parameters import check_not_overwritten
 
 
 def drop_connect(
@@ -41,7 +43,8 @@ def drop_connect(
         None: a decision for each element. Otherwise one for each index along this axis, shared by all
         others: in ``y = x @ weight`` axis 1 drops what arrives at an output, and axis 0 what leaves an input.
     **options
-        `rng`, `inverted`, `keep_prob`, `training`, `out`, as in `dropout`.
+        `rng`, `inverted`, `keep_prob`, `training`, `out`, as in `dropout`; `out` must not
+        share memory with the weights, which the next step needs.
 
     Returns
     -------
@@ -73,7 +76,9 @@ def drop_connect(
     array([[2., 2., 2., 2.],
            [0., 0., 0., 0.]], dtype=float32)
     """
+    check_options(options, drop_connect)
     array = _checks.as_given(weight, "weight")
+    check_not_overwritten(array, options.get("out"), "weight")
     rows = None if row_axis is None else independent_along(array.shape, row_axis=row_axis)
     return dropout(array, p, noise_shape=rows, **options)
 
@@ -123,5 +128,4 @@ class DropConnect(ScalingLayer):
         self.row_axis = row_axis
 
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        y, self._drawn = drop_connect(x, self.p, row_axis=self.row_axis, **self._keywords(out))
-        return y
+        return self._remember(drop_connect(x, row_axis=self.row_axis, **self._keywords(out)))

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from .. import _checks
 from .._checks import Array, Probability
+from .._keywords import check_options
 from .._options import Option
 from ..functional import DropoutOptions, dropout
 from ..layers import ScalingLayer
@@ -72,6 +73,7 @@ def drop_path(
            [1., 1.],
            [3., 3.]], dtype=float32)
     """
+    check_options(options, drop_path)
     array = _checks.as_given(x, "x")
     return dropout(array, p, noise_shape=independent_along(array.shape, sample_axis=sample_axis), **options)
 
@@ -119,5 +121,4 @@ class DropPath(ScalingLayer):
         self.sample_axis = sample_axis
 
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        y, self._drawn = drop_path(x, self.p, sample_axis=self.sample_axis, **self._keywords(out))
-        return y
+        return self._remember(drop_path(x, sample_axis=self.sample_axis, **self._keywords(out)))

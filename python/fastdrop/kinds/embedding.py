@@ -5,14 +5,17 @@ from __future__ import annotations
 
 from typing import Unpack
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import _checks
 from .._checks import Array, Probability
+from .._keywords import check_options
 from ..functional import DropoutOptions, dropout
 from ..layers import ScalingLayer
 from ..mask import Mask
 from ._noise_shapes import independent_along
+from ._parameters import check_not_overwritten
 
 
 def embedding_dropout(
@@ -30,7 +33,8 @@ def embedding_dropout(
     p : float or array of float, default 0.5
         Probability of dropping a row, from 0 to 1; an array is broadcast to the noise shape.
     **options
-        `rng`, `inverted`, `keep_prob`, `training`, `out`, as in `dropout`.
+        `rng`, `inverted`, `keep_prob`, `training`, `out`, as in `dropout`; `out` must not
+        share memory with the table, which the next step needs.
 
     Returns
     -------
@@ -61,10 +65,29 @@ def embedding_dropout(
            [0., 0.],
            [0., 2.]], dtype=float32)
     """
-    array = _checks.as_given(table, "table")
+    check_options(options, embedding_dropout)
+    array = _table(table)
     if array.ndim != 2:
         raise ValueError(f"table must have the two axes (rows, columns), not the shape {array.shape}")
+    check_not_overwritten(array, options.get("out"), "table")
     return dropout(array, p, noise_shape=independent_along(array.shape, row_axis=0), **options)
+
+
+def _table(value: ArrayLike) -> Array:
+    try:
+        return _checks.as_given(value, "table")
+    except TypeError:
+        if not _holds_integers(value):
+            raise
+        remedy = "drop rows of it first, and then look the words up, embedding_dropout(table)[0][words]"
+        raise TypeError(f"table must be the embedding table, floats, not integers: {remedy}") from None
+
+
+def _holds_integers(value: ArrayLike) -> bool:
+    try:
+        return np.asarray(value).dtype.kind in "iu"
+    except (TypeError, ValueError, RuntimeError, BufferError):  # no array at all
+        return False
 
 
 class EmbeddingDropout(ScalingLayer):
@@ -105,5 +128,4 @@ class EmbeddingDropout(ScalingLayer):
     __slots__ = ()
 
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        y, self._drawn = embedding_dropout(x, self.p, **self._keywords(out))
-        return y
+        return self._remember(embedding_dropout(x, **self._keywords(out)))

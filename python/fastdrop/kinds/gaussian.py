@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _checks, _core
 from .._checks import Array
 from .._keys import Seed, key_from
+from .._layer import Layer
 from .._operations import run_checked
-from .._options import Option
+from .._options import ProbabilityOption
 from .._states import (
     DEFAULT_GENERATOR,
     Drawn,
@@ -25,7 +26,6 @@ from .._states import (
     whole_window,
 )
 from .._windows import Index
-from ..layers import Layer
 from ..mask_generator import Rng, draw_state
 
 if TYPE_CHECKING:
@@ -292,7 +292,7 @@ class GaussianDropout(Layer):
 
     __slots__ = ()
 
-    p = Option(_checked_p, "The rate: the variance is p / (1 - p).")
+    p = ProbabilityOption(_checked_p, "The rate: the variance is p / (1 - p).")
 
     def __init__(self, p: float = 0.5, *, rng: Rng = None) -> None:
         super().__init__(p, rng=rng)
@@ -307,11 +307,34 @@ class GaussianDropout(Layer):
     def noise(self, noise: GaussianNoise | None) -> None:
         if noise is not None and not isinstance(noise, GaussianNoise):
             raise _checks.not_drawn(noise, "noise", "a fastdrop.GaussianNoise or None")
-        self._drawn = noise
+        self._draw_by_hand(noise)
 
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        y, self._drawn = gaussian_dropout(x, self.p, rng=self.rng, training=self.training, out=out)
-        return y
+        return self._remember(gaussian_dropout(x, self.p, rng=self.rng, training=self.training, out=out))
 
-    def backward(self, dy: ArrayLike, *, out: Array | None = None) -> Array:
-        return gaussian_dropout_backward(dy, self._last_drawn(), out=out)
+    def backward(
+        self, dy: ArrayLike, *, noise: GaussianNoise | None = None, out: Array | None = None
+    ) -> Array:
+        """The gradient with respect to a forward pass's input.
+
+        Parameters
+        ----------
+        dy, out
+            As for `Dropout`.
+        noise : GaussianNoise, optional
+            The noise of that forward pass; by default that of the last one. A layer that was called several
+            times in training before its first backward pass needs it: keep `noise` after every call.
+
+        Returns
+        -------
+        ndarray
+            `out`, or a new array of dy's shape and dtype.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If there was no forward pass, or several and no `noise` is given, or an array does not fit.
+        """
+        dx = gaussian_dropout_backward(dy, self._last_drawn("noise") if noise is None else noise, out=out)
+        self._unanswered = False
+        return dx

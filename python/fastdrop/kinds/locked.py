@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from .. import _checks
 from .._checks import Array, Probability
+from .._keywords import check_options
 from .._options import Option
 from ..functional import DropoutOptions, dropout
 from ..layers import ScalingLayer
@@ -71,6 +72,7 @@ def locked_dropout(
            [2., 0., 0., 2.],
            [2., 0., 0., 2.]], dtype=float32)
     """
+    check_options(options, locked_dropout)
     array = _checks.as_given(x, "x")
     return dropout(array, p, noise_shape=shared_along(array.shape, time_axis=time_axis), **options)
 
@@ -119,5 +121,4 @@ class LockedDropout(ScalingLayer):
         self.time_axis = time_axis
 
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        y, self._drawn = locked_dropout(x, self.p, time_axis=self.time_axis, **self._keywords(out))
-        return y
+        return self._remember(locked_dropout(x, time_axis=self.time_axis, **self._keywords(out)))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .. import _checks
-from ..layers import Layer
+from .._layer import Layer
 from ..mask_generator import MaskGenerator
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _checks
-from ..layers import Layer
+from .._layer import Layer
 from ..mask_generator import MaskGenerator, Rng, as_generator, child_generator
 from ._layers import dropping_by, list_of_layers
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class MonteCarlo:
     """What `mc_dropout` returns.
 
@@ -55,6 +56,12 @@ class MonteCarlo:
     mutual_information: NDArray[np.float64] | None
     samples: int
     root: MaskGenerator
+
+    def __repr__(self) -> str:
+        names = ("mean", "std", "entropy", "mutual_information")
+        arrays = {name: getattr(self, name) for name in names}
+        parts = [f"{name}: shape {array.shape}" for name, array in arrays.items() if array is not None]
+        return _checks.on_one_line("<MonteCarlo ", [f"samples={self.samples}", *parts], ">")
 
     def generator(self, sample: int) -> MaskGenerator:
         """The `MaskGenerator` of one sample, new: ``fn(x, result.generator(k))`` is sample k again.
@@ -125,6 +132,12 @@ def mc_dropout(
         If an argument is of the wrong kind or out of range, or an answer has another shape than
         the first, or is no class probability where `class_axis` says so.
 
+    Warns
+    -----
+    UserWarning
+        If no sample took a mask or noise from its `rng`: `layers`, or ``rng=rng`` in `fn`, was forgotten. The
+        answers are then all equal, or `MonteCarlo.generator` does not repeat them.
+
     References
     ----------
     .. [1] Gal and Ghahramani, "Dropout as a Bayesian Approximation: Representing Model Uncertainty in Deep
@@ -149,19 +162,26 @@ def mc_dropout(
     count = _checks.integer(samples, "samples", 1, _checks.INDEX_LIMIT)
     root = rng.spawn(1)[0] if isinstance(rng, MaskGenerator) else as_generator(rng)
     answers = _answers(fn, x, root, count, list_of_layers(layers))
-    first = next(answers)
+    first, used = next(answers)
     axis = None if class_axis is None else _checks.axis(class_axis, "class_axis", first.ndim)
     # Welford, "Note on a method for calculating corrected sums of squares" (1962): no cancellation.
     mean, squares = first, np.zeros_like(first)
     entropy = None if axis is None else _entropy(_checked(first, axis), axis)
-    for seen, answer in enumerate(answers, start=2):
+    equal = True
+    for seen, (answer, uses) in enumerate(answers, start=2):
         if answer.shape != mean.shape:
             raise ValueError(f"fn must return the same shape each time, {mean.shape}, not {answer.shape}")
+        used = used or uses
+        equal = equal and np.array_equal(answer, first, equal_nan=True)
         change = answer - mean
         mean = mean + change / seen
         squares += change * (answer - mean)
         if entropy is not None and axis is not None:
             entropy += _entropy(_checked(answer, axis), axis)
+    if count > 1 and not used:
+        effect = "std is 0 everywhere" if equal else "result.generator(k) does not repeat sample k"
+        remedy = "name the layers that fn uses, layers=[...], and hand rng on to functions, rng=rng"
+        warnings.warn(f"{effect}, because fn took no mask from the rng it was given: {remedy}", stacklevel=2)
     mean, std = np.asarray(mean), np.asarray(np.sqrt(squares / count))
     if entropy is None or axis is None:
         return MonteCarlo(mean, std, None, None, count, root)
@@ -177,12 +197,14 @@ def _answers(
     root: MaskGenerator,
     count: int,
     layers: list[Layer],
-) -> Iterator[NDArray[np.float64]]:
+) -> Iterator[tuple[NDArray[np.float64], bool]]:
+    """Every answer, and whether its masks or noise came from its generator."""
     for sample in range(count):
         rng = child_generator(root, sample)
         with dropping_by(rng, layers):
             answer = fn(x, rng)
-        yield _answer(answer)
+        state = rng.state
+        yield _answer(answer), state["stream"] + state["children"] > 0
 
 
 def _answer(value: Any) -> NDArray[np.float64]:

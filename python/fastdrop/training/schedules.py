@@ -6,13 +6,15 @@ A mask remembers the p that it was made with, so a backward pass, or a replay, a
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from .. import _checks
-from ..layers import Layer
+from .._layer import Layer
+from .._saving import plain_state
 from ._layers import list_of_layers
 
 
@@ -47,9 +49,10 @@ class LinearSchedule:
     steps: int
 
     def __post_init__(self) -> None:
-        _checks.scalar_probability(self.start, "start")
-        _checks.scalar_probability(self.end, "end")
-        _checks.integer(self.steps, "steps", 1, _checks.INDEX_LIMIT)
+        # As Python's numbers: arithmetic with a float16 would stay one.
+        object.__setattr__(self, "start", _checks.scalar_probability(self.start, "start"))
+        object.__setattr__(self, "end", _checks.scalar_probability(self.end, "end"))
+        object.__setattr__(self, "steps", _checks.integer(self.steps, "steps", 1, _checks.INDEX_LIMIT))
 
     def __call__(self, step: int) -> float:
         """The probability of dropping at that step."""
@@ -92,8 +95,8 @@ class CurriculumSchedule:
     rate: float
 
     def __post_init__(self) -> None:
-        _checks.scalar_probability(self.p)
-        _checks.positive(self.rate, "rate")
+        object.__setattr__(self, "p", _checks.scalar_probability(self.p))
+        object.__setattr__(self, "rate", _checks.positive(self.rate, "rate"))
 
     def __call__(self, step: int) -> float:
         """The probability of dropping at that step."""
@@ -142,14 +145,11 @@ class Scheduler:
         self._set(0)
 
     def _set(self, step_number: int) -> None:
-        p, before = self.schedule(step_number), [layer.p for layer in self.layers]
-        try:
-            for layer in self.layers:
-                layer.p = p
-        except Exception:  # one layer refuses it: all stay as they were
-            for layer, previous in zip(self.layers, before, strict=True):
-                layer.p = previous
-            raise
+        p = self.schedule(step_number)
+        for layer in self.layers:
+            copy.copy(layer).p = p  # one layer may refuse it: then all stay as they were
+        for layer in self.layers:
+            layer.p = p
         self.step_number = step_number
 
     def step(self) -> None:
@@ -160,18 +160,23 @@ class Scheduler:
         """The number of the step, for a checkpoint; the schedule and the layers are the program's."""
         return {"step_number": self.step_number}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state that `state_dict` returned.
 
         Parameters
         ----------
-        state : dict
-            What `state_dict` returned.
+        state : mapping
+            What `state_dict` returned, or what a store made of it, as for `Dropout`.
 
         Raises
         ------
         TypeError, ValueError
             If `state` is not what `state_dict` returns; nothing is changed then.
         """
+        state = plain_state(state)
         _checks.check_state(state, {"step_number"})
         self._set(_checks.integer(state["step_number"], "state['step_number']", 0, _checks.INDEX_LIMIT))
+
+    def __repr__(self) -> str:
+        parts = [f"{len(self.layers)} layers", repr(self.schedule), f"step_number={self.step_number}"]
+        return _checks.on_one_line("<Scheduler ", parts, ">")

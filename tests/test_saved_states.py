@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""States that come back from JSON, NumPy's archives, pickle and HDF5 are the states that were saved."""
+
+import io
+import json
+import pickle
+
+import h5py
+import numpy as np
+import pytest
+
+import fastdrop
+from arrays import same_bytes
+from kind_definitions import LAYERS, P
+from refusal import refuse
+
+# --- Stores: each yields what loading gives, while its file is open -----------------------------------
+
+
+def through_json(state):
+    yield json.loads(json.dumps(state, allow_nan=False))
+
+
+def through_pickle(state):
+    yield pickle.loads(pickle.dumps(state))
+
+
+def through_npz(state):
+    """Nested dicts become objects, which NumPy pickles."""
+    file = io.BytesIO()
+    np.savez(file, **state)
+    with np.load(io.BytesIO(file.getvalue()), allow_pickle=True) as archive:
+        yield archive
+
+
+def through_npy(state):
+    file = io.BytesIO()
+    np.save(file, state)
+    yield np.load(io.BytesIO(file.getvalue()), allow_pickle=True)
+
+
+def through_flat_npz(state):
+    """Without pickle: a name for every leaf."""
+    file = io.BytesIO()
+    np.savez(file, **dict(leaves(state)))
+    with np.load(io.BytesIO(file.getvalue()), allow_pickle=False) as archive:
+        nested = {}
+        for path in archive:
+            *folders, name = path.split("/")
+            place = nested
+            for folder in folders:
+                place = place.setdefault(folder, {})
+            place[name] = archive[path]
+        yield nested
+
+
+def hdf5(write):
+    def through_hdf5(state):
+        with h5py.File(io.BytesIO(), "w") as file:
+            write(file.create_group("saved"), state)
+            yield read(file["saved"])
+
+    def read(group):
+        nested = {name: read(group[name]) for name in group if isinstance(group[name], h5py.Group)}
+        return {**group.attrs, **nested} if group.attrs or write is write_attributes else group
+
+    return through_hdf5
+
+
+def write_attributes(group, state):
+    for name, value in state.items():
+        if isinstance(value, dict):
+            write_attributes(group.create_group(name), value)
+        else:
+            group.attrs[name] = value
+
+
+def write_data_sets(group, state):
+    for name, value in state.items():
+        if isinstance(value, dict):
+            write_data_sets(group.create_group(name), value)
+        else:
+            group[name] = value
+
+
+STORES = {
+    "JSON": through_json,
+    "pickle": through_pickle,
+    "npz": through_npz,
+    "npy": through_npy,
+    "npz without pickle": through_flat_npz,
+    "HDF5, attributes": hdf5(write_attributes),
+    "HDF5, data sets": hdf5(write_data_sets),
+}
+
+
+def leaves(state, path=""):
+    for name, value in state.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{path}{name}/")
+        else:
+            yield f"{path}{name}", value
+
+
+@pytest.fixture(params=STORES)
+def loaded(request):
+    """A function from a state to what the store gives back."""
+    opened = []
+
+    def load(state):
+        opened.append(STORES[request.param](state))
+        return next(opened[-1])
+
+    yield load
+    for each in opened:
+        each.close()
+
+
+# --- Round trips ------------------------------------------------------------------------------------
+
+CASES = {
+    **{name: (lambda rng, kind=kind: kind.make(P, rng), kind.shape) for name, kind in LAYERS.items()},
+    "Dropout, all options": (
+        lambda rng: fastdrop.Dropout(
+            keep_prob=np.array([[0.25], [0.1]]), noise_shape=(None, 1), inverted=False, rng=rng
+        ),
+        (2, 5),
+    ),
+    "Dropout, all channels alike": (lambda rng: fastdrop.Dropout(noise_shape=[1, 1], rng=rng), (2, 5)),
+    "Dropout without axes": (lambda rng: fastdrop.Dropout(noise_shape=(), rng=rng), ()),
+    "DropConnect by rows": (lambda rng: fastdrop.DropConnect(keep_prob=0.1, row_axis=-1, rng=rng), (3, 40)),
+    "Dropout2d, named axis": (
+        lambda rng: fastdrop.Dropout2d(0.3, channel_axis=2, batched=False, rng=rng), (3, 4, 50),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_layer_goes_on_from_what_a_store_gives_back(loaded, name):
+    make, shape = CASES[name]
+    x = np.ones(shape)
+    layer, other = make(2**64 + 5), make(1)
+    for _ in range(3):
+        layer.backward(layer(x))
+    layer.eval()
+    state = layer.state_dict()
+    other.load_state_dict(loaded(state))
+    assert other.state_dict() == state
+    assert not other.training
+    layer.train(), other.train()
+    for _ in range(2):
+        y = layer(x)
+        assert same_bytes(other(x), y)
+        assert same_bytes(other.backward(x), layer.backward(x))
+    assert repr(other).partition("rng")[0] == repr(layer).partition("rng")[0]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_loading_sets_every_option(name):
+    """Also those that are None: what decides the result is in the state."""
+    make, shape = CASES[name]
+    layer = make(0)
+    for other_name, (make_other, _) in CASES.items():
+        other = make_other(1).eval()
+        if type(other) is type(layer):
+            other.load_state_dict(layer.state_dict())
+            assert other.state_dict() == layer.state_dict(), other_name
+            assert same_bytes(other(np.ones(shape)), make(0)(np.ones(shape)))
+
+
+def test_a_generator_goes_on_from_what_a_store_gives_back(loaded):
+    """Also at the ends of its numbers."""
+    for name, stream, children in [("ars4x32-7", 3, 2), ("philox4x32-10", 2**63, 2**63 - 1)]:
+        masks = fastdrop.MaskGenerator(2**130 + 7, generator=name)
+        masks.state = masks.state | {"stream": stream, "children": children}
+        other = fastdrop.MaskGenerator(0)
+        other.state = loaded(masks.state)
+        assert other.state == masks.state
+
+
+def test_a_scheduler_goes_on_from_what_a_store_gives_back(loaded):
+    def make():
+        return fastdrop.Scheduler([fastdrop.Dropout(rng=0)], fastdrop.LinearSchedule(0.0, 0.5, steps=10))
+
+    scheduler, other = make(), make()
+    for _ in range(7):
+        scheduler.step()
+    other.load_state_dict(loaded(scheduler.state_dict()))
+    assert (other.step_number, other.layers[0].p) == (7, scheduler.layers[0].p)
+    assert type(other.step_number) is int
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_saved_needs_no_pickle(name):
+    """JSON gives back the very same; NumPy has a number or a string for every leaf."""
+    state = CASES[name][0](0).state_dict()
+    assert next(through_json(state)) == state
+    for path, leaf in leaves(state):
+        assert np.asarray(leaf).dtype.kind in "biufU", path
+
+
+# --- Types ------------------------------------------------------------------------------------------
+
+
+def in_other_types(value):
+    """The value as stores give it back."""
+    yield np.asarray(value)
+    if isinstance(value, str):
+        yield from [np.str_(value), value.encode(), np.bytes_(value), np.array(value, object)]
+    elif isinstance(value, list):
+        yield from [tuple(value), np.array(value, object), [np.array(entry) for entry in value]]
+    else:
+        yield from [np.asarray(value)[()], np.array(value, object)]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_value_may_come_back_in_another_type(name):
+    layer, other = CASES[name][0](0), CASES[name][0](1)
+    state = layer.state_dict()
+    for place in (state, state["rng"]):
+        for key in [key for key in place if key != "rng"]:
+            for value in in_other_types(place[key]):
+                changed = {**place, key: value}
+                other.load_state_dict(changed if place is state else {**state, "rng": changed})
+                assert other.state_dict() == state, (key, value)
+    other.load_state_dict({key.encode(): np.array(value, object) for key, value in state.items()})
+    assert other.state_dict() == state
+
+
+def test_a_p_of_any_precision_comes_back():
+    for p in (
+        np.float16(0.1),
+        np.float32(0.1),
+        np.longdouble("0.1"),
+        [np.float32(0.1)] * 2,
+        np.zeros((1, 3)),
+    ):
+        state = fastdrop.Dropout(rng=0).state_dict() | {"p": p}
+        drop = fastdrop.Dropout(rng=1)
+        drop.load_state_dict(state)
+        assert np.array_equal(drop.p, np.asarray(p, np.float64))
+
+
+# --- Older and wrong states --------------------------------------------------------------------------
+
+
+def test_a_state_with_none_for_what_is_left_out_now_loads():
+    """As an older version wrote it."""
+    for layer, older in [
+        (fastdrop.Dropout(0.3, noise_shape=(None, 1), rng=3), {"noise_shape": [None, 1]}),
+        (fastdrop.Dropout(0.3, rng=3), {"noise_shape": None}),
+        (fastdrop.DropConnect(0.3, rng=3), {"row_axis": None}),
+        (fastdrop.Dropout1d(0.3, rng=3), {"channel_axis": None}),
+    ]:
+        state = layer.state_dict()
+        other = type(layer)(keep_prob=0.9, rng=9)
+        other.load_state_dict(state | older)
+        assert other.state_dict() == state
+
+
+WRONG = {
+    "a file without a layer": ({}, ValueError, "state must be a dict with the keys"),
+    "another layer": ({"layer": "DropPath"}, ValueError, "state must be that of the layer 'Dropout'"),
+    "p": ({"p": 1.5}, ValueError, "p must be from 0 to 1"),
+    "p that keep_prob is not": (
+        {"p": 0.5, "keep_prob": 0.25}, ValueError, "state['p'] must be 1 - state['keep_prob'], not 0.5",
+    ),
+    "keep_prob": ({"keep_prob": "0.5"}, TypeError, "keep_prob must be a real number"),
+    "noise_shape": ({"noise_shape": [-2, 1]}, ValueError, "noise_shape must have no negative length"),
+    "inverted": ({"inverted": "no"}, TypeError, "inverted must be"),
+    "training": ({"training": "no"}, TypeError, "state['training'] must be"),
+    "an option of another layer": ({"row_axis": 0}, ValueError, "state must be a dict with the keys"),
+    "rng": ({"rng": {"key": [1, 2, 3, 4]}}, ValueError, "state must be a dict with the keys"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_state_is_refused_alike_and_nothing_changes(loaded, name):
+    change, kind, wanted = WRONG[name]
+    drop = fastdrop.Dropout(keep_prob=0.1, noise_shape=(None, 1), rng=0)
+    drop(np.ones((2, 3)))
+    before, mask, text = drop.state_dict(), drop.mask, repr(drop)
+    good = fastdrop.Dropout(0.75, inverted=False, rng=5).eval().state_dict()
+    wrong = loaded(good | change) if change else loaded({"weights": [1.0, 2.0]})
+    refuse(lambda: drop.load_state_dict(wrong), kind, wanted)
+    assert (drop.state_dict(), drop.mask, repr(drop)) == (before, mask, text)
+
+
+@pytest.mark.parametrize("state", [None, 3, "state", b"state", [1], np.zeros(3), np.ndarray, h5py], ids=str)
+def test_what_is_no_state_is_refused(state):
+    wanted = "state must be a dict with the keys"
+    drop, masks = fastdrop.Dropout(rng=0), fastdrop.MaskGenerator(0)
+    scheduler = fastdrop.Scheduler([drop], lambda step: 0.5)
+    refuse(lambda: drop.load_state_dict(state), TypeError, wanted)
+    refuse(lambda: scheduler.load_state_dict(state), TypeError, wanted)
+    refuse(lambda: setattr(masks, "state", state), TypeError, wanted)
+
+
+def test_every_class_of_layer_is_saved_here():
+    kinds = {type(make(0)) for make, _ in CASES.values()}
+    public = [getattr(fastdrop, name) for name in fastdrop.__all__]
+    layers = {thing for thing in public if isinstance(thing, type) and issubclass(thing, fastdrop.Layer)}
+    assert kinds == layers - {fastdrop.Layer}
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_all_layers_go_on_from_what_a_store_gives_back(name):
+    def make(seed):
+        masks = fastdrop.MaskGenerator(seed)
+        return fastdrop.LayerList(make(masks) for make, _ in CASES.values())
+
+    layers, others = make(0), make(1)
+    for layer, (_, shape) in zip(layers, CASES.values(), strict=True):
+        layer(np.ones(shape))
+    for loaded in STORES[name](layers.eval().state_dict()):
+        others.load_state_dict(loaded)
+    assert others.state_dict() == layers.state_dict()
