@@ -66,7 +66,7 @@ def test_the_page_has_a_row_for_what_a_user_writes():
 def test_the_page_says_what_the_figures_mean():
     text = page.plain(list(tables(1000, 2000)), CHOICE)
     assert "At 2,000 elements, dropout takes 2.25 times as long as a copy." in text
-    assert "NumPy's line takes 40 to 40 times as long as dropout with out=y." in text
+    assert "NumPy's line takes 40 times as long as dropout with out=y." in text
     assert "In place it takes 0.90 copies there, with a new array for the result 3.00." in text
     assert "a factor of up to 1.25" in text  # 200 and 250
 

@@ -91,8 +91,8 @@ def _meaning(cells: dict[str, dict[int, Row]]) -> list[str]:
     for label in (_TEXTBOOK, _BEST):
         ratios = [row.to_fastdrop.value for row in cells[label].values() if row.to_fastdrop]
         if ratios:
-            low, high = (f"{value:.2g}" for value in (min(ratios), max(ratios)))
-            said.append(f"{label} takes {low} to {high} times as long as dropout with out=y.")
+            ends = dict.fromkeys(f"{value:.2g}" for value in (min(ratios), max(ratios)))
+            said.append(f"{label} takes {' to '.join(ends)} times as long as dropout with out=y.")
     largest = [cells[label][size] for label in (_IN_PLACE, _NEW) if size in cells[label]]
     if len(largest) == 2:
         in_place, new = (figure(row.to_floor.value) for row in largest)
