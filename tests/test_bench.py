@@ -198,6 +198,26 @@ def test_only_plain_dropout_is_drawn(tmp_path, capsys):
     assert line.startswith("bench: --plot draws plain dropout")
 
 
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ([], ("numpy",)),
+        (["--plot", "out.png"], ("numpy", "torch", "jax")),
+        (["--plot", "out.png", "--compare", "numba"], ("numba",)),
+    ],
+)
+def test_who_is_compared(monkeypatch, tmp_path, options, names):
+    def rivals(asked, threads):
+        assert asked == names
+        raise InterruptedError
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runner, "find_spec", lambda name: name)  # everything is installed
+    monkeypatch.setattr(runner, "rivals", rivals)
+    with pytest.raises(InterruptedError):
+        main([*FEW, *options])
+
+
 def test_quick_is_a_page(capsys):
     assert main(["bench", "--quick", "--sizes", "1Ki,4Ki"]) == 0
     shown = capsys.readouterr().out
@@ -254,7 +274,7 @@ def test_options_are_what_they_say():
     add_arguments(parser)
     got = parser.parse_args(["--sizes", "100,4Ki,16Mi,100", "--p", "0.1, 0.5", "--compare", "torch,mkl"])
     assert (got.sizes, got.p, got.compare) == ((100, 4 * KI, 16 * MI), (0.1, 0.5), ("torch", "mkl"))
-    assert parser.parse_args([]).compare == ("numpy",)
+    assert parser.parse_args([]).compare == ()
 
 
 @pytest.mark.parametrize("command", ["info", "selftest"])

@@ -39,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     several(
         "--threads", _count, "threads of every contender that has them; 1, and 2 in a few cases, unless given"
     )
-    several("--compare", _one_of(*MODULES), f"{', '.join(MODULES)}; numpy unless given", ("numpy",))
+    compared = f"{', '.join(MODULES)}; numpy unless given, and with --plot also torch and jax if installed"
+    several("--compare", _one_of(*MODULES), compared)
     parser.add_argument(
         "--json",
         nargs="?",

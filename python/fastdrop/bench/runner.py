@@ -8,6 +8,7 @@ import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,8 @@ def _run(arguments: argparse.Namespace) -> int:
     known_dtypes = _known_dtypes(cases)
     left_out = sorted({case.dtype for case in cases if case.dtype not in known_dtypes})
     cases = [case for case in cases if case.dtype in known_dtypes]
-    found, missing = rivals(arguments.compare, max(arguments.threads, default=1))
+    names = arguments.compare or ("numpy", *(_drawn_if_installed() if arguments.plot else ()))
+    found, missing = rivals(names, max(arguments.threads, default=1))
     known, effort = facts.facts(found), QUICK if arguments.quick else FULL
     began = time.monotonic()
     tables: list[report.Table] = []
@@ -160,6 +162,11 @@ def _closing(tables: Sequence[report.Table], choice: Choice, effort: Effort) -> 
         yield report.legend(others, effort, goals=choice.goals)
     if choice.goals:
         yield report.goals_met(tables)
+
+
+def _drawn_if_installed() -> list[str]:
+    """The rivals besides NumPy that the picture has a line for."""
+    return [name for name in ("torch", "jax") if find_spec(MODULES[name])]
 
 
 def _require(module: str) -> Any:
