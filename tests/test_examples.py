@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import fastdrop
 from example_runs import EXAMPLES, run_example
@@ -98,7 +98,7 @@ def test_training_has_one_blas_thread(monkeypatch, tmp_path):
 
     monkeypatch.setattr(example, "train", train)
     monkeypatch.setattr(sys, "argv", ["train_mlp.py", "--plot", str(tmp_path / "out.png")])
-    with pytest.raises(InterruptedError):
+    with threadpool_limits(2), pytest.raises(InterruptedError):
         example.main()
     assert seen == {1}
 

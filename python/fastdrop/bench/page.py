@@ -25,7 +25,7 @@ _ROWS = {
 }
 _NUMPYS = f"""\
 {_TEXTBOOK}: x * (rng.random(x.shape) >= p) / (1 - p).
-{_BEST}: float32 random numbers, one multiplication by a mask, and out= everywhere."""
+{_BEST}: random numbers in float32 (in float64 for float64), one multiplication by a mask, out= everywhere."""
 _FASTER = {"win": "fastdrop", "loss": "NumPy", "unresolved": "equal"}
 
 
@@ -88,15 +88,15 @@ def _meaning(cells: dict[str, dict[int, Row]]) -> list[str]:
     size = max(cells[_REUSED])
     ours = cells[_REUSED][size]
     said.append(f"At {size:,} elements, dropout takes {figure(ours.to_floor.value)} times as long as a copy.")
-    for label in (_TEXTBOOK, _BEST):
-        ratios = [row.to_fastdrop.value for row in cells[label].values() if row.to_fastdrop]
-        if ratios:
-            ends = dict.fromkeys(f"{value:.2g}" for value in (min(ratios), max(ratios)))
-            said.append(f"{label} takes {' to '.join(ends)} times as long as dropout with out=y.")
     largest = [cells[label][size] for label in (_IN_PLACE, _NEW) if size in cells[label]]
     if len(largest) == 2:
         in_place, new = (figure(row.to_floor.value) for row in largest)
         said.append(f"In place it takes {in_place} copies there, with a new array for the result {new}.")
+    for label in (_TEXTBOOK, _BEST):
+        ratios = [row.to_fastdrop.value for row in cells[label].values() if row.to_fastdrop]
+        if ratios:
+            ends = dict.fromkeys(f"{float(f'{value:.2g}'):g}" for value in (min(ratios), max(ratios)))
+            said.append(f"{label} takes {' to '.join(ends)} times as long as dropout with out=y.")
     widest = max(row.to_floor.high / row.to_floor.low for rows in cells.values() for row in rows.values())
     said.append(f"Between the rounds of this run a ratio changed by a factor of up to {widest:.2f}.")
     return said

@@ -13,7 +13,7 @@ _WIDTH, _HEIGHT = 8.0, 5.6  # inches, of 100 pixels each
 _LINES = {
     "memcpy": ("memcpy", "#000000", "s"),
     "fastdrop": ("fastdrop", "#0072B2", "o"),
-    "numpy best": ("NumPy's best: float32, out= everywhere", "#E69F00", "^"),
+    "numpy best": ("NumPy's best: out= everywhere", "#E69F00", "^"),
     "numpy textbook": ("NumPy: x * (rng.random(x.shape) >= p) / (1 - p)", "#D55E00", "v"),
     "torch": ("torch", "#CC79A7", "D"),
     "jax": ("jax", "#009E73", "P"),

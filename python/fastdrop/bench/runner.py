@@ -73,6 +73,7 @@ def _run(arguments: argparse.Namespace) -> int:
     began = time.monotonic()
     tables: list[report.Table] = []
     refused: list[str] = []
+    left_out_before: set[tuple[str, str]] = set()
     with Screen(len(cases), quiet=arguments.json == "-") as screen:
         for name in missing:
             screen.say(f"{MODULES[name]} is not installed: left out\n")
@@ -85,8 +86,10 @@ def _run(arguments: argparse.Namespace) -> int:
             if choice.page:
                 everybody = page.shown(case, everybody, choice)
             contenders = [one for one in everybody if case.dtype in one.dtypes]
-            if unable := [one.name for one in everybody if one not in contenders]:
-                screen.say(f"Without {', '.join(unable)}: no {case.dtype}")
+            unable = ", ".join(one.name for one in everybody if one not in contenders)
+            if unable and (unable, case.dtype) not in left_out_before:
+                left_out_before.add((unable, case.dtype))
+                screen.say(f"Without {unable}: no {case.dtype}")
             # Threads of OpenMP and BLAS; fastdrop's and other pools are their contenders' to set.
             with _require("threadpoolctl").threadpool_limits(case.threads):
                 jobs, reasons = valid_jobs(case, contenders)
