@@ -23,10 +23,16 @@ the memory of small arrays. Large arrays are in huge pages, as NumPy's are; who 
 with every pair. To see what is left, and so what a machine can resolve, compare a build with itself.
 
     python bench/compare_builds.py old/bin/python new/bin/python --isa avx512,avx2 --sizes 64,65536
+
+With --op structured the cases are those of `python -m fastdrop bench --op structured`: calls with shared
+decisions, arrays of p and others that may be slower than NumPy. In every round the new environment also times
+a copy of the same arrays, and NumPy's best lines for the same job; the last columns are ratios to the copy.
+--sizes picks among them. Both environments need the functions of these calls, and nothing of the benchmark.
 """
 
 import argparse
 import functools
+import importlib.util
 import itertools
 import json
 import math
@@ -38,6 +44,7 @@ import sys
 import timeit
 import zlib
 
+STRUCTURED = "structured"
 OPERATIONS = ("dropout", "apply", "backward", "alpha_dropout", "gaussian_dropout", "keep_mask")
 ITEM_BYTES = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}
 SIZES = (64, 2**16, 2**20, 2**24)
@@ -47,6 +54,8 @@ HUGE_FROM = 2**22  # bytes of an array for which NumPy asks for huge pages
 # From x to y, beside whole pages: at equal places in a page, loads would wait for stores (4 KiB aliasing).
 GAP = 2**11 + 2**6
 ROW = "{:<17}{:<9}{:>11}  {:<10}{:>11}{:>11}{:>9}  {}"
+CALL_ROW = "{:<56}{:>11}{:>11}{:>9}  {:<22}{:>9}{:>9}{:>9}"
+CALLS = os.path.join(os.path.dirname(__file__), "../python/fastdrop/bench/structured.py")
 
 
 def main(options):
@@ -54,9 +63,14 @@ def main(options):
     cases = list(itertools.product(options.dtype, options.sizes, options.op, options.isa or ["best"]))
     # A mask is the same array of bool for every dtype.
     cases = [case for case in cases if case[2] != "keep_mask" or case[0] == options.dtype[0]]
-    times = {case: ([], []) for case in cases}  # of old and new, in the order of rounds
+    calls = []
+    if options.op == [STRUCTURED]:
+        command = [options.new, __file__, "--calls"]
+        calls = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+        cases = calls = [tuple(call) for call in calls if options.sizes is SIZES or call[1] in options.sizes]
+    times = {case: ([], [], [], []) for case in cases}  # of old, new, copy and NumPy, in the order of rounds
     other_bits = set()
-    array_bytes = max(options.sizes) * max(map(ITEM_BYTES.get, options.dtype))
+    array_bytes = max(size * ITEM_BYTES[dtype] for dtype, size, *_ in cases)
     job = {"p": options.p, "processor": options.processor, "y_at": -(-array_bytes // 2**21) * 2**21 + GAP}
     job["memory"] = os.memfd_create("x and y")
     os.truncate(job["memory"], job["y_at"] + array_bytes)
@@ -73,15 +87,21 @@ def main(options):
             for turn in range(options.rounds):
                 for build in order if turn % 2 == 0 else reversed(order):
                     times[case][build].append(workers[build].ask(count=count)["nanoseconds"])
+                for place, who in ((2, "copy"), (3, "numpy")) if calls else ():
+                    times[case][place].append(workers[1].ask(who=who)["nanoseconds"])
         for worker in workers:
             worker.process.communicate()  # ends it
-    print(ROW.format("operation", "dtype", "elements", "isa", "old us", "new us", "new/old", "band"))
+    if calls:
+        heads = "old us", "new us", "new/old", "band", "old", "new", "NumPy"
+        print(CALL_ROW.format("call, shape; at the end ratios to a copy", *heads))
+    else:
+        print(ROW.format("operation", "dtype", "elements", "isa", "old us", "new us", "new/old", "band"))
     for case in cases:
         row(case, *times[case], options.rounds, case in other_bits)
     return 1 if other_bits else 0
 
 
-def row(case, old, new, rounds, other_bits):
+def row(case, old, new, copy, numpy, rounds, other_bits):
     """Print the row of a case; `rounds` are those of one pair of processes."""
     dtype, size, operation, isa = case
     ratios = [time / base for time, base in zip(new, old, strict=True)]
@@ -90,8 +110,13 @@ def row(case, old, new, rounds, other_bits):
     slower, faster = low > 1 and min(of_pairs) > 1, high < 1 and max(of_pairs) < 1
     words = [f"{low:.3f}-{high:.3f}", "slower" * slower, "faster" * faster, "OTHER BITS" * other_bits]
     figures = [f"{statistics.median(times) / 1000:.3f}" for times in (old, new)] + [f"{middle:.3f}"]
+    figures.append(" ".join(filter(None, words)))
+    if copy:
+        copies = [statistics.median(times) / statistics.median(copy) for times in (old, new, numpy)]
+        print(CALL_ROW.format(operation, *figures, *(f"{ratio:.2f}" for ratio in copies)))
+        return
     dtype = "bool" if operation == "keep_mask" else dtype
-    print(ROW.format(operation, dtype, f"{size:,}", isa, *figures, " ".join(filter(None, words))).rstrip())
+    print(ROW.format(operation, dtype, f"{size:,}", isa, *figures).rstrip())
 
 
 def parse(arguments):
@@ -109,7 +134,8 @@ def parse(arguments):
     add = parser.add_argument
     add("old", help="Python executable of the environment with the old build")
     add("new", help="Python executable of the environment with the new build")
-    add("--op", type=some(OPERATIONS), default=OPERATIONS, help=", ".join(OPERATIONS))
+    operations = f"{', '.join(OPERATIONS)}; or {STRUCTURED} alone"
+    add("--op", type=some((*OPERATIONS, STRUCTURED)), default=OPERATIONS, help=operations)
     add("--dtype", type=some(ITEM_BYTES), default=[*ITEM_BYTES], help=", ".join(ITEM_BYTES))
     add("--sizes", type=lambda text: list(map(int, text.split(","))), default=SIZES, help="in elements")
     add("--isa", type=lambda text: text.split(","), help="the best one unless given")
@@ -117,7 +143,10 @@ def parse(arguments):
     add("--rounds", type=int, default=6, help="ratios of a case from each pair")
     add("--pairs", type=int, default=8, help="pairs of worker processes, one after the other")
     add("--processor", type=int, default=max(os.sched_getaffinity(0)), help="to run on")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if STRUCTURED in options.op and len(options.op) > 1:
+        parser.error(f"argument --op: {STRUCTURED} stands alone")
+    return options
 
 
 class Worker:
@@ -165,12 +194,34 @@ def work(job):
             memory = own if size * ITEM_BYTES[dtype] >= HUGE_FROM else shared
             x, y = (np.frombuffer(memory, dtype, size, offset) for offset in (0, job["y_at"]))
             x[:] = np.random.default_rng(0).random(size, np.float32) + 1
-            run, result = prepare(fastdrop, operation, x, y, job["p"])
+            call = None if operation in OPERATIONS else structured_calls()[operation]
+            run, result = prepare(fastdrop, operation, x, y, job["p"]) if call is None else first(call, x, y)
             say(bits=zlib.crc32(result.view("uint8")), nanoseconds=min(span(run, 1) for _ in range(3)))
+        elif "who" in question:
+            other = {"copy": call.copy, "numpy": call.numpys}[question["who"]](x, y)
+            other()
+            count = math.ceil(SPAN_NS / min(span(other, 1) for _ in range(3)))
+            say(nanoseconds=min(span(other, count) for _ in range(SPANS if count > 1 else 2)))
         else:
             span(run, -(-question["count"] // 4))  # the other build has used the caches
             spans = SPANS if question["count"] > 1 else 2
             say(nanoseconds=min(span(run, question["count"]) for _ in range(spans)))
+
+
+@functools.cache
+def structured_calls():
+    """The structured calls by name: their file alone, beside whichever build is installed."""
+    spec = importlib.util.spec_from_file_location("structured", CALLS)
+    module = sys.modules["structured"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.CALLS
+
+
+def first(call, x, y):
+    """A structured call to time, and the result of the first one; nothing of it if it is random."""
+    run = call.ours(x, y)
+    run()
+    return run, y[:0] if call.rng == "None" else y
 
 
 def prepare(fastdrop, operation, x, y, p):
@@ -195,5 +246,7 @@ def span(run, count):
 if __name__ == "__main__":
     if sys.argv[1] == "--work":
         work(json.loads(sys.argv[2]))
+    elif sys.argv[1] == "--calls":
+        print(json.dumps([(one.dtype, one.size, name, "best") for name, one in structured_calls().items()]))
     else:
         sys.exit(main(parse(sys.argv[1:])))

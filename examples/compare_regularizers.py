@@ -15,7 +15,6 @@ with batch norm} x {last epoch, best epoch} x {without, with dropout}. How the c
 - Learning rate, network and number of epochs are the same for all.
 """
 
-import argparse
 import itertools
 import multiprocessing
 import os
@@ -27,6 +26,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
+from lib.options import make_parser, picture, whole_number
 from lib.regularized import BATCH_SIZE, Setting, Task, accuracy_on_test, train
 
 TASKS = {
@@ -168,8 +168,10 @@ def print_effects(results):
 
 
 def draw(measured, path):
-    """Test accuracy of every combination, as a PNG: each seed a dot, means with their deviations."""
-    figure = Figure(figsize=(6.5 * len(measured), 6), layout="constrained")  # no pyplot: needs no display
+    """Test accuracy of every combination, as a picture: each seed a dot, means with their deviations."""
+    figure = Figure(figsize=(6.5 * len(measured), 6.5), layout="constrained")  # no pyplot: needs no display
+    count = len(measured[0][1][COMBINATIONS[0]])
+    figure.suptitle(f"Test accuracy without and with dropout, beside other methods, {count} seeds")
     all_axes = figure.subplots(1, len(measured), squeeze=False, sharey=True)[0]
     for axes, (task, results) in zip(all_axes, measured, strict=True):
         plain = [one for one in COMBINATIONS if not one.dropout]
@@ -177,9 +179,13 @@ def draw(measured, path):
         for dropout, colour, shift in ((False, "tab:red", -0.15), (True, "tab:blue", 0.15)):
             values = np.array([accuracies(results, one._replace(dropout=dropout)) for one in plain])
             place = rows + shift
-            axes.plot(values, place, ".", color=colour, alpha=0.3)
-            label = "with dropout" if dropout else "without dropout"
-            spread = values.std(axis=1, ddof=1)
+            name = "with dropout" if dropout else "without dropout"
+            dots = axes.plot(values, place, ".", color=colour, alpha=0.3)
+            dots[0].set_label(f"{name}: one seed")
+            spread, label = (
+                values.std(axis=1, ddof=1),
+                f"{name}: mean, and a line of one standard deviation each way",
+            )
             axes.errorbar(values.mean(axis=1), place, xerr=spread, fmt="o", color=colour, label=label)
         axes.set_yticks(rows, [one.label() for one in plain])
         note = f", {100 * task.wrong_labels:g} % wrong labels" if task.wrong_labels else ""
@@ -187,26 +193,28 @@ def draw(measured, path):
         axes.set_xlabel("test accuracy (per cent)")
         axes.grid(alpha=0.3)
     all_axes[0].invert_yaxis()  # the axes share it
-    figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(measured))
     figure.savefig(path, dpi=120)
 
 
 def read_options():
     """Read and check the options."""
-    formatter = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
-    parser.add_argument("--data", choices=["both", *TASKS], default="both")
-    parser.add_argument("--seeds", type=int, default=5, metavar="COUNT", help="default: %(default)s")
-    parser.add_argument("--seed", type=int, default=0, help="the first of them; default: %(default)s")
-    parser.add_argument("--wrong-labels", type=float, default=0.0, metavar="FRACTION", help="default: none")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes; default: one a core")
-    parser.add_argument("--quick", action="store_true", help="2 seeds and a tenth of the epochs: no result")
-    path = "compare_regularizers.png"
-    parser.add_argument("--plot", default=path, metavar="PATH", help="default: %(default)s")
+    parser = make_parser(__doc__)
+    add = parser.add_argument
+    add("--data", choices=["both", *TASKS], default="both")
+    add("--seeds", type=whole_number(2), default=5, metavar="COUNT", help="default: %(default)s")
+    add("--seed", type=whole_number(0), default=0, help="the first of them; default: %(default)s")
+    add("--wrong-labels", type=float, default=0.0, metavar="FRACTION", help="default: none")
+    add("--jobs", type=whole_number(1), default=os.cpu_count(), help="processes; default: one a core")
+    add("--quick", action="store_true", help="2 seeds and a tenth of the epochs: no result")
+    add(
+        "--plot",
+        type=picture,
+        default="compare_regularizers.png",
+        metavar="FILE",
+        help="default: %(default)s",
+    )
     options = parser.parse_args()
-    for name, least in (("seeds", 2), ("seed", 0), ("jobs", 1)):
-        if getattr(options, name) < least:
-            parser.error(f"--{name} must be at least {least}, not {getattr(options, name)}")
     if not 0 <= options.wrong_labels <= 1:
         parser.error(f"--wrong-labels must be from 0 to 1, not {options.wrong_labels}")
     return options

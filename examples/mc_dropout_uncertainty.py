@@ -10,7 +10,6 @@ approximation", 2016).
     python examples/mc_dropout_uncertainty.py --data digits   # scikit-learn's digits
 """
 
-import argparse
 from typing import NamedTuple
 
 import numpy as np
@@ -22,10 +21,12 @@ from tqdm import tqdm
 import fastdrop
 from lib.images import load_images
 from lib.mlp import MLP, Adam, softmax, softmax_cross_entropy
+from lib.options import make_parser, picture, whole_number
 
 BATCH_SIZE = 50
 KNOWN_COUNT = 5  # the digits 0 to 4 are trained on
 RATES = 0.2, 0.5, 0.5  # of input and hidden layers, as Srivastava et al. (2014, appendix A) recommend
+DIGIT = 4  # shown rotated in the picture
 ANGLES = range(0, 181, 15)
 NOISES = [0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0]
 
@@ -40,15 +41,19 @@ class Uncertainty(NamedTuple):
 
 
 def load_parts(name, rng):
-    """Return training images and labels of 0 to 4, test images and labels of 0 to 4, and images of 5 to 9."""
+    """Return training images and labels of 0 to 4, test ones of 0 to 4, and images and labels of 5 to 9."""
     x, labels = load_images(name)
     order = rng.permutation(len(x))
     x, labels = x[order], labels[order]
     known = labels < KNOWN_COUNT
-    known_x, known_labels, unknown_x = x[known], labels[known], x[~known]
+    known_x, known_labels = x[known], labels[known]
     train_count = len(known_x) * 2 // 3 // BATCH_SIZE * BATCH_SIZE
     train, test = slice(train_count), slice(train_count, None)
-    return known_x[train], known_labels[train], known_x[test], known_labels[test], unknown_x
+    return (
+        *(part[which] for which in (train, test) for part in (known_x, known_labels)),
+        x[~known],
+        labels[~known],
+    )
 
 
 def train(model, x, labels, epochs, rng):
@@ -73,6 +78,11 @@ def ask(model, x, samples, seed):
     plain = softmax(model.forward(x)).astype(np.float64)
     plain_entropy = -np.sum(plain * np.log(np.maximum(plain, np.finfo(np.float64).tiny)), axis=1)
     return Uncertainty(answer.mean.argmax(axis=1), answer.entropy, answer.mutual_information, plain_entropy)
+
+
+def answer_to(answers, place):
+    """Return what the network says about one of the images."""
+    return Uncertainty(*(values[place] for values in answers))
 
 
 def rotated(x, angle):
@@ -109,10 +119,17 @@ def print_table(answers, test_labels):
     print("Told from test images: area under the ROC curve; 0.5 is chance, 1 is always.")
 
 
-def draw(answers, by_angle, by_noise, title, path):
-    """Uncertainty by angle and by noise, and its distribution on known and unknown digits, as a PNG."""
-    figure = Figure(figsize=(14, 4.5), layout="constrained")  # no pyplot: needs no display and no backend
-    figure.suptitle(title)
+def draw_images(figure, shown):
+    """A row of images: above each what it is, below what the network says and how uncertain it is."""
+    for axes, (name, image, answer) in zip(figure.subplots(1, len(shown)), shown, strict=True):
+        side = int(np.sqrt(len(image)))
+        axes.imshow(image.reshape(side, side), cmap="gray_r", vmin=0, vmax=1)
+        axes.set(xticks=[], yticks=[], title=name)
+        axes.set_xlabel(f"says {answer.labels}\n{answer.entropy:.2f} nats")
+
+
+def draw_curves(figure, answers, by_angle, by_noise):
+    """Uncertainty by angle and by noise, and its distribution on known and unknown digits."""
     left, middle, right = figure.subplots(1, 3)
     curves = {
         "predictive entropy": ("entropy", "tab:blue"),
@@ -120,39 +137,55 @@ def draw(answers, by_angle, by_noise, title, path):
         "entropy, no dropout": ("plain_entropy", "tab:red"),
     }
     for axes, series, label in (
-        (left, by_angle, "test digits 0 to 4, rotated by (degrees)"),
-        (middle, by_noise, "test digits 0 to 4, noise (standard deviation; pixels are 0 to 1)"),
+        (left, by_angle, "angle of all test digits (degrees)"),
+        (middle, by_noise, "noise on all test digits\n(standard deviation; pixels are 0 to 1)"),
     ):
         for name, (field, colour) in curves.items():
             means = [getattr(answer, field).mean() for answer in series.values()]
             axes.plot(list(series), means, "o-", color=colour, label=name, markersize=3)
         axes.set(xlabel=label, ylabel="mean over images (nats)")
-        axes.axhline(np.log(KNOWN_COUNT), color="grey", linestyle=":", label="most possible")
+        axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
-    left.legend()
+    left.legend(fontsize="small")
     bins = np.linspace(0, np.log(KNOWN_COUNT), 31)
     for name, colour in (("test, 0 to 4", "tab:blue"), ("5 to 9", "tab:orange"), ("noise alone", "tab:grey")):
         right.hist(answers[name].entropy, bins, density=True, color=colour, alpha=0.5, label=name)
-    right.set(xlabel="predictive entropy (nats)", ylabel="density of images")
-    right.legend()
-    figure.savefig(path, dpi=120)
+    right.set(xlabel="predictive entropy of an image (nats)", ylabel="density of images")
+    right.legend(fontsize="small")
+
+
+def draw(rotations, unseen, answers, by_angle, by_noise, title, path):
+    """Single images with their uncertainty, and below them all images, as a picture."""
+    figure = Figure(figsize=(13, 10), layout="constrained")  # no pyplot: needs no display and no backend
+    figure.suptitle(
+        f"{title}\nUncertainty: the entropy of the prediction, at most {np.log(KNOWN_COUNT):.2f} nats"
+    )
+    first, second, third = figure.subfigures(3, 1, height_ratios=[3, 3, 5])
+    first.suptitle("One test digit, rotated")
+    draw_images(first, rotations)
+    second.suptitle("Digits that the network has never seen, and noise")
+    draw_images(second, unseen)
+    draw_curves(third, answers, by_angle, by_noise)
+    figure.savefig(path, dpi=80)
 
 
 def read_options():
     """Read and check the options."""
-    formatter = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
-    parser.add_argument("--data", choices=["mnist", "digits"], default="mnist")
-    parser.add_argument("--epochs", type=int, default=60, help="default: %(default)s")
-    parser.add_argument("--samples", type=int, default=100, help="default: %(default)s")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="at most 15 epochs and 20 samples")
-    path = "mc_dropout_uncertainty.png"
-    parser.add_argument("--plot", default=path, metavar="PATH", help="default: %(default)s")
+    parser = make_parser(__doc__)
+    add = parser.add_argument
+    add("--data", choices=["mnist", "digits"], default="mnist")
+    add("--epochs", type=whole_number(1), default=60, help="default: %(default)s")
+    add("--samples", type=whole_number(2), default=100, help="default: %(default)s")
+    add("--seed", type=whole_number(0), default=0)
+    add("--quick", action="store_true", help="at most 15 epochs and 20 samples")
+    add(
+        "--plot",
+        type=picture,
+        default="mc_dropout_uncertainty.png",
+        metavar="FILE",
+        help="default: %(default)s",
+    )
     options = parser.parse_args()
-    for name, least in (("epochs", 1), ("samples", 2), ("seed", 0)):
-        if getattr(options, name) < least:
-            parser.error(f"--{name} must be at least {least}, not {getattr(options, name)}")
     if options.quick:
         options.epochs, options.samples = min(options.epochs, 15), min(options.samples, 20)
     return options
@@ -163,7 +196,7 @@ def main():
     options = read_options()
     seeds = np.random.SeedSequence(options.seed).spawn(6)
     data_seed, weight_seed, order_seed, mask_seed, noise_seed, sample_seed = seeds
-    train_x, train_labels, test_x, test_labels, unknown_x = load_parts(
+    train_x, train_labels, test_x, test_labels, unknown_x, unknown_labels = load_parts(
         options.data, np.random.default_rng(data_seed)
     )
     generators = fastdrop.MaskGenerator(mask_seed).spawn(len(RATES))
@@ -180,17 +213,27 @@ def main():
     noise_rng = np.random.default_rng(noise_seed)
     by_angle = {angle: answer(rotated(test_x, angle)) for angle in ANGLES}
     by_noise = {deviation: answer(noisy(test_x, deviation, noise_rng)) for deviation in NOISES}
+    noise = noise_rng.random(test_x.shape, np.float32)
     answers = {
         "test, 0 to 4": by_angle[0],
         "0 to 4, rotated 45": by_angle[45],
         "0 to 4, rotated 90": by_angle[90],
         "0 to 4, noise 0.4": by_noise[0.4],
         "5 to 9": answer(unknown_x),
-        "noise alone": answer(noise_rng.random(test_x.shape, np.float32)),
+        "noise alone": answer(noise),
     }
     print_table(answers, test_labels)
     title = f"Monte Carlo dropout, {options.data}: trained on the digits 0 to 4, {options.samples} samples"
-    draw(answers, by_angle, by_noise, title, options.plot)
+    one = np.flatnonzero(test_labels == DIGIT)[0]
+    rotations = [
+        (f"{angle}°", rotated(test_x[one : one + 1], angle)[0], answer_to(by_angle[angle], one))
+        for angle in ANGLES[:: len(ANGLES) // 6]
+    ]
+    unseen = [("noise", noise[0], answer_to(answers["noise alone"], 0))]
+    for label in reversed(range(KNOWN_COUNT, 10)):
+        one = np.flatnonzero(unknown_labels == label)[0]
+        unseen.insert(0, (f"a {label}", unknown_x[one], answer_to(answers["5 to 9"], one)))
+    draw(rotations, unseen, answers, by_angle, by_noise, title, options.plot)
     print(f"Picture: {options.plot}")
 
 

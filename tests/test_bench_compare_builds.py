@@ -31,12 +31,12 @@ needs_linux = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="the sc
     ],
 )
 def test_a_difference_is_called_one_only_if_the_band_and_every_pair_say_so(capsys, new, words):
-    compare_builds.row(("float32", 65536, "dropout", "best"), [100.0] * len(new), new, 2, False)
+    compare_builds.row(("float32", 65536, "dropout", "best"), [100.0] * len(new), new, [], [], 2, False)
     assert capsys.readouterr().out.rstrip().endswith(words)
 
 
 def test_other_bits_are_named(capsys):
-    compare_builds.row(("float32", 64, "apply", "best"), [100.0] * 4, [100.0] * 4, 2, True)
+    compare_builds.row(("float32", 64, "apply", "best"), [100.0] * 4, [100.0] * 4, [], [], 2, True)
     assert capsys.readouterr().out.endswith("OTHER BITS\n")
 
 
@@ -55,6 +55,20 @@ def test_a_build_has_the_bits_of_itself():
     assert [row[0] for row in rows[:6]] == list(compare_builds.OPERATIONS)
     assert len(rows) == 2 * 2 * len(compare_builds.OPERATIONS) - 2  # masks are drawn once for all dtypes
     assert "OTHER BITS" not in done.stdout
+
+
+@needs_linux
+def test_structured_calls_have_a_copy_and_numpy_beside_them():
+    done = compare(sys.executable, "--op", "structured", "--sizes", "1024,16384")
+    assert done.returncode == 0, done.stderr
+    rows = done.stdout.splitlines()[3:]
+    assert [row.split(", (")[0] for row in rows] == [
+        "locked_dropout", "channel_dropout NCHW", "channel_dropout NHWC",
+        "dropout, rng=None", "dropout, rng=int", "dropout, rng=Generator", "dropout, rng=MaskGenerator",
+    ]  # fmt: skip
+    for row in rows:
+        old, new, numpy = map(float, row.split()[-3:])
+        assert min(old, new, numpy) > 0
 
 
 @needs_linux
@@ -84,3 +98,9 @@ def test_unknown_names_are_refused(capsys):
     with pytest.raises(SystemExit):
         compare_builds.parse(["old", "new", "--op", "forward"])
     assert "argument --op: 'forward' is not one of dropout, apply," in capsys.readouterr().err
+
+
+def test_structured_calls_stand_alone(capsys):
+    with pytest.raises(SystemExit):
+        compare_builds.parse(["old", "new", "--op", "structured,apply"])
+    assert "argument --op: structured stands alone" in capsys.readouterr().err

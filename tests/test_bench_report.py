@@ -13,14 +13,35 @@ from fastdrop.bench.contenders import CONTENDERS, Contender, contenders_for
 from fastdrop.bench.contenders.rivals import rivals
 from fastdrop.bench.goals import GOALS, marks
 from fastdrop.bench.measure import Effort
+from fastdrop.bench.structured import CALLS
 
 
 @pytest.mark.parametrize("quick", [False, True])
 def test_no_case_comes_twice(quick):
-    planned = plan(Choice(quick), processors=2)
+    planned = plan(Choice(quick, goals=True), processors=2)
     assert len(set(planned)) == len(planned)
     grids = QUICK if quick else FULL
-    assert {kind for grid in grids for kind in grid.kinds} == {case.kind for case in planned} == set(KINDS)
+    named = set() if quick else {"structured"}  # one by one
+    assert {kind for grid in grids for kind in grid.kinds} | named == {case.kind for case in planned}
+    assert {case.kind for case in planned} | {"structured"} == set(KINDS)
+
+
+def test_quick_alone_is_plain_dropout_by_size():
+    planned = plan(Choice(quick=True), processors=2)
+    assert {(case.kind, case.dtype, case.p, case.threads) for case in planned} == {
+        ("dropout", "float32", 0.1, 1)
+    }
+    assert len(planned) == 8  # four sizes, two passes
+
+
+def test_the_users_axes_pick_among_the_structured_calls():
+    def names(**axes):
+        return {case.call for case in plan(Choice(kinds=("structured",), **axes), processors=1)}
+
+    assert names() == set(CALLS)
+    assert names(dtypes=("bfloat16",)) == {name for name, call in CALLS.items() if call.dtype == "bfloat16"}
+    assert names(sizes=(2**14,)) == {name for name in CALLS if "rng=" in name}
+    assert names(threads=(2,)) == set()
 
 
 def test_every_kind_has_its_contenders():
@@ -89,7 +110,7 @@ def test_isas_are_timed_the_best_first(monkeypatch, asked, quick, isas):
 
 def test_every_goal_is_shown_by_quick(monkeypatch):
     monkeypatch.setattr(fastdrop, "isas", lambda: ("avx512", "avx2", "scalar"))
-    known, quick = rivals(("numpy",), 1)[0], Choice(quick=True)
+    known, quick = rivals(("numpy",), 1)[0], Choice(quick=True, goals=True)
     for goal in GOALS:
         shown = False
         for case in plan(quick, processors=2):
@@ -164,7 +185,7 @@ def test_every_row_has_its_ratios_and_losing_rows_stand_where_they_would():
 
 
 def test_the_text_says_what_the_numbers_say():
-    lines = report.text(made_up_table()).splitlines()
+    lines = report.text(made_up_table(), goals=True).splitlines()
     assert lines[0].startswith(
         "dropout forward, float32, 1,048,576 elements, p = 0.1, 1 thread: plain dropout, y from x"
     )
@@ -173,6 +194,9 @@ def test_the_text_says_what_the_numbers_say():
         "slow", "1.15", "us", "7294.4", "11.50", "11.50-11.50", "10.00", "9.58-10.45", "win",
     ]  # fmt: skip
     assert lines[6].split()[-1] == "loss"
+    for_users = report.text(made_up_table(), goals=False).splitlines()
+    assert lines[5].startswith(for_users[5])
+    assert for_users[5].endswith("9.58-10.45")
 
 
 def test_json_holds_everything():

@@ -23,7 +23,7 @@ AVAILABLE, _MISSING = rivals(tuple(MODULES), threads=1)
 SMALL_CASES = [
     replace(case, size=min(case.size, 4 * KI))
     for case in plan(Choice(check=True), processors=2)
-    if case.kind != "train_step"
+    if case.kind not in ("train_step", "structured")
 ]
 # What somebody may ask for with --dtype.
 SMALL_CASES += [

@@ -1,14 +1,26 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The training example: its network's gradients are exact, it prints its table, and dropout pays."""
+"""The training example: its gradients, its table, what it says of time; and the options of all examples."""
 
 import re
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import fastdrop
 from example_runs import EXAMPLES, run_example
 
+sys.path.insert(0, str(EXAMPLES))
+try:
+    import compare_regularizers
+    import mc_dropout_uncertainty
+    import train_mlp as example
+finally:
+    sys.path.remove(str(EXAMPLES))
+
+PROGRAMS = [example, mc_dropout_uncertainty, compare_regularizers]
 NETWORKS = "no dropout", "textbook NumPy", "fastdrop"
 
 
@@ -18,8 +30,9 @@ def train_mlp(tmp_path, *options):
     table = {}
     for name in NETWORKS:
         (row,) = re.findall(rf"^{name} +(.*)$", output, re.MULTILINE)
-        columns = "train_accuracy", "train_loss", "test_accuracy", "test_loss", "seconds", "ratio"
-        table[name] = dict(zip(columns, map(float, row.split()), strict=True))
+        columns = "train_accuracy", "train_loss", "test_accuracy", "test_loss", "microseconds", "ratio"
+        columns += "low", "high"
+        table[name] = dict(zip(columns, map(float, re.split(r"[ (-]+", row.rstrip(")"))), strict=True))
     return output, table
 
 
@@ -31,8 +44,10 @@ def test_prints_a_table_and_draws_a_plot(tmp_path, data):
     assert ("no labels were corrupted" in output) == (data == "mnist")
     for row in table.values():
         assert all(np.isfinite(list(row.values())))
-        assert row["seconds"] > 0
-    assert table["no dropout"]["ratio"] == 1
+        assert row["microseconds"] > 0
+        assert row["low"] <= row["ratio"] <= row["high"]
+    assert table["no dropout"]["low"] == table["no dropout"]["high"] == 1
+    assert output.count("these 2 epochs are too few to tell") == 2
 
 
 @pytest.mark.slow
@@ -48,6 +63,109 @@ def test_dropout_gains_five_points_on_digits(tmp_path):
     """
     _, table = train_mlp(tmp_path)
     assert table["fastdrop"]["test_accuracy"] - table["no dropout"]["test_accuracy"] >= 0.05
+
+
+def times_of(fast, count=20):
+    """Runs whose steps took a second without dropout, and these times with fastdrop."""
+    plain, run = (example.Run(name, None, None) for name in NETWORKS[::2])
+    plain.seconds, run.seconds = [1.0] * count, (fast * count)[:count]
+    return run, plain
+
+
+@pytest.mark.parametrize(
+    ("fast", "note"),
+    [
+        ([1.1], "1.10 times that without dropout"),
+        ([1.02, 1.04, 1.06], "1.04 times that without dropout"),
+        ([0.9, 1.1], "the same as without dropout, as far as this run can tell"),
+        ([0.8], "the same as without dropout, as far as this run can tell"),  # dropout makes nothing faster
+    ],
+)
+def test_no_claim_comes_from_noise(fast, note):
+    assert example.time_note(*times_of(fast)) == note
+
+
+def test_few_epochs_say_nothing_about_time():
+    assert example.time_note(*times_of([2.0], 9)) == "these 9 epochs are too few to tell"
+
+
+def test_training_has_one_blas_thread(monkeypatch, tmp_path):
+    seen = set()
+
+    def train(task, runs, epochs, rng):
+        seen.update(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+        raise InterruptedError
+
+    monkeypatch.setattr(example, "train", train)
+    monkeypatch.setattr(sys, "argv", ["train_mlp.py", "--plot", str(tmp_path / "out.png")])
+    with threadpool_limits(2), pytest.raises(InterruptedError):
+        example.main()
+    assert seen == {1}
+
+
+@pytest.mark.parametrize(("share", "lines"), [(0.8, 7), (1.0, 6)])
+def test_the_picture_shows_the_share_of_right_labels(monkeypatch, share, lines):
+    drawn = []
+    monkeypatch.setattr(example.Figure, "savefig", lambda self, *_, **__: drawn.append(self))
+    runs = [
+        example.Run(name, None, None, [1e-3, 2e-3], [(0.5, 1.0)] * 2, [(0.5, 1.0)] * 2) for name in NETWORKS
+    ]
+    task = example.Task("made up", "a note", share, *[None] * 4, hidden_size=1, epochs=2, input_p=0.1)
+    example.draw(task, runs, "out.png")
+    accuracy, times = drawn[0].axes
+    assert len(accuracy.get_lines()) == lines
+    last = accuracy.get_lines()[-1]
+    assert (last.get_label() == "share of right training labels: 0.8") == (share < 1)
+    assert [bar.get_height() for bar in times.patches] == pytest.approx([1500.0] * 3)
+
+
+OPTIONS = [
+    ("--plot", "/nowhere/out.png", "must be a file that can be written, not '/nowhere/out.png'"),
+    ("--plot", ".", "must be a file that ends in .png, .pdf, .svg or .jpg, not '.'"),
+    ("--plot", "out", "must be a file that ends in .png, .pdf, .svg or .jpg, not 'out'"),
+    ("--plot", "out.txt", "must be a file that ends in .png, .pdf, .svg or .jpg, not 'out.txt'"),
+    ("--plot", "folder.png", "must be a file that can be written, not 'folder.png': Is a directory"),
+    ("--seed", "-1", "must be a whole number of at least 0, not '-1'"),
+    ("--seed", "0.5", "must be a whole number of at least 0, not '0.5'"),
+    ("--seed", "one", "must be a whole number of at least 0, not 'one'"),
+]
+WRONG = [
+    *((program, *option) for program in PROGRAMS for option in OPTIONS),
+    (example, "--epochs", "0", "must be a whole number of at least 1, not '0'"),
+    (mc_dropout_uncertainty, "--epochs", "0", "must be a whole number of at least 1, not '0'"),
+    (mc_dropout_uncertainty, "--samples", "1", "must be a whole number of at least 2, not '1'"),
+    (compare_regularizers, "--seeds", "1", "must be a whole number of at least 2, not '1'"),
+    (compare_regularizers, "--jobs", "0", "must be a whole number of at least 1, not '0'"),
+    (compare_regularizers, "--wrong-labels", "1.5", "must be from 0 to 1, not 1.5"),
+]
+
+
+@pytest.mark.parametrize(("program", "option", "value", "words"), WRONG)
+def test_a_wrong_option_is_one_line_before_the_work(
+    monkeypatch, tmp_path, capsys, program, option, value, words
+):
+    monkeypatch.chdir(tmp_path)
+    Path("folder.png").mkdir()
+    monkeypatch.setattr(sys, "argv", ["program", f"{option}={value}"])
+    with pytest.raises(SystemExit) as exit_:
+        program.main()
+    assert exit_.value.code == 2
+    shown = capsys.readouterr()
+    (line,) = shown.err.splitlines()
+    assert option in line
+    assert words in line
+    assert shown.out == ""  # nothing was begun
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda module: module.__name__)
+def test_looking_at_the_path_of_the_picture_changes_nothing(monkeypatch, tmp_path, program):
+    old, new = tmp_path / "old.png", tmp_path / "new.png"
+    old.write_text("here before")
+    for path in (old, new):
+        monkeypatch.setattr(sys, "argv", ["program", "--plot", str(path)])
+        assert program.read_options().plot == str(path)
+    assert old.read_text() == "here before"
+    assert not new.exists()
 
 
 def test_gradients_are_exact(monkeypatch):

@@ -59,6 +59,28 @@ def test_a_turn_of_90_degrees_moves_the_pixels():
     np.testing.assert_allclose(example.rotated(x, 90).reshape(-1, 8, 8), turned, atol=1e-5)
 
 
+def test_the_picture_shows_images_and_fills_its_panels(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(example.Figure, "savefig", lambda self, *_, **__: drawn.append(self))
+    answer = example.Uncertainty(*(np.array([1, 2]) * value for value in (1, 0.1, 0.05, 0.2)))
+    answers = dict.fromkeys(("test, 0 to 4", "5 to 9", "noise alone"), answer)
+    image = np.linspace(0, 1, 16)
+    rotations = [
+        ("0°", image, example.answer_to(answer, 0)),
+        ("90°", image[::-1], example.answer_to(answer, 1)),
+    ]
+    by_angle, by_noise = dict.fromkeys((0, 90), answer), dict.fromkeys((0.0, 0.4), answer)
+    example.draw(rotations, rotations[::-1], answers, by_angle, by_noise, "a title", "out.png")
+    first, second, third = drawn[0].subfigs
+    assert [axes.get_xlabel() for axes in first.axes] == ["says 1\n0.10 nats", "says 2\n0.20 nats"]
+    assert [axes.get_title() for axes in first.axes] == ["0°", "90°"]
+    assert np.array_equal(first.axes[0].get_images()[0].get_array(), image.reshape(4, 4))
+    assert [axes.get_title() for axes in second.axes] == ["90°", "0°"]
+    for axes in third.axes[:2]:
+        highest = max(line.get_ydata().max() for line in axes.get_lines())
+        assert highest > 0.9 * axes.get_ylim()[1]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("data", ["digits", "mnist"])
 def test_uncertainty_grows_on_images_unlike_those_trained_on(tmp_path, data):

@@ -209,6 +209,30 @@ def rows_of(output):
     return {name: [float(value) for value in values] for name, *values in found}
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_picture_says_what_its_marks_are(monkeypatch, count):
+    drawn = []
+    monkeypatch.setattr(compare.Figure, "savefig", lambda self, *_, **__: drawn.append(self))
+    results = {
+        one: [compare.Result(90.0, Setting()), compare.Result(91.0, Setting())]
+        for one in compare.COMBINATIONS
+    }
+    compare.draw([(SMALL, results)] * count, "out.png")
+    (figure,) = drawn
+    assert "Test accuracy" in figure.get_suptitle()
+    assert "2 seeds" in figure.get_suptitle()
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    for name in ("without dropout", "with dropout"):
+        assert f"{name}: one seed" in labels
+        assert f"{name}: mean, and a line of one standard deviation each way" in labels
+    figure.canvas.draw()  # places everything
+    width = figure.bbox.width
+    for text in (figure._suptitle, figure.legends[0]):
+        box = text.get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= width
+
+
 @pytest.mark.slow
 def test_prints_the_table_and_draws_the_picture(tmp_path):
     """In the quick form: ten epochs of four steps, so accuracies say little; chance is ten per cent."""

@@ -11,6 +11,8 @@ import fastdrop
 from .cases import DIRECTIONS, DTYPES, KI, KINDS, MI
 from .contenders.rivals import MODULES
 
+PICTURES = (".png", ".pdf", ".svg", ".jpg")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add them to the subcommand's parser."""
@@ -20,8 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             name, type=_list(convert), default=default, help=f"{text}; several with commas between"
         )
 
-    parser.add_argument("--quick", action="store_true", help="a minute at most, where only numpy is compared")
+    parser.usage = argparse.SUPPRESS  # a wrong option is one line
+    parser.add_argument(
+        "--quick", action="store_true", help="a page in a minute at most, or with --op less effort"
+    )
     parser.add_argument("--check", action="store_true", help="only look at the answers: nothing is timed")
+    parser.add_argument(
+        "--goals", action="store_true", help="also say which goals of the project are met: some minutes"
+    )
     several("--op", _one_of(*KINDS), ", ".join(KINDS))
     several("--direction", _one_of(*DIRECTIONS), ", ".join(DIRECTIONS))
     several("--sizes", _size, "numbers of elements, such as 4096, 64Ki or 16Mi")
@@ -31,11 +39,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     several(
         "--threads", _count, "threads of every contender that has them; 1, and 2 in a few cases, unless given"
     )
-    several("--compare", _one_of(*MODULES), f"{', '.join(MODULES)}; numpy unless given", ("numpy",))
+    compared = f"{', '.join(MODULES)}; numpy unless given, and with --plot also torch and jax if installed"
+    several("--compare", _one_of(*MODULES), compared)
     parser.add_argument(
-        "--json", nargs="?", const="-", type=_path, help="to that file, or instead of the text"
+        "--json",
+        nargs="?",
+        const="-",
+        type=_file,
+        metavar="FILE",
+        help="to that file, or instead of the text",
     )
-    parser.add_argument("--plot", metavar="PATH", type=_path, help="draw a picture, such as out.png")
+    parser.add_argument(
+        "--plot", metavar="FILE", type=_picture, help=f"draw plain dropout: a file in {', '.join(PICTURES)}"
+    )
 
 
 def _list(convert: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
@@ -77,7 +93,20 @@ def _probability(text: str) -> float:
     return value
 
 
-def _path(text: str) -> str:
-    if text != "-" and not Path(text).absolute().parent.is_dir():
-        raise argparse.ArgumentTypeError(f"there is no folder {str(Path(text).absolute().parent)!r}")
+def _file(text: str) -> str:
+    if text != "-":
+        path = Path(text)
+        existed = path.exists()
+        try:
+            path.open("ab").close()  # changes nothing
+            if not existed:
+                path.unlink()
+        except OSError as error:
+            raise argparse.ArgumentTypeError(f"{text!r} cannot be written: {error.strerror}") from None
     return text
+
+
+def _picture(text: str) -> str:
+    if not text.lower().endswith(PICTURES):
+        raise argparse.ArgumentTypeError(f"{text!r} must end in {', '.join(PICTURES[:-1])} or {PICTURES[-1]}")
+    return _file(text)

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 import fastdrop
 from fastdrop import _core
 
+from .structured import CALLS
+
 KI, MI = 2**10, 2**20
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
@@ -46,6 +48,7 @@ KINDS = {
         " hidden layers",
         None,
     ),
+    "structured": Kind("shared decisions, arrays of p, blocks, layouts, 16 bits, kinds of rng", None),
 }
 DIRECTIONS = {
     "forward": "y from x, by a new mask for every call",
@@ -69,6 +72,7 @@ class Case:
     p: float = 0.1
     threads: int = 1
     direction: str | None = "forward"  # None for a kind of case that is neither pass
+    call: str = ""  # of a structured case: which of the structured calls
 
     @property
     def operation(self) -> str | None:
@@ -89,6 +93,8 @@ class Case:
 
     def title(self, *, with_size: bool = False) -> str:
         """What it is called; cases that differ in the size alone have one title without it."""
+        if self.call:
+            return f"{self.kind}: {self.call}"
         parts = [f"{self.kind} {self.direction or ''}".rstrip()]
         if self.kind != "train_step":
             parts += [self.dtype, *([f"{self.size:,} elements"] if with_size else [])]
@@ -158,6 +164,7 @@ _BESIDE_DROPOUT = (
 )
 # In the caches of the first, second and third level and in main memory, of most machines.
 _QUICK_SIZES = (4 * KI, 64 * KI, MI, 16 * MI)
+PAGE = (Grid(("dropout",), _QUICK_SIZES, directions=_PASSES),)
 QUICK = (
     Grid(("dropout",), _QUICK_SIZES, ps=(0.1, 0.5), directions=_PASSES),
     Grid(("dropout",), (64 * KI, MI), dtypes=("float64",), directions=_PASSES),
@@ -175,6 +182,10 @@ FULL = (
     Grid(("alpha_dropout", "gaussian_dropout"), _SIZES, directions=_PASSES),
     *_BESIDE_DROPOUT,
 )
+STRUCTURED = [
+    Case("structured", call.size, call.dtype, float(np.mean(call.p)), direction=None, call=name)
+    for name, call in CALLS.items()
+]
 
 
 @dataclass(frozen=True)
@@ -190,6 +201,12 @@ class Choice:
     ps: Sequence[float] = ()
     threads: Sequence[int] = ()
     asked_isas: Sequence[str] = ()
+    goals: bool = False
+
+    @property
+    def page(self) -> bool:
+        """Whether the answer is the page about plain dropout, and no table for every case."""
+        return self.quick and not (self.kinds or self.directions or self.goals)
 
     @property
     def isas(self) -> Sequence[str]:
@@ -203,7 +220,7 @@ class Choice:
 def plan(choice: Choice, processors: int) -> list[Case]:
     """The cases to run, each once; those that need more processors than there are come only if asked for."""
     chosen: list[Case] = []
-    for grid in QUICK if choice.quick else FULL:
+    for grid in PAGE if choice.page else QUICK if choice.quick else FULL:
         axes = {
             axis: tuple(getattr(choice, axis))
             for axis in ("sizes", "dtypes", "ps", "threads")
@@ -214,6 +231,8 @@ def plan(choice: Choice, processors: int) -> list[Case]:
     if choice.check:
         largest = {"train_step": TRAIN_SIZE}
         chosen = [replace(c, size=min(c.size, largest.get(c.kind, CHECK_LIMIT))) for c in chosen]
+    if not choice.quick or "structured" in choice.kinds:
+        chosen += [case for case in STRUCTURED if _asked_for(case, choice)]
     return [
         case
         for case in dict.fromkeys(chosen)
@@ -221,3 +240,14 @@ def plan(choice: Choice, processors: int) -> list[Case]:
         and (case.direction in choice.directions or not choice.directions)
         and (case.kind != "threads" or case.threads > 1)
     ]
+
+
+def _asked_for(case: Case, choice: Choice) -> bool:
+    """Whether a case that is no product of axes has the values that the user asked for."""
+    axes = (
+        (case.size, choice.sizes),
+        (case.dtype, choice.dtypes),
+        (case.p, choice.ps),
+        (case.threads, choice.threads),
+    )
+    return all(value in asked for value, asked in axes if asked)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import facts
 from .cases import Case
 from .contenders import Contender
 from .goals import Mark, marks
@@ -17,8 +16,10 @@ Time: median over {rounds} rounds of the best inside a round; contenders take tu
 x memcpy: ratio to a memcpy of the same arrays (of both pairs, in both) in the same run, or to the floor
 that stands there instead; each side includes its own call from Python. GB/s: of the bytes that must be
 read and written at the least.
-x fastdrop: ratio to the first fastdrop row. A win or a loss of fastdrop is called one only where the
-band, which all rounds span, excludes 1. Goals: with a ? where the band holds the limit."""
+x fastdrop: ratio to the first fastdrop row. Band: from the smallest to the largest ratio of any round."""
+_HOW_TO_READ_GOALS = """\
+A win or a loss of fastdrop is called one only where the band excludes 1. Goals: with a ? where the band
+holds the limit."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def verdict(row: Row) -> str:
     return "win" if row.to_fastdrop.value > 1 else "loss"
 
 
-def text(one: Table) -> str:
+def text(one: Table, *, goals: bool) -> str:
     """A table for the terminal."""
     head = ["", "time", "GB/s", f"x {one.rows[0].contender.name}", "band", "x fastdrop", "band", "", "goals"]
     lines = [head]
@@ -81,18 +82,23 @@ def text(one: Table) -> str:
         lines.append(
             [
                 row.contender.name,
-                _time(statistics.median(row.nanoseconds)),
+                time(statistics.median(row.nanoseconds)),
                 "" if row.per_second is None else f"{row.per_second:.1f}",
-                _figure(row.to_floor.value),
+                figure(row.to_floor.value),
                 _band(row.to_floor),
-                "" if other is None else _figure(other.value),
+                "" if other is None else figure(other.value),
                 "" if other is None else _band(other),
                 verdict(row),
                 ", ".join(map(str, row.marks)),
             ]
         )
+    columns = lines if goals else [line[:7] for line in lines]
+    return "\n".join([f"{one.case}: {one.case.about()}", *aligned(columns, left=(0, 7, 8))])
+
+
+def aligned(lines: Sequence[Sequence[str]], left: Sequence[int]) -> list[str]:
+    """The lines of a table, indented; the columns of words at the left, the others at the right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    left = (0, 7, 8)  # the columns of words
     rows = [
         "  ".join(
             cell.ljust(width) if column in left else cell.rjust(width)
@@ -100,14 +106,15 @@ def text(one: Table) -> str:
         ).rstrip()
         for line in lines
     ]
-    return "\n".join([f"{one.case}: {one.case.about()}", *("  " + row for row in rows)])
+    return ["  " + row for row in rows]
 
 
-def legend(tables: Sequence[Table], effort: Effort) -> str:
+def legend(tables: Sequence[Table], effort: Effort, *, goals: bool) -> str:
     """How to read the tables, and who did what."""
     contenders = [row.contender for one in tables for row in one.rows]
     jobs = dict.fromkeys(f"  {c.name}{f' ({c.version})' if c.version else ''}: {c.job}" for c in contenders)
-    return "\n".join([_HOW_TO_READ.format(rounds=effort.rounds), "Contenders:", *jobs])
+    how = [_HOW_TO_READ.format(rounds=effort.rounds), *([_HOW_TO_READ_GOALS] if goals else [])]
+    return "\n".join([*how, "Contenders:", *jobs])
 
 
 def as_json(tables: Sequence[Table], effort: Effort, about: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,24 +148,24 @@ def _json_row(case: Case, row: Row) -> dict[str, Any]:
     }
 
 
-def closing(tables: Sequence[Table], known: dict[str, Any]) -> str:
-    """How many goals were met, and the facts."""
+def goals_met(tables: Sequence[Table]) -> str:
+    """How many goals were met."""
     all_marks = [mark for one in tables for row in one.rows for mark in row.marks]
-    met = sum(mark.met for mark in all_marks)
-    goals = f"Goals met: {met} of {len(all_marks)}.\n" if all_marks else ""
-    return f"{goals}{facts.line(known)}"
+    return f"Goals met: {sum(mark.met for mark in all_marks)} of {len(all_marks)}."
 
 
-def _time(nanoseconds: float) -> str:
+def time(nanoseconds: float) -> str:
+    """A time with its unit."""
     for unit, size in (("ns", 1.0), ("us", 1e3), ("ms", 1e6)):
         if nanoseconds < 1000 * size:
             return f"{nanoseconds / size:.3g} {unit}"
     return f"{nanoseconds / 1e9:.3g} s"
 
 
-def _figure(value: float) -> str:
+def figure(value: float) -> str:
+    """A ratio, to two decimals or to the whole."""
     return f"{value:.2f}" if value < 100 else f"{value:.0f}"
 
 
 def _band(one: Ratio) -> str:
-    return f"{_figure(one.low)}-{_figure(one.high)}"
+    return f"{figure(one.low)}-{figure(one.high)}"

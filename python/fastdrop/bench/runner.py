@@ -4,13 +4,15 @@
 import argparse
 import json
 import sys
+import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from . import facts, report
+from . import facts, page, report
 from .cases import Case, Choice, Data, plan
 from .contenders import Contender, contenders_for
 from .contenders.rivals import MODULES, rivals
@@ -51,31 +53,43 @@ def _run(arguments: argparse.Namespace) -> int:
         ps=arguments.p,
         threads=arguments.threads,
         asked_isas=arguments.isa,
+        goals=arguments.goals,
     )
     cases = plan(choice, facts.processors())
     if not cases:
         raise BenchError(
-            "no case is left of --op, --direction and --threads; threads needs two of them, and only dropout,"
-            " alpha_dropout, gaussian_dropout and stored_masks have a backward pass"
+            "no case is left of --op, --direction and --threads; threads needs two of them, only dropout,"
+            " alpha_dropout, gaussian_dropout and stored_masks have a backward pass; structured has sizes,"
+            " dtypes and p of its own"
         )
+    if arguments.plot and not any(case.kind == "dropout" for case in cases):
+        raise BenchError("--plot draws plain dropout, which is not among the cases of this --op")
     known_dtypes = _known_dtypes(cases)
     left_out = sorted({case.dtype for case in cases if case.dtype not in known_dtypes})
     cases = [case for case in cases if case.dtype in known_dtypes]
-    found, missing = rivals(arguments.compare, max(arguments.threads, default=1))
+    names = arguments.compare or ("numpy", *(_drawn_if_installed() if arguments.plot else ()))
+    found, missing = rivals(names, max(arguments.threads, default=1))
     known, effort = facts.facts(found), QUICK if arguments.quick else FULL
     began = time.monotonic()
     tables: list[report.Table] = []
     refused: list[str] = []
+    left_out_before: set[tuple[str, str]] = set()
     with Screen(len(cases), quiet=arguments.json == "-") as screen:
         for name in missing:
             screen.say(f"{MODULES[name]} is not installed: left out\n")
         for dtype in left_out:
             screen.say(f"{_DTYPE_PACKAGES[dtype]} is not installed: {dtype} left out\n")
+        if not arguments.check:
+            screen.say(f"{textwrap.fill(facts.line(known), 100)}\n")
         for case in cases:
             everybody = contenders_for(case, found, choice)
+            if choice.page:
+                everybody = page.shown(case, everybody, choice)
             contenders = [one for one in everybody if case.dtype in one.dtypes]
-            if unable := [one.name for one in everybody if one not in contenders]:
-                screen.say(f"Without {', '.join(unable)}: no {case.dtype}")
+            unable = ", ".join(one.name for one in everybody if one not in contenders)
+            if unable and (unable, case.dtype) not in left_out_before:
+                left_out_before.add((unable, case.dtype))
+                screen.say(f"Without {unable}: no {case.dtype}")
             # Threads of OpenMP and BLAS; fastdrop's and other pools are their contenders' to set.
             with _require("threadpoolctl").threadpool_limits(case.threads):
                 jobs, reasons = valid_jobs(case, contenders)
@@ -83,18 +97,20 @@ def _run(arguments: argparse.Namespace) -> int:
                     screen.say(f"{case}: {len(jobs)} of {len(contenders)} answers are valid")
                 else:
                     tables.append(_timed(case, contenders, jobs, effort, screen))
+                    if not (choice.page or case.call):
+                        screen.say(f"{report.text(tables[-1], goals=choice.goals)}\n")
             del jobs  # and their arrays, before those of the next case
             for reason in reasons:
                 screen.say(f"{reason}\n")
             refused += reasons
-        if tables:
-            screen.say(f"{report.legend(tables, effort)}\n\n{report.closing(tables, known)}")
+        for text in _closing(tables, choice, effort) if tables else []:
+            screen.say(f"{text}\n")
         screen.say(f"{time.monotonic() - began:.0f} seconds")
     if arguments.json:
         about = {"facts": known, "missing": missing, "refused": refused}
         _write(json.dumps(report.as_json(tables, effort, about), indent=1), arguments.json)
     if arguments.plot:
-        import_module("fastdrop.bench.plot").plot(tables, facts.line(known), arguments.plot)
+        import_module("fastdrop.bench.plot").plot(tables, known["cpu"], arguments.plot)
     return 1 if refused else 0
 
 
@@ -134,9 +150,26 @@ def _timed(
 ) -> report.Table:
     part = 1 / (effort.rounds * len(jobs))
     times = measure(jobs, effort, tick=lambda name: screen.advance(str(case), part))
-    table = report.table(case, contenders, times)
-    screen.say(f"{report.text(table)}\n")
-    return table
+    return report.table(case, contenders, times)
+
+
+def _closing(tables: Sequence[report.Table], choice: Choice, effort: Effort) -> Iterator[str]:
+    """What is said about all tables, after the last of them."""
+    calls = [table for table in tables if table.case.call]
+    others = [table for table in tables if not table.case.call]
+    if calls:
+        yield page.structured(calls)
+    if others and choice.page:
+        yield page.plain(others, choice)
+    elif others:
+        yield report.legend(others, effort, goals=choice.goals)
+    if choice.goals:
+        yield report.goals_met(tables)
+
+
+def _drawn_if_installed() -> list[str]:
+    """The rivals besides NumPy that the picture has a line for."""
+    return [name for name in ("torch", "jax") if find_spec(MODULES[name])]
 
 
 def _require(module: str) -> Any:

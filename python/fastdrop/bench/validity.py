@@ -5,6 +5,7 @@ The bounds are Bernstein's inequality: the sum of n independent 0/1 numbers with
 more with probability at most ``2 exp(-t**2 / (2 n q (1 - q) + 2 t / 3))``.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -23,6 +24,7 @@ _LOG = math.log(2 / 1e-12)
 # sizes (oneDNN's dropout once gave four neighbours one bit, and its zero rate was perfect).
 _DISTANCES = tuple(2**k for k in range(11))
 _LOOK = 2**20  # elements that are enough to see that
+_PARTS = 8  # of decisions by an array of p: those of small p, and so on up to those of large p
 _CHUNK = 2**14  # elements worked on at once, to stay in the cache
 # A normal number is further out than that once in 10**12 looks.
 _FAR = 7.2
@@ -32,6 +34,8 @@ _FAR = 7.2
 Constants = Callable[[float], tuple[float, float, float]]
 # From which elements are kept, what was decided: less, where elements share a decision.
 Decisions = Callable[[Case, NDArray[np.bool_]], NDArray[np.bool_]]
+
+Chance = float | NDArray[np.float64]  # the probability of dropping, or one for every decision
 
 
 class InvalidAnswerError(Exception):
@@ -56,13 +60,13 @@ def dropped(
 ) -> None:
     """Raise InvalidAnswerError unless two answers are dropout of the data, by two masks if masks are new."""
     keeps = [decisions(case, _keep(data, job.answer(), *constants(case.p))) for _ in range(2)]
-    _independent(case, keeps, _draws_anew(case, job))
+    independent(case.p, keeps, fresh=_draws_anew(case, job))
 
 
 def drawn(case: Case, data: Data, job: Job) -> None:
     """Raise InvalidAnswerError unless two answers are masks, and two different ones if masks are new."""
     keeps = [np.array(result) for _ in range(2) for _name, _x, result in _results(data, job.answer())]
-    _independent(case, keeps, _draws_anew(case, job))
+    independent(case.p, keeps, fresh=_draws_anew(case, job))
 
 
 def alpha_dropped(case: Case, data: Data, job: Job) -> None:
@@ -112,18 +116,27 @@ def _neighbours(values: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any], NDArr
             yield distance, pairs[:, 0].ravel(), pairs[:, 1].ravel()
 
 
-def _independent(case: Case, keeps: list[NDArray[np.bool_]], fresh: bool) -> None:
-    """Raise InvalidAnswerError unless decisions have the right rate of zeros and agree by chance alone."""
+def independent(p: Chance, keeps: list[NDArray[np.bool_]], *, fresh: bool) -> None:
+    """Raise InvalidAnswerError unless decisions have the right rate of zeros and agree by chance alone.
+
+    `keeps` are two flat arrays of decisions, and `p` their probability of dropping, or an array of one for
+    each. Of numbers with different means the sum varies less than of as many with the mean of these.
+    """
     for keep in keeps:
-        zeros, wanted = keep.size - np.count_nonzero(keep), keep.size * case.p
-        allowed = tolerance(keep.size, case.p)
-        if abs(zeros - wanted) > allowed:
-            expected = f"{wanted:.0f} +- {allowed:.0f}"
-            raise InvalidAnswerError(f"{zeros} zeros where {expected} are right for p = {case.p}")
+        if isinstance(p, float):
+            _dropped_at_rate(keep, p, f"p = {p}")
+        else:
+            for part in np.array_split(np.argsort(p, kind="stable"), _PARTS):
+                _dropped_at_rate(keep[part], float(np.mean(p[part])), f"p from {p[part].min()} up")
+    looked = [keep[:_LOOK] for keep in keeps]
+    chance = p if isinstance(p, float) else p[:_LOOK]
     if fresh:
-        _agree_by_chance(keeps[0][:_LOOK], keeps[1][:_LOOK], case.p, "two masks in a row")
-    for distance, left, right in _neighbours(keeps[0][:_LOOK]):
-        _agree_by_chance(left, right, case.p, f"neighbours {distance} apart")
+        _agree_by_chance(looked[0], looked[1], chance, chance, "two masks in a row")
+    chances: Iterator[tuple[int, Chance, Chance]] = (
+        itertools.repeat((0, chance, chance)) if isinstance(chance, float) else _neighbours(chance)
+    )
+    for (distance, left, right), (_, p_left, p_right) in zip(_neighbours(looked[0]), chances, strict=False):
+        _agree_by_chance(left, right, p_left, p_right, f"neighbours {distance} apart")
 
 
 def _results(data: Data, answer: Answer) -> list[tuple[str, NDArray[Any], NDArray[Any]]]:
@@ -175,8 +188,15 @@ def _normals(case: Case, data: Data, answer: Answer) -> NDArray[np.float64]:
     return np.asarray((factors[0] - 1) / math.sqrt(case.p / (1 - case.p)))
 
 
-def _agree_by_chance(a: NDArray[np.bool_], b: NDArray[np.bool_], p: float, who: str) -> None:
-    agreeing, mean = np.count_nonzero(a == b), p * p + (1 - p) * (1 - p)
+def _dropped_at_rate(keep: NDArray[np.bool_], p: float, where: str) -> None:
+    zeros, allowed = keep.size - np.count_nonzero(keep), tolerance(keep.size, p)
+    if abs(zeros - keep.size * p) > allowed:
+        expected = f"{keep.size * p:.0f} +- {allowed:.0f}"
+        raise InvalidAnswerError(f"{zeros} zeros where {expected} are right for {where}")
+
+
+def _agree_by_chance(a: NDArray[np.bool_], b: NDArray[np.bool_], p: Chance, q: Chance, who: str) -> None:
+    agreeing, mean = np.count_nonzero(a == b), float(np.mean(p * q + (1 - p) * (1 - q)))
     allowed = tolerance(a.size, mean)
     if abs(agreeing - a.size * mean) > allowed:
         raise InvalidAnswerError(

@@ -8,7 +8,17 @@ choice to the contenders, the floor first.
 from collections.abc import Callable, Sequence
 
 from ..cases import Case, Choice
-from . import alpha_gaussian, fastdrop, keep_mask, sharing, small_calls, stored_masks, train_step, transposed
+from . import (
+    alpha_gaussian,
+    fastdrop,
+    keep_mask,
+    sharing,
+    small_calls,
+    stored_masks,
+    structured,
+    train_step,
+    transposed,
+)
 from .contender import Contender
 
 __all__ = ["CONTENDERS", "Contender", "contenders_for"]
@@ -20,6 +30,7 @@ CONTENDERS: dict[str, Callable[[Case, Choice], list[Contender]]] = {
     **sharing.CONTENDERS,
     **small_calls.CONTENDERS,
     **stored_masks.CONTENDERS,
+    **structured.CONTENDERS,
     **train_step.CONTENDERS,
     **transposed.CONTENDERS,
 }

@@ -72,12 +72,15 @@ def contender(name: str, made_by: tuple[str, str], job: str, make: _Make, **opti
 
 
 def _decisions(case: Case, keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """One for every entry of the noise shape; InvalidAnswerError unless the elements that share it agree."""
     shape, noise_shape = shapes(case)
-    keep = keep.reshape(shape)
+    return first_of_shared(keep.reshape(shape), noise_shape)
+
+
+def first_of_shared(keep: NDArray[np.bool_], noise_shape: Shape) -> NDArray[np.bool_]:
+    """One for every entry of the noise shape; InvalidAnswerError unless the elements that share it agree."""
     first = keep[tuple(map(slice, noise_shape))]
-    if not np.array_equal(keep, np.broadcast_to(first, shape)):
-        raise validity.InvalidAnswerError(f"decisions of {shape} are not shared as {noise_shape} says")
+    if not np.array_equal(keep, np.broadcast_to(first, keep.shape)):
+        raise validity.InvalidAnswerError(f"decisions of {keep.shape} are not shared as {noise_shape} says")
     return first.ravel()
 
 
