@@ -30,28 +30,37 @@ ARROWS = {
 INNER_ARROWS = {
     "kernels": {
         "math": set(),
+        "bits": set(),
         "elements": set(),
         "operands": set(),
         "generators": set(),
         "keep": {"generators"},
         "normals": {"generators", "keep", "math"},
         "loops": {"keep", "operands"},
-        "table": {"elements", "generators", "keep", "loops", "normals"},
+        "table": {"bits", "elements", "generators", "keep", "loops", "normals"},
     },
     "runtime": {
         "request": set(),
         "tuning": set(),
         "floating_point": set(),
+        "threshold": set(),
         "strided_copy": {"tuning"},
         "thread_limit": set(),
         "operands": {"request"},
         "rows": {"request"},
-        "varying": {"request", "rows"},
+        "varying": {"operands", "request", "rows"},
+        "varying_table": {"operands", "request", "rows", "threshold", "tuning"},
         "gather": {"rows", "tuning"},
         "store_policy": {"request", "operands", "tuning"},
+        "kernel_calls": {"operands", "store_policy", "tuning", "varying_table"},
         "thread_pool": {"floating_point", "thread_limit", "tuning"},
-        "run": {"request", "operands", "varying", "gather", "store_policy", "thread_pool", "tuning"},
-        "run_strided": {"request", "operands", "run", "strided_copy", "thread_pool", "tuning"},
+        "run": {"floating_point", "request", "gather", "kernel_calls", "threshold", "varying"}
+        | {"varying_table", "thread_pool", "tuning"},
+        "block_mask": {"request", "run"},
+        "run_transposed": {"operands", "request", "strided_copy", "thread_limit", "thread_pool"}
+        | {"threshold", "tuning"},
+        "run_strided": {"request", "operands", "run", "run_transposed", "strided_copy", "thread_pool"}
+        | {"tuning"},
     },
     "bindings": {
         "python_types": set(),

@@ -106,7 +106,7 @@ std::uint64_t draw_blocks(const MaskState& corners, int rank, const std::int64_t
     }
   }
   std::memcpy(bits, packed_bytes, (size + 7) / 8);
-  return kernels.count_bits(packed_bytes, words);
+  return kernels.count_bits(packed.data(), words);
 }
 
 }  // namespace fastdrop

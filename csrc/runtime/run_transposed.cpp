@@ -10,7 +10,6 @@
 
 #include "../dispatch/isa_registry.h"
 #include "operands.h"
-#include "run.h"
 #include "strided_copy.h"
 #include "thread_limit.h"
 #include "thread_pool.h"

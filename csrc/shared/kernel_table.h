@@ -60,7 +60,7 @@ using GenerateKernel = void (*)(const uint64_t key[2], uint64_t first, uint64_t 
                                 uint32_t* words);
 
 using PackKernel = void (*)(const uint8_t* bytes, uint64_t count, uint8_t* bits);
-using CountKernel = uint64_t (*)(const uint8_t* bits, uint64_t words);
+using CountKernel = uint64_t (*)(const uint64_t* words, uint64_t count);
 
 // A missing kernel of a generator or of stored bits means: gather first. (Normal numbers are not gathered.)
 struct KernelTable {

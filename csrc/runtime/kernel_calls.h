@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Calls of kernels for parts of a request: what an operation's row says about operands and constants, put
+// into arguments.
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "../dispatch/cpu_features.h"
+#include "../dispatch/isa_registry.h"
+#include "operands.h"
+#include "store_policy.h"
+#include "tuning.h"
+#include "varying_table.h"
+
+namespace fastdrop {
+
+class KernelCalls {
+ public:
+  KernelCalls(const Request& request, std::uint64_t element_count)
+      : request_(request),
+        info_(kOperations[request.operation]),
+        input_count_(operand_count(info_.inputs)),
+        output_count_(operand_count(info_.outputs)),
+        constant_count_(constant_count(info_)),
+        row_length_(row_length()),
+        fixed_(current_isa().kernels->run[request.operation][request.element]),
+        varying_(current_isa().kernels->run_varying[request.operation][request.element]),
+        non_temporal_(stores_non_temporally(request, element_count)),
+        prefetches_(non_temporal_ || gains_from_prefetching()) {}
+
+  const OperationInfo& info() const { return info_; }
+  // Null where there is no such kernel. `varies`: p, or a constant, varies.
+  Kernel kernel(KeepRule rule, bool varies = false) const { return varies ? varying_[rule] : fixed_[rule]; }
+
+  // Of arguments, what all parts have in common.
+  void prepare(KernelArgs& args) const { args.non_temporal = non_temporal_, args.prefetches = prefetches_; }
+  void put_constants(KernelArgs& args) const {
+    for (int i = 0; i < constant_count_; ++i) args.constants[i] = request_.constants[i].constant;
+  }
+
+  // Whether kernels may run for long without meeting the end of a row of data.
+  bool has_long_rows() const { return row_length_ == 0 || row_length_ >= kRunElements; }
+
+  // Where everything is kept and all constants are neutral, such an operation copies bits: a signalling NaN
+  // stays one.
+  bool copies_bits(const KernelArgs& args) const {
+    if (!info_.copies_where_kept) return false;
+    for (int i = 0; i < constant_count_; ++i) {
+      const double neutral = info_.constants[i].neutral;
+      if (!std::isnan(neutral) && args.constants[i] != neutral) return false;
+    }
+    return true;
+  }
+
+  void zero(std::uint64_t first, std::uint64_t last) const {
+    std::memset(at(info_.outputs[0], request_.outputs[0].data, first), 0,
+                (last - first) * kElementBytes[request_.element]);
+  }
+
+  void copy(std::uint64_t first, std::uint64_t last) const {
+    if (request_.inputs[0].data == request_.outputs[0].data) return;
+    const char* x = at(info_.inputs[0], request_.inputs[0].data, first);
+    std::memcpy(at(info_.outputs[0], request_.outputs[0].data, first), x,
+                (last - first) * kElementBytes[request_.element]);
+  }
+
+  // The elements from `first` on, args.element_count of them or fewer: so many are done, and `first` is
+  // moved.
+  void run(Kernel kernel, KernelArgs& args, std::uint64_t& first, VaryingTable* table = nullptr) const {
+    args.element_count = std::min(args.element_count, left_in_data_row(first));
+    if (table != nullptr && constant_count_ > 0) return run_varying(kernel, args, first, *table);
+    point_operands(args, first);
+    kernel(args);
+    first += args.element_count;
+  }
+
+  // The same decision about all elements.
+  void run_alike(bool keep, KernelArgs& args, std::uint64_t first, std::uint64_t last,
+                 VaryingTable* table = nullptr) const {
+    std::uint8_t decisions[kBlockDecisions + kMaxTileElements];
+    std::memset(decisions, keep ? 1 : 0, std::min(last - first, kBlockDecisions) + kMaxTileElements);
+    for (; last - first > kBlockDecisions; first += kBlockDecisions)
+      run_decided(decisions, args, first, first + kBlockDecisions, table);
+    run_decided(decisions, args, first, last, table);
+  }
+
+  // The elements whose decisions these are; whole tiles of decisions can be read.
+  void run_decided(const std::uint8_t* decisions, KernelArgs& args, std::uint64_t first, std::uint64_t last,
+                   VaryingTable* table = nullptr) const {
+    args.start = 0;
+    while (first < last) {
+      args.keep.decisions = decisions;
+      args.element_count = last - first;
+      run(kernel(kGathered, table != nullptr), args, first, table);
+      decisions += args.element_count;
+    }
+  }
+
+ private:
+  // The length of the window's last axis where kernels must not pass its end, and otherwise 0.
+  std::uint64_t row_length() const {
+    const Window& window = request_.window;
+    return has_row_ends(info_) ? static_cast<std::uint64_t>(window.shape[window.rank - 1]) : 0;
+  }
+
+  // Where an element is kept and its constants are neutral, an operation that copies then gets x's bits back.
+  void run_varying(Kernel kernel, KernelArgs& args, std::uint64_t& first, VaryingTable& table) const {
+    args.element_count = std::min(args.element_count, table.hold_constants(first));
+    table.point_constants(first, args);
+    const std::uint64_t item = kElementBytes[request_.element];
+    const char* x = at(info_.inputs[0], request_.inputs[0].data, first);
+    char* const y = at(info_.outputs[0], request_.outputs[0].data, first);
+    char saved[kSavedBytes];
+    if (table.copies_any() && x == y) {
+      args.element_count = std::min(args.element_count, kSavedBytes / item);
+      std::memcpy(saved, x, args.element_count * item);
+      x = saved;
+    }
+    point_operands(args, first);
+    kernel(args);
+    table.each_copied(first, args.element_count, [&](std::uint64_t from, std::uint64_t count) {
+      std::memcpy(y + from * item, x + from * item, count * item);
+    });
+    first += args.element_count;
+  }
+
+  std::uint64_t left_in_data_row(std::uint64_t element) const {
+    return row_length_ == 0 ? ~std::uint64_t{0} : row_length_ - element % row_length_;
+  }
+
+  void point_operands(KernelArgs& args, std::uint64_t first) const {
+    for (int i = 0; i < input_count_; ++i)
+      args.inputs[i] = at(info_.inputs[i], request_.inputs[i].data, first);
+    for (int i = 0; i < output_count_; ++i)
+      args.outputs[i] = at(info_.outputs[i], request_.outputs[i].data, first);
+  }
+
+  char* at(const OperandInfo& operand, void* data, std::uint64_t element) const {
+    const std::uint64_t item = operand.access == kFull        ? element
+                               : operand.access == kPerColumn ? element % row_length_
+                                                              : element / row_length_;
+    return static_cast<char*>(data) + item * item_bytes(operand, request_.element);
+  }
+
+  const Request& request_;
+  const OperationInfo& info_;
+  int input_count_, output_count_, constant_count_;
+  std::uint64_t row_length_;
+  const Kernel (&fixed_)[kKeepRuleCount];
+  const Kernel (&varying_)[kKeepRuleCount];
+  bool non_temporal_, prefetches_;
+};
+
+}  // namespace fastdrop
