@@ -27,7 +27,7 @@ def for_array(value: Any, name: str, complaint: str = "") -> str:
         stored = getattr(value, "data", None)
         has_values = isinstance(stored, np.ndarray) and stored.dtype.kind == "f"
         return f"; write {name}.toarray()" + (f", or {name}.data for the stored values" if has_values else "")
-    if hasattr(kind, "to_numpy"):
+    if hasattr(kind, "to_numpy") and hasattr(kind, "isna"):  # pandas
         return f"; write {name}.to_numpy(numpy.float32, na_value=numpy.nan)"
     return ""
 
