@@ -7,6 +7,7 @@
 #include "../dispatch/isa_registry.h"
 #include "../runtime/thread_limit.h"
 #include "python_types.h"
+#include "seed.h"
 
 namespace fastdrop {
 namespace {
@@ -58,9 +59,22 @@ PyObject* limit_threads(PyObject*, PyObject* limit) {
   return or_value_error([value] { return PyLong_FromLong(set_thread_limit(static_cast<int>(value))); });
 }
 
+// The two halves of a seed, and those of its key.
+PyObject* seed_key(PyObject*, PyObject* arguments) {
+  std::uint64_t low, high;
+  if (!PyArg_ParseTuple(arguments, "O&O&", to_uint64, &low, to_uint64, &high)) return nullptr;
+  const auto upper = [](std::uint64_t half) { return static_cast<std::uint32_t>(half >> 32); };
+  const SeedWords key =
+      key_words({static_cast<std::uint32_t>(low), upper(low), static_cast<std::uint32_t>(high), upper(high)});
+  const std::uint64_t halves[] = {key[0] | std::uint64_t{key[1]} << 32, key[2] | std::uint64_t{key[3]} << 32};
+  return key_tuple(halves);
+}
+
 PyMethodDef methods[] = {
     {"isas", isas, METH_NOARGS,
      "isas($module, /)\n--\n\n(name, description, usable) of every ISA that was built, best first."},
+    {"seed_key", seed_key, METH_VARARGS,
+     "seed_key($module, low, high, /)\n--\n\nThe key of an integer seed below 2^128, both in 64-bit halves."},
     {"isa", isa, METH_NOARGS, "isa($module, /)\n--\n\nThe ISA in use."},
     {"use_isa", use, METH_O,
      "use_isa($module, name, /)\n--\n\nSwitch the ISA; returns the name of the one before."},

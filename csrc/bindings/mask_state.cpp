@@ -48,6 +48,10 @@ void copy_integers(PyObject* from, int count, std::int64_t* to, const char* mess
   for (int i = 0; i < count; ++i) to[i] = integer(PyTuple_GET_ITEM(from, i), message);
 }
 
+void copy_strides(PyObject* from, int rank, std::int64_t* to) {
+  copy_integers(from, rank, to, "strides must be None or an integer for every axis");
+}
+
 std::uint64_t bytes_in(PyObject* bytes) { return static_cast<std::uint64_t>(PyBytes_GET_SIZE(bytes)); }
 
 // A whole mask of that many axes whose lengths are missing. Null with a Python exception set if there is no
@@ -66,8 +70,7 @@ void fill(MaskStateObject& mask, PyObject* p, PyObject* shape, PyObject* strides
   for (int axis = 0; axis < rank; ++axis)
     if (mask.axes[axis] < 0) throw std::invalid_argument("shape must have no negative length");
   mask.c_order = strides == Py_None;
-  if (!mask.c_order)
-    copy_integers(strides, rank, mask.axes + rank, "strides must be None or an integer for every axis");
+  if (!mask.c_order) copy_strides(strides, rank, mask.axes + rank);
   ValueArgument checked;
   const Value value = checked.parse(p, mask.window());
   mask.state.p = {value.constant, nullptr};
@@ -259,11 +262,18 @@ PyObject* new_mask_state(const MaskState& state, std::uint64_t start, PyObject* 
   return reinterpret_cast<PyObject*>(mask);
 }
 
-PyObject* new_mask_state(const MaskState& state, int rank, const std::int64_t* shape) {
+PyObject* new_mask_state(const MaskState& state, int rank, const std::int64_t* shape, PyObject* strides) {
   MaskStateObject* mask = allocate(rank);
   if (mask == nullptr) return nullptr;
   mask->state = state;
   for (int axis = 0; axis < rank; ++axis) mask->axes[axis] = shape[axis];
+  mask->c_order = strides == Py_None;
+  try {
+    if (!mask->c_order) copy_strides(strides, rank, mask->axes + rank);
+  } catch (const std::invalid_argument&) {
+    Py_DECREF(mask);
+    throw;
+  }
   return reinterpret_cast<PyObject*>(mask);
 }
 

@@ -52,7 +52,7 @@ const MaskStateObject& mask_state(PyObject* object);
 PyObject* new_mask_state(const MaskState& state, std::uint64_t start, PyObject* p, PyObject* shape,
                          PyObject* strides, PyObject* bits);
 
-// A whole mask in C order, of a constant p.
-PyObject* new_mask_state(const MaskState& state, int rank, const std::int64_t* shape);
+// A whole mask of a constant p, in C order if `strides` is None.
+PyObject* new_mask_state(const MaskState& state, int rank, const std::int64_t* shape, PyObject* strides);
 
 }  // namespace fastdrop

@@ -122,7 +122,7 @@ class Arrays {
 // comparison of pointers tells.
 struct Names {
   PyObject* operations[kOperationCount];
-  PyObject *state, *scale, *source;
+  PyObject *state, *scale;
 } names;
 
 PyObject* intern(const char* text) {
@@ -193,16 +193,14 @@ py::object new_mask(PyTypeObject* mask_class, PyObject* state, PyObject* scale) 
   return mask;
 }
 
-// dropout(x, out, masks, p, mask_class): the operation with the next mask of a MaskGenerator, in one call.
+// dropout(x, out, source, p, strides, mask_class): the operation with the next mask of a source, in one call.
 py::object dropout(PyObject* const* arguments, Py_ssize_t count, PyObject* keywords) {
-  if (count != 5 || keywords != nullptr) throw py::type_error("wrong number of arguments");
-  PyObject *x = arguments[0], *p = arguments[3];
-  const auto mask_class = reinterpret_cast<PyTypeObject*>(arguments[4]);
-  if (!PyType_Check(arguments[4]) || !PyType_HasFeature(mask_class, Py_TPFLAGS_HEAPTYPE))
+  if (count != 6 || keywords != nullptr) throw py::type_error("wrong number of arguments");
+  PyObject *x = arguments[0], *p = arguments[3], *strides = arguments[4];
+  const auto mask_class = reinterpret_cast<PyTypeObject*>(arguments[5]);
+  if (!PyType_Check(arguments[5]) || !PyType_HasFeature(mask_class, Py_TPFLAGS_HEAPTYPE))
     throw py::type_error("a class is needed");
-  const auto owner = py::reinterpret_steal<py::object>(PyObject_GetAttr(arguments[2], names.source));
-  if (!owner) throw py::error_already_set();
-  MaskSource& source = mask_source(owner.ptr());
+  MaskSource& source = mask_source(arguments[2]);
   if (!is_plain_array(x) || !PyFloat_CheckExact(p)) return py::none();
   const double rate = PyFloat_AS_DOUBLE(p);
   if (!(rate > 0 && rate <= 1)) return py::none();
@@ -213,7 +211,8 @@ py::object dropout(PyObject* const* arguments, Py_ssize_t count, PyObject* keywo
   if (!arrays.take_contiguous(arguments, window)) return py::none();  // and no mask is taken
   const MaskState next{
       source.rule, {source.key[0], source.key[1]}, source.streams.take(), {rate, nullptr}, nullptr};
-  const auto state = py::reinterpret_steal<py::object>(new_mask_state(next, window.rank, window.shape));
+  const auto state =
+      py::reinterpret_steal<py::object>(new_mask_state(next, window.rank, window.shape, strides));
   if (!state) throw py::error_already_set();
   const double scale = rate < 1 ? 1 / (1 - rate) : 0;  // _values.py's scale_for
   const py::object mask = new_mask(mask_class, state.ptr(), py::float_(scale).ptr());
@@ -308,7 +307,7 @@ void add_operation_rows(py::module_& module) {
 
 void add_operations(py::module_& module) {
   for (int i = 0; i < kOperationCount; ++i) names.operations[i] = intern(kOperations[i].name);
-  names.state = intern("_state"), names.scale = intern("_scale"), names.source = intern("_source");
+  names.state = intern("_state"), names.scale = intern("_scale");
   static PyMethodDef methods[] = {
       fastcall_method<run_operation>(
           "run",
@@ -320,8 +319,8 @@ void add_operations(py::module_& module) {
           "have any layout."),
       fastcall_method<dropout>(
           "dropout",
-          "dropout($module, x, out, masks, p, mask_class, /)\n--\n\n"
-          "The result of \"dropout\" with the next mask of a MaskGenerator, and that mask.\n\n"
+          "dropout($module, x, out, source, p, strides, mask_class, /)\n--\n\n"
+          "The result of \"dropout\" with the next mask of a MaskSource, and that mask.\n\n"
           "Returns None, and takes no mask, if an array or p needs Python's attention."),
       fastcall_method<blocks>(
           "draw_blocks",

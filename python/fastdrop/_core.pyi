@@ -71,8 +71,18 @@ _Mask = TypeVar("_Mask")
 
 def run(operation: str, mask: MaskState, /, *arguments: object) -> Any: ...
 def dropout(
-    x: object, out: object, masks: object, p: object, mask_class: type[_Mask], /
+    x: object,
+    out: object,
+    source: MaskSource,
+    p: object,
+    strides: tuple[int, ...] | None,
+    mask_class: type[_Mask],
+    /,
 ) -> tuple[NDArray[Any], _Mask] | None: ...
+def draw_blocks(
+    corners: MaskState, shape: tuple[int, ...], block: tuple[int, ...], /
+) -> tuple[bytes, int]: ...
+def seed_key(low: int, high: int, /) -> tuple[int, int]: ...
 def generate(
     generator: str, first: int, upper: int, key: Sequence[int], block_count: int, /
 ) -> NDArray[np.uint32]: ...

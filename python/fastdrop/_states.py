@@ -21,6 +21,7 @@ from ._windows import (
     NoiseShape,
     c_strides,
     noise_strides,
+    noise_window,
     none_if_c_order,
     parse_index,
     slice_window,
@@ -49,8 +50,8 @@ def whole_window(shape: tuple[int, ...], noise_shape: NoiseShape, p: ScalarOrArr
     """All elements of that shape."""
     if noise_shape is None:
         return WholeWindow(broadcast_value(p, shape), shape, None)
-    noise = _checks.noise_shape(noise_shape, shape)
-    return WholeWindow(broadcast_value(p, noise), shape, noise_strides(shape, noise))
+    noise, strides = noise_window(shape, noise_shape)
+    return WholeWindow(broadcast_value(p, noise), shape, strides)
 
 
 def new_state(

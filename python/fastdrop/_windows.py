@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from types import EllipsisType
 from typing import Any, TypeAlias
@@ -28,6 +29,28 @@ def c_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
 def noise_strides(shape: tuple[int, ...], noise_shape: tuple[int, ...]) -> tuple[int, ...] | None:
     """Strides in index space that share a decision where the noise shape does; None for C order."""
     return None if noise_shape == shape else none_if_c_order(c_strides(noise_shape), shape)
+
+
+def noise_window(
+    shape: tuple[int, ...], noise_shape: Sequence[int | None]
+) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
+    """The lengths of a noise shape for an array of that shape, and its strides."""
+    # A bool is equal to an integer, so that it would be found, but it is not one.
+    if type(noise_shape) is tuple and _LENGTHS.issuperset(map(type, noise_shape)):
+        return _known_noise_window(shape, noise_shape)
+    lengths = _checks.noise_shape(noise_shape, shape)
+    return lengths, noise_strides(shape, lengths)
+
+
+_LENGTHS = {int, type(None)}
+
+
+@functools.lru_cache(maxsize=1024)  # as in training: the same few shapes at every step
+def _known_noise_window(
+    shape: tuple[int, ...], noise_shape: tuple[int | None, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
+    lengths = _checks.noise_shape(noise_shape, shape)
+    return lengths, noise_strides(shape, lengths)
 
 
 def none_if_c_order(strides: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...] | None:

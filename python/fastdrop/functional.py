@@ -12,7 +12,7 @@ from . import _checks, _core
 from ._checks import Array, Probability
 from ._states import whole_window
 from ._values import scale_for
-from ._windows import NoiseShape
+from ._windows import NoiseShape, noise_window
 from .mask import Mask, apply_mask, evaluation_mask, new_mask
 from .mask_generator import MaskGenerator, Rng, draw_state
 
@@ -105,12 +105,13 @@ def dropout(
         training is True
         and isinstance(rng, MaskGenerator)
         and inverted is True
-        and noise_shape is None
         and keep_prob is None
+        and isinstance(x, np.ndarray)
     ):
         # One call of the core instead of the steps below. It returns None for arrays, or a p, that it cannot
         # use as they are.
-        done = _core.dropout(x, out, rng, p, Mask)
+        strides = None if noise_shape is None else noise_window(x.shape, noise_shape)[1]
+        done = _core.dropout(x, out, rng._source, p, strides, Mask)
         if done is not None:
             return done
     training, inverted = _checks.boolean(training, "training"), _checks.boolean(inverted, "inverted")
