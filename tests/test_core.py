@@ -239,14 +239,17 @@ def test_run_refuses_checked_arrays_that_would_be_read_past_their_end(bad):
 def test_dropout_refuses_what_has_no_source_or_is_no_class():
     x, masks = np.ones(4, np.float32), fastdrop.MaskGenerator(0)
     with pytest.raises(TypeError, match="wrong number of arguments"):
-        _core.dropout(x, x, masks, 0.5)
-    with pytest.raises(AttributeError, match="_source"):
-        _core.dropout(x, x, None, 0.5, fastdrop.Mask)
-    with pytest.raises(TypeError, match="a class is needed"):
         _core.dropout(x, x, masks, 0.5, None)
+    with pytest.raises(AttributeError, match="_source"):
+        _core.dropout(x, x, None, 0.5, None, fastdrop.Mask)
+    with pytest.raises(TypeError, match="a class is needed"):
+        _core.dropout(x, x, masks, 0.5, None, None)
     for p in (0.0, 1.5, float("nan"), 1, None):
-        assert _core.dropout(x, x, masks, p, fastdrop.Mask) is None
+        assert _core.dropout(x, x, masks, p, None, fastdrop.Mask) is None
     assert (masks._source.handed_out, x.sum()) == (0, 4)
     with pytest.raises(AttributeError, match="_state"):
-        _core.dropout(x, x, masks, 0.5, type(masks._source))
+        _core.dropout(x, x, masks, 0.5, None, type(masks._source))
+    for strides in ((1, 1), (), [1], (1.5,), "1"):
+        with pytest.raises(ValueError, match="strides must be None or an integer for every axis"):
+            _core.dropout(x, x, masks, 0.5, strides, fastdrop.Mask)
     assert x.sum() == 4

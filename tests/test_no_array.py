@@ -149,4 +149,4 @@ def test_where_an_array_is_wanted_the_message_says_how_to_get_it():
     mask = DRAWN["Mask"]
     refuse(lambda: fastdrop.dropout(mask), TypeError, "x must be an array of float16", *REMEDY["Mask"])
     refuse(lambda: fastdrop.dropout_backward(mask, mask), TypeError, "dy must be an array", *REMEDY["Mask"])
-    refuse(lambda: fastdrop.Mask.from_array(mask), TypeError, "a Mask is not an array", "mask.to_numpy()")
+    refuse(lambda: fastdrop.Mask.from_array(mask), TypeError, "keep must be", "mask.to_numpy()")

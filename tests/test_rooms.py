@@ -20,7 +20,7 @@ PYTHON_ARROWS = {
     "_checks": {"_remedies"},
     "_no_array": set(),
     "_windows": {"_checks"},
-    "_keys": {"_checks", "_remedies"},
+    "_keys": {"_checks", "_core", "_remedies"},
     "_values": {"_checks", "_windows"},
     "_states": {"_checks", "_core", "_keys", "_no_array", "_values", "_windows"},
     "_stored": {"_checks", "_core", "_states", "_values", "_windows"},

@@ -140,3 +140,20 @@ def test_a_legacy_generator_of_an_older_numpy_comes_with_other_advice(monkeypatc
         lambda: fastdrop.dropout(X, rng=LEGACY), TypeError, "rng must be", f"MaskGenerator({source}), once"
     )
     fastdrop.MaskGenerator(eval(source, {"numpy": np, "rng": LEGACY}))
+
+
+def test_the_core_makes_the_keys_of_integers_that_numpy_makes():
+    chance = random.Random(9)
+    seeds = [0, 1, 2**32 - 1, 2**32, 2**64 - 1, 2**64, 2**96, 2**128 - 1, 2**128, 2**200 + 5]
+    seeds += [chance.getrandbits(chance.randint(1, 130)) for _ in range(2000)]
+    for seed in seeds:
+        key = np.random.SeedSequence(seed).generate_state(4, np.uint32)
+        assert fastdrop.MaskGenerator(seed).key == tuple(key.tolist())
+
+
+def test_every_key_without_a_seed_is_another_one():
+    words = np.array([fastdrop.MaskGenerator().key for _ in range(2000)], np.uint64)
+    assert len({tuple(key) for key in words.tolist()}) == len(words)
+    ones = sum(int(word).bit_count() for word in words.reshape(-1))
+    # Each of the 256,000 bits is 1 with probability 1/2: six standard deviations, of 253 bits.
+    assert abs(ones - 128_000) < 6 * 253

@@ -122,7 +122,7 @@ class Arrays {
 // comparison of pointers tells.
 struct Names {
   PyObject* operations[kOperationCount];
-  PyObject *state, *scale;
+  PyObject *state, *scale, *source;
 } names;
 
 PyObject* intern(const char* text) {
@@ -193,14 +193,17 @@ py::object new_mask(PyTypeObject* mask_class, PyObject* state, PyObject* scale) 
   return mask;
 }
 
-// dropout(x, out, source, p, strides, mask_class): the operation with the next mask of a source, in one call.
+// dropout(x, out, masks, p, strides, mask_class): the operation with the next mask of a MaskGenerator, in one
+// call.
 py::object dropout(PyObject* const* arguments, Py_ssize_t count, PyObject* keywords) {
   if (count != 6 || keywords != nullptr) throw py::type_error("wrong number of arguments");
   PyObject *x = arguments[0], *p = arguments[3], *strides = arguments[4];
   const auto mask_class = reinterpret_cast<PyTypeObject*>(arguments[5]);
   if (!PyType_Check(arguments[5]) || !PyType_HasFeature(mask_class, Py_TPFLAGS_HEAPTYPE))
     throw py::type_error("a class is needed");
-  MaskSource& source = mask_source(arguments[2]);
+  const auto owner = py::reinterpret_steal<py::object>(PyObject_GetAttr(arguments[2], names.source));
+  if (!owner) throw py::error_already_set();
+  MaskSource& source = mask_source(owner.ptr());
   if (!is_plain_array(x) || !PyFloat_CheckExact(p)) return py::none();
   const double rate = PyFloat_AS_DOUBLE(p);
   if (!(rate > 0 && rate <= 1)) return py::none();
@@ -260,7 +263,8 @@ py::object blocks(PyObject* const* arguments, Py_ssize_t count, PyObject* keywor
   auto bits =
       py::reinterpret_steal<py::object>(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(bytes)));
   if (!bits) throw py::error_already_set();
-  auto* const to = reinterpret_cast<std::uint8_t*>(PyBytes_AS_STRING(bits.ptr()));
+  // CPython's bytes begin at a multiple of 16, as malloc's memory does.
+  auto* const to = reinterpret_cast<std::uint64_t*>(PyBytes_AS_STRING(bits.ptr()));
   std::memset(to, 0, bytes);
   std::uint64_t kept = 0;
   without_gil(size, [&] { kept = draw_blocks(corners.state, rank, shape.data(), block.data(), to); });
@@ -307,7 +311,7 @@ void add_operation_rows(py::module_& module) {
 
 void add_operations(py::module_& module) {
   for (int i = 0; i < kOperationCount; ++i) names.operations[i] = intern(kOperations[i].name);
-  names.state = intern("_state"), names.scale = intern("_scale");
+  names.state = intern("_state"), names.scale = intern("_scale"), names.source = intern("_source");
   static PyMethodDef methods[] = {
       fastcall_method<run_operation>(
           "run",
@@ -319,8 +323,8 @@ void add_operations(py::module_& module) {
           "have any layout."),
       fastcall_method<dropout>(
           "dropout",
-          "dropout($module, x, out, source, p, strides, mask_class, /)\n--\n\n"
-          "The result of \"dropout\" with the next mask of a MaskSource, and that mask.\n\n"
+          "dropout($module, x, out, masks, p, strides, mask_class, /)\n--\n\n"
+          "The result of \"dropout\" with the next mask of a MaskGenerator, and that mask.\n\n"
           "Returns None, and takes no mask, if an array or p needs Python's attention."),
       fastcall_method<blocks>(
           "draw_blocks",

@@ -16,6 +16,28 @@ inline void pack_bits(const uint8_t* bytes, uint64_t count, uint8_t* bits) {
   }
 }
 
+// bits[i] &= bits[i - distance] for all i from `distance` on, from the last to the first: each sees what the
+// other was before. A vector is read before it is written, so overlapping does no harm.
+inline void widen_drops(uint64_t* words, uint64_t count, uint64_t distance) {
+  constexpr uint64_t width = 8;
+  typedef uint64_t Words __attribute__((vector_size(8 * width)));
+  const uint64_t whole = distance / 64, part = distance % 64;
+  uint64_t end = count;
+  for (; end > whole + width; end -= width) {
+    uint64_t* const from = words + end - width;
+    Words here, before, below;
+    __builtin_memcpy(&here, from, sizeof here);
+    __builtin_memcpy(&before, from - whole, sizeof before);
+    __builtin_memcpy(&below, from - whole - 1, sizeof below);
+    here &= before << part | below >> 1 >> (63 - part);
+    __builtin_memcpy(from, &here, sizeof here);
+  }
+  while (end-- > whole) {
+    const uint64_t below = end > whole ? words[end - whole - 1] : ~(uint64_t)0;
+    words[end] &= words[end - whole] << part | below >> 1 >> (63 - part);
+  }
+}
+
 // How many bits are 1, by sums of ever wider fields: without POPCNT the compiler would call a library.
 inline uint64_t count_bits(const uint64_t* words, uint64_t count) {
   uint64_t ones = 0;

@@ -73,6 +73,7 @@ constexpr Filled fill() {
   filled.table.generate[kArs4x32] = &generate_words<Ars4x32>;
   filled.table.generate[kPhilox4x32] = &generate_words<Philox4x32>;
   filled.table.pack_bits = &pack_bits;
+  filled.table.widen_drops = &widen_drops;
   filled.table.count_bits = &count_bits;
   return filled;
 }

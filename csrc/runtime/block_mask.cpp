@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <vector>
 
 #include "../dispatch/isa_registry.h"
@@ -13,6 +14,7 @@ namespace {
 
 constexpr std::uint64_t kGroup = 8;  // decisions that are handled as one number
 constexpr std::uint64_t kAllKept = 0x0101010101010101;
+constexpr std::uint64_t kPartElements = 1 << 13;  // about so many go through the buffers at a time
 
 std::uint64_t product(const std::int64_t* lengths, int from, int to) {
   std::uint64_t count = 1;
@@ -39,24 +41,9 @@ void spread_rows(const std::uint8_t* from, std::uint64_t length, std::uint64_t r
   }
 }
 
-// bits[i] &= bits[i - distance] for all i from `distance` on, from the last to the first: each sees what the
-// other was before.
-void widen_drops(std::uint64_t* words, std::uint64_t count, std::uint64_t distance) {
-  const std::uint64_t whole = distance / 64, part = distance % 64;
-  for (std::uint64_t i = count; i-- > whole;) {
-    std::uint64_t before = words[i - whole] << part;
-    if (part != 0) before |= (i > whole ? words[i - whole - 1] : ~std::uint64_t{0}) >> (64 - part);
-    words[i] &= before;
-  }
-}
-
 // The corners' decisions, as bytes where the corners are; everything else is kept.
 void place_corners(const std::uint8_t* drawn, int rank, const std::int64_t* corner_shape,
                    const std::int64_t* shape, std::uint8_t* keep) {
-  if (rank == 0) {
-    *keep = *drawn;
-    return;
-  }
   const auto length = static_cast<std::uint64_t>(corner_shape[rank - 1]);
   const auto pitch = static_cast<std::uint64_t>(shape[rank - 1]);
   const auto rows = static_cast<std::uint64_t>(rank > 1 ? corner_shape[rank - 2] : 1);
@@ -78,22 +65,37 @@ void place_corners(const std::uint8_t* drawn, int rank, const std::int64_t* corn
 }  // namespace
 
 std::uint64_t draw_blocks(const MaskState& corners, int rank, const std::int64_t* shape,
-                          const std::int64_t* block, std::uint8_t* bits) {
-  std::int64_t corner_shape[kMaxRank];
-  for (int axis = 0; axis < rank; ++axis) corner_shape[axis] = shape[axis] - block[axis] + 1;
-  const std::uint64_t size = product(shape, 0, rank), words = (size + 63) / 64;
-  if (size == 0) return 0;
-  std::vector<std::uint8_t> drawn(product(corner_shape, 0, rank) + kGroup), keep(64 * words, 1);
-  Request request{kKeepMask, kBool, corners, {0, rank, corner_shape, nullptr}, {}, {}, {}};
-  request.outputs[0].data = drawn.data();
-  run(request);
-  place_corners(drawn.data(), rank, corner_shape, shape, keep.data());
-  std::fill(keep.begin() + static_cast<std::ptrdiff_t>(size), keep.end(), 0);
-
+                          const std::int64_t* block, std::uint64_t* bits) {
+  // Parts that share no block: those of the axes before the first one along which blocks extend. Several at a
+  // time, so many that they end with a word of bits, go through buffers that fit a cache.
+  int outer = 0;
+  while (outer < rank && block[outer] == 1) ++outer;
+  const std::uint64_t parts = product(shape, 0, outer), size = product(shape, outer, rank);
+  if (parts * size == 0) return 0;
+  std::int64_t part_shape[kMaxRank + 1], corner_shape[kMaxRank + 1];
+  for (int axis = outer; axis < rank; ++axis) {
+    part_shape[axis - outer + 1] = shape[axis];
+    corner_shape[axis - outer + 1] = shape[axis] - block[axis] + 1;
+  }
+  const int part_rank = rank - outer + 1;
+  const std::uint64_t corner_count = product(corner_shape, 1, part_rank);
+  const std::uint64_t whole_words = 64 / std::gcd(size, std::uint64_t{64});
+  const std::uint64_t together = std::min(parts, (kPartElements / size / whole_words + 1) * whole_words);
+  std::vector<std::uint8_t> drawn(together * corner_count + kGroup), keep(together * size + 64);
+  const std::uint64_t words = (parts * size + 63) / 64;
   const KernelTable& kernels = *current_isa().kernels;
-  std::vector<std::uint64_t> packed(words);
-  auto* const packed_bytes = reinterpret_cast<std::uint8_t*>(packed.data());
-  kernels.pack_bits(keep.data(), size, packed_bytes);
+  for (std::uint64_t first = 0; first < parts; first += together) {
+    const std::uint64_t count = std::min(together, parts - first);
+    part_shape[0] = corner_shape[0] = static_cast<std::int64_t>(count);
+    const auto corners_here = static_cast<std::int64_t>(count * corner_count);
+    Request request{kKeepMask, kBool, corners, {first * corner_count, 1, &corners_here, nullptr}, {}, {}, {}};
+    request.outputs[0].data = drawn.data();
+    run(request);
+    std::memset(keep.data(), 1, count * size);
+    place_corners(drawn.data(), part_rank, corner_shape, part_shape, keep.data());
+    std::memset(keep.data() + count * size, 0, kGroup);
+    kernels.pack_bits(keep.data(), count * size, reinterpret_cast<std::uint8_t*>(bits) + first * size / 8);
+  }
   // Where a corner is dropped, the elements of its block that follow along one axis after another. A whole
   // block fits where its corner is, so nothing runs over the end of an axis. Each round makes runs up to
   // twice as long.
@@ -101,12 +103,11 @@ std::uint64_t draw_blocks(const MaskState& corners, int rank, const std::int64_t
     const auto side = static_cast<std::uint64_t>(block[axis]);
     for (std::uint64_t dropped = 1; dropped < side;) {
       const std::uint64_t more = std::min(dropped, side - dropped);
-      widen_drops(packed.data(), words, more * product(shape, axis + 1, rank));
+      kernels.widen_drops(bits, words, more * product(shape, axis + 1, rank));
       dropped += more;
     }
   }
-  std::memcpy(bits, packed_bytes, (size + 7) / 8);
-  return kernels.count_bits(packed.data(), words);
+  return kernels.count_bits(bits, words);
 }
 
 }  // namespace fastdrop

@@ -9,6 +9,6 @@ namespace fastdrop {
 // kept. `corners` is the mask of the elements at which a whole block can begin, in C order. Such an element
 // drops the block of that shape that begins there.
 std::uint64_t draw_blocks(const MaskState& corners, int rank, const std::int64_t* shape,
-                          const std::int64_t* block, std::uint8_t* bits);
+                          const std::int64_t* block, std::uint64_t* bits);
 
 }  // namespace fastdrop

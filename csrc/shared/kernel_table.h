@@ -60,6 +60,7 @@ using GenerateKernel = void (*)(const uint64_t key[2], uint64_t first, uint64_t 
                                 uint32_t* words);
 
 using PackKernel = void (*)(const uint8_t* bytes, uint64_t count, uint8_t* bits);
+using WidenKernel = void (*)(uint64_t* words, uint64_t count, uint64_t distance);
 using CountKernel = uint64_t (*)(const uint64_t* words, uint64_t count);
 
 // A missing kernel of a generator or of stored bits means: gather first. (Normal numbers are not gathered.)
@@ -68,7 +69,8 @@ struct KernelTable {
   // The same where p and the constants vary from element to element.
   Kernel run_varying[kOperationCount][kElementCount][kKeepRuleCount];
   GenerateKernel generate[kGeneratorCount];
-  PackKernel pack_bits;  // kernels/bits.h, as the next one
+  PackKernel pack_bits;  // kernels/bits.h, as the next two
+  WidenKernel widen_drops;
   CountKernel count_bits;
 };
 

@@ -314,6 +314,8 @@ def is_float_dtype(dtype: np.dtype[Any]) -> bool:
 
 def as_given(value: Any, name: str) -> NDArray[Any]:
     """As `float_array`, but an array, also of a subclass, as it is: what evaluation returns."""
+    if type(value) is np.ndarray and value.dtype.kind == "f" and value.dtype.itemsize <= 8:
+        return value  # what comes most often
     array = float_array(value, name)
     return value if isinstance(value, np.ndarray) else array
 

@@ -73,7 +73,7 @@ def run(operation: str, mask: MaskState, /, *arguments: object) -> Any: ...
 def dropout(
     x: object,
     out: object,
-    source: MaskSource,
+    masks: object,
     p: object,
     strides: tuple[int, ...] | None,
     mask_class: type[_Mask],

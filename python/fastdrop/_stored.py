@@ -41,7 +41,12 @@ def stored_state(bits: NDArray[np.uint8], window: WholeWindow) -> MaskState:
     padded[: bits.size] = bits
     if size % 8:
         padded[size // 8] &= 2 ** (size % 8) - 1  # equal masks are equal to the last bit
-    return new_state(_core.rules.index("stored"), (0, 0), 0, window, padded.tobytes())
+    return whole_tiles_state(padded.tobytes(), window)
+
+
+def whole_tiles_state(bits: bytes, window: WholeWindow) -> MaskState:
+    """The same for bits that the core reads as they are: whole tiles, 0 beyond the last element."""
+    return new_state(_core.rules.index("stored"), (0, 0), 0, window, bits)
 
 
 def broadcast_state(state: MaskState, shape: tuple[int, ...]) -> MaskState:

@@ -111,7 +111,7 @@ def dropout(
         # One call of the core instead of the steps below. It returns None for arrays, or a p, that it cannot
         # use as they are.
         strides = None if noise_shape is None else noise_window(x.shape, noise_shape)[1]
-        done = _core.dropout(x, out, rng._source, p, strides, Mask)
+        done = _core.dropout(x, out, rng, p, strides, Mask)
         if done is not None:
             return done
     training, inverted = _checks.boolean(training, "training"), _checks.boolean(inverted, "inverted")

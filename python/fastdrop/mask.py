@@ -25,7 +25,14 @@ from ._states import (
     state_noise_shape,
     whole_window,
 )
-from ._stored import broadcast_along, broadcast_state, packed, stored_rate, stored_state
+from ._stored import (
+    broadcast_along,
+    broadcast_state,
+    packed,
+    stored_rate,
+    stored_state,
+    whole_tiles_state,
+)
 from ._values import (
     ScalarOrArray,
     Value,
@@ -329,6 +336,12 @@ def _broadcast(mask: Mask, shape: tuple[int, ...], name: str) -> Mask:
             f"share decisions, make a mask of the shape {shape} with noise_shape={own}"
         )
     return new_mask(broadcast_state(mask._state, shape), broadcast_along(mask._scale, len(shape)))
+
+
+def mask_of_bits(bits: bytes, shape: tuple[int, ...], p: float) -> Mask:
+    """The mask of bits that the core has made: whole tiles, 0 beyond the last element."""
+    window = whole_window(shape, None, p)
+    return new_mask(whole_tiles_state(bits, window), scale_for(window.p, True))
 
 
 def _stored_mask(bits: NDArray[np.uint8], shape: tuple[int, ...], p: Any, keep_prob: Any) -> Mask:

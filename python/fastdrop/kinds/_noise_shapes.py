@@ -3,7 +3,29 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar, cast
+
 from .. import _checks
+
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
+
+
+def remembered(rule: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
+    """A rule about shapes with its last answers: a training step asks the same as the one before."""
+    known = cast(Any, functools.lru_cache(maxsize=256, typed=True)(rule))  # typed: a bool is no axis
+
+    @functools.wraps(rule)
+    def asked(*arguments: Arguments.args, **keywords: Arguments.kwargs) -> Answer:
+        try:
+            answer: Answer = known(*arguments, **keywords)
+        except TypeError:  # what cannot be looked up is refused by the rule
+            return rule(*arguments, **keywords)
+        return answer
+
+    return asked
 
 
 def not_none(**axes: int | None) -> dict[str, int]:
@@ -22,12 +44,14 @@ def axes_by_index(ndim: int, **axes: int) -> dict[int, str]:
     return names
 
 
+@remembered
 def independent_along(shape: tuple[int, ...], **axes: int) -> tuple[int, ...]:
     """The noise shape with a decision for every index along these axes, shared along all the others."""
     independent = axes_by_index(len(shape), **axes)
     return tuple(length if axis in independent else 1 for axis, length in enumerate(shape))
 
 
+@remembered
 def shared_along(shape: tuple[int, ...], **axes: int) -> tuple[int, ...]:
     """The noise shape with a decision for every index along all the other axes."""
     shared = axes_by_index(len(shape), **axes)

@@ -4,20 +4,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from .. import _checks
+from .. import _checks, _core
 from .._checks import Array
 from .._layer import MaskLayer
 from .._options import Option, ProbabilityOption
+from .._states import whole_window
 from ..functional import dropout
-from ..mask import Mask
-from ..mask_generator import MaskGenerator, Rng, as_generator
+from ..mask import Mask, mask_of_bits
+from ..mask_generator import MaskGenerator, Rng, as_generator, draw_state
 from ._feature_maps import FeatureMapLayer
-from ._noise_shapes import axes_by_index, not_none
+from ._noise_shapes import axes_by_index, not_none, remembered
 
 
 def drop_block(
@@ -96,51 +96,40 @@ def drop_block(
     """
     p = _checks.scalar_probability(_checks.drop_probability(p, keep_prob))
     array = _checks.as_given(x, "x")
-    block = _block(array.shape, block_size, **not_none(sample_axis=sample_axis), channel_axis=channel_axis)
+    blocks = _blocks(array.shape, block_size, **not_none(sample_axis=sample_axis), channel_axis=channel_axis)
     if not _checks.boolean(training, "training"):
         return dropout(array, p, training=False, out=out)
-    mask = _blocks_dropped(array.shape, p, block, as_generator(rng))
+    mask = _blocks_dropped(array.shape, p, blocks, as_generator(rng))
     return mask.apply(array, out=out), mask
 
 
-def _block(shape: tuple[int, ...], block_size: int, **axes: int) -> tuple[int, ...]:
-    """The shape of a block: 1 along the axes of samples and channels."""
+class _Blocks(NamedTuple):
+    """Shape of a block, shape of the corners, and gamma / p."""
+
+    shape: tuple[int, ...]
+    corners: tuple[int, ...]
+    gamma_over_p: float
+
+
+@remembered
+def _blocks(shape: tuple[int, ...], block_size: int, **axes: int) -> _Blocks:
     size = _checks.integer(block_size, "block_size", 1, _checks.INDEX_LIMIT)
     not_space = axes_by_index(len(shape), **axes)
     block = tuple(1 if axis in not_space else size for axis in range(len(shape)))
     for axis, (length, side) in enumerate(zip(shape, block, strict=True)):
         if length < side and axis not in not_space:
             raise ValueError(f"block_size must be at most {length}, the length of axis {axis}, not {size}")
-    return block
-
-
-def _blocks_dropped(shape: tuple[int, ...], p: float, block: tuple[int, ...], masks: MaskGenerator) -> Mask:
     corners = tuple(length - side + 1 for length, side in zip(shape, block, strict=True))
     # Sample and channel axes cancel: they are as long in the numerator as in the denominator. The quotient is
     # at most 1, which it is where one block covers the whole feature map.
-    gamma = p * (math.prod(shape) / max(math.prod(block) * math.prod(corners), 1))
-    dropped = np.zeros(shape, np.bool_)
-    begins = tuple(slice(count) for count in corners)
-    np.logical_not(masks.mask(corners, gamma).to_numpy(), out=dropped[begins])
-    stride = 1
-    for length, side in zip(reversed(shape), reversed(block), strict=True):
-        _widen(dropped.reshape(-1), stride, side)
-        stride *= length
-    count = np.count_nonzero(dropped)
-    return Mask.from_array(~dropped, count / dropped.size if count < dropped.size else 0.0)
+    return _Blocks(block, corners, math.prod(shape) / max(math.prod(block) * math.prod(corners), 1))
 
 
-def _widen(dropped: NDArray[np.bool_], stride: int, side: int) -> None:
-    """Drop the `side - 1` elements that follow each dropped one along an axis of that stride, in place.
-
-    A whole block fits where its first corner is, so nothing runs over the end of the axis. Each round makes a
-    run of dropped elements up to twice as long.
-    """
-    run = 1
-    while run < side:
-        more = min(run, side - run)
-        dropped[more * stride :] |= dropped[: -more * stride]
-        run += more
+def _blocks_dropped(shape: tuple[int, ...], p: float, blocks: _Blocks, masks: MaskGenerator) -> Mask:
+    drawn = draw_state(masks, whole_window(blocks.corners, None, p * blocks.gamma_over_p))
+    bits, kept = _core.draw_blocks(drawn, shape, blocks.shape)
+    size = math.prod(shape)
+    return mask_of_bits(bits, shape, (size - kept) / size if kept else 0.0)
 
 
 def _checked_block_size(value: Any, name: str) -> int:
