@@ -8,11 +8,32 @@
 
 namespace fastdrop {
 
-// Writes the decisions at the positions from `first` to `last`, at most kBlockDecisions, as bytes. keep_mask
-// writes those of a run of indices, and `keep` says of which mask. Where p varies, rows must have stride 1,
-// and `keep` points to the thresholds from position `first` on.
-void gather(const Rows& rows, Kernel keep_mask, const KeepArgs& keep, std::uint64_t first, std::uint64_t last,
+// Decisions about neighbouring indices: made in one call of the kernel, and taken from there.
+class KeepCache {
+ public:
+  // keep_mask writes the decisions of a run of indices, and `keep` says of which mask.
+  KeepCache(Kernel keep_mask, const KeepArgs& keep) : keep_mask_(keep_mask) { args_.keep = keep; }
+
+  // Writes `count` decisions that are `stride` apart. The next ones are at most `reach` above or below.
+  void take(std::uint64_t index, std::uint64_t stride, std::uint64_t count, std::int64_t reach,
             std::uint8_t* bytes);
+
+  // Writes those of a run of indices, past the cache. Where p varies, `varying` points to its thresholds.
+  void draw(std::uint64_t index, std::uint64_t count, std::uint8_t* bytes,
+            const KeepArgs* varying = nullptr) const;
+
+ private:
+  const std::uint8_t* decisions(std::uint64_t first, std::uint64_t count, std::int64_t reach);
+
+  Kernel keep_mask_;
+  KernelArgs args_{};
+  std::uint8_t bytes_[kBlockDecisions];
+};
+
+// Writes the decisions at the positions from `first` to `last`, at most kBlockDecisions, as bytes. Where p
+// varies, rows must have stride 1, and `varying` points to the thresholds from position `first` on.
+void gather(const Rows& rows, KeepCache& cache, const KeepArgs* varying, std::uint64_t first,
+            std::uint64_t last, std::uint8_t* bytes);
 
 // Writes every decision `repeat` times, the first one only `repeat - skip` times, `count` bytes in all. May
 // overwrite up to kMaxOverwrite bytes after them.

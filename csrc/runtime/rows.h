@@ -43,13 +43,16 @@ class Rows {
     return length_ - (is_one_row() ? position : position % length_);
   }
 
-  // Distance from this row to the last row of the next outer axis, or 0 if consecutive rows are `within` or
-  // more apart.
+  // Distance from this row to the last row of the next axis along which rows differ, or 0 if consecutive ones
+  // are `within` or more apart.
   std::int64_t reach_of_next_rows(std::uint64_t position, std::uint64_t within) const {
-    if (is_one_row()) return 0;
-    const auto step = static_cast<std::int64_t>(strides_[outer_]);
+    std::uint64_t row = position / length_;
+    int axis = outer_;
+    for (; axis < rank_ && strides_[axis] == 0; ++axis) row /= lengths_[axis];  // the same row again
+    if (axis == rank_) return 0;
+    const auto step = static_cast<std::int64_t>(strides_[axis]);
     if (step >= static_cast<std::int64_t>(within) || step <= -static_cast<std::int64_t>(within)) return 0;
-    const std::uint64_t following = lengths_[outer_] - 1 - position / length_ % lengths_[outer_];
+    const std::uint64_t following = lengths_[axis] - 1 - row % lengths_[axis];
     return step * static_cast<std::int64_t>(following);
   }
 

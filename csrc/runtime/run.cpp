@@ -170,23 +170,23 @@ class Job {
   // `table`: p, or a constant, varies.
   void run_gathered(KernelArgs& args, std::uint64_t first, std::uint64_t last,
                     VaryingTable* table = nullptr) const {
-    const KeepArgs keep = args.keep;  // whose decisions are replaced by those that were gathered
+    KeepCache cache(keep_mask_, args.keep);
     const std::uint64_t repeat = rows_.repeat();
     std::uint8_t distinct[kBlockDecisions + kMaxTileElements];
-    if (repeat >= kSharedRun) return run_shared_runs(keep, args, first, last, distinct, table);
+    if (repeat >= kSharedRun) return run_shared_runs(cache, args, first, last, distinct, table);
     std::uint8_t repeated[kBlockDecisions + kMaxOverwrite + kMaxTileElements];
     while (first < last) {
       std::uint64_t until_row = last;
       if (shares_rows()) {
         if (const std::uint64_t equal = equal_rows(first, last); equal > 1) {
-          run_equal_rows(keep, args, first, equal, distinct, table);
+          run_equal_rows(cache, args, first, equal, distinct, table);
           first += equal * rows_.length();
           continue;
         }
         until_row = std::min(last, first + rows_.left_in_row(first));
       }
       const std::uint64_t position = first / repeat, end = (until_row - 1) / repeat + 1;
-      const std::uint64_t next = position + gather_from(keep, position, end, distinct, table);
+      const std::uint64_t next = position + gather_from(cache, position, end, distinct, table);
       for (const std::uint64_t next_element = std::min(next * repeat, until_row); first < next_element;) {
         const std::uint64_t until = std::min(first + kBlockDecisions, next_element);
         if (repeat != 1)
@@ -199,18 +199,18 @@ class Job {
   }
 
   // Gathers the decisions from that position on, at most a block of them, and returns how many.
-  std::uint64_t gather_from(const KeepArgs& keep, std::uint64_t position, std::uint64_t end,
-                            std::uint8_t* bytes, VaryingTable* table) const {
+  std::uint64_t gather_from(KeepCache& cache, std::uint64_t position, std::uint64_t end, std::uint8_t* bytes,
+                            VaryingTable* table) const {
     const std::uint64_t count = std::min(kBlockDecisions, end - position);
     if (table == nullptr || !varies_drawing()) {
-      gather(rows_, keep_mask_, keep, position, position + count, bytes);
+      gather(rows_, cache, nullptr, position, position + count, bytes);
       return count;
     }
-    KeepArgs here = keep;
+    KeepArgs keep = keep_args(0);
     for (std::uint64_t done = 0; done < count;) {
       const std::uint64_t part = std::min(count - done, table->hold_thresholds(position + done));
-      table->point_thresholds(position + done, here);
-      gather(rows_, keep_mask_, here, position + done, position + done + part, bytes + done);
+      table->point_thresholds(position + done, keep);
+      gather(rows_, cache, &keep, position + done, position + done + part, bytes + done);
       done += part;
     }
     return count;
@@ -230,18 +230,18 @@ class Job {
 
   // Rows that have the same decisions, which are gathered once for all of them: several short rows, or a
   // piece of a long one.
-  void run_equal_rows(const KeepArgs& keep, KernelArgs& args, std::uint64_t first, std::uint64_t rows,
+  void run_equal_rows(KeepCache& cache, KernelArgs& args, std::uint64_t first, std::uint64_t rows,
                       std::uint8_t* decisions, VaryingTable* table) const {
     const std::uint64_t length = rows_.length();
     if (length <= kBlockDecisions) {
       const std::uint64_t end = first + rows * length;
-      const std::uint64_t pattern = gather_from(keep, first, end, decisions, table) / length * length;
+      const std::uint64_t pattern = gather_from(cache, first, end, decisions, table) / length * length;
       for (; first < end; first += pattern)
         calls_.run_decided(decisions, args, first, std::min(first + pattern, end), table);
       return;
     }
     for (std::uint64_t done = 0; done < length;) {
-      const std::uint64_t piece = gather_from(keep, first + done, first + length, decisions, table);
+      const std::uint64_t piece = gather_from(cache, first + done, first + length, decisions, table);
       for (std::uint64_t row = 0; row < rows; ++row) {
         const std::uint64_t at = first + row * length + done;
         calls_.run_decided(decisions, args, at, at + piece, table);
@@ -251,14 +251,14 @@ class Job {
   }
 
   // Long runs of elements that share a decision. Neighbours with the same one are one run.
-  void run_shared_runs(const KeepArgs& keep, KernelArgs& args, std::uint64_t first, std::uint64_t last,
+  void run_shared_runs(KeepCache& cache, KernelArgs& args, std::uint64_t first, std::uint64_t last,
                        std::uint8_t* distinct, VaryingTable* table) const {
     const std::uint64_t repeat = rows_.repeat();
     std::optional<VaryingValues> values;
     if (table != nullptr) values.emplace(request_);
     while (first < last) {
       const std::uint64_t position = first / repeat;
-      const std::uint64_t count = gather_from(keep, position, (last - 1) / repeat + 1, distinct, table);
+      const std::uint64_t count = gather_from(cache, position, (last - 1) / repeat + 1, distinct, table);
       for (std::uint64_t at = 0; at < count;) {
         const bool keeps = distinct[at] != 0;
         double p = 1;  // not 0: what is drawn is not copied

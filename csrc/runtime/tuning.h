@@ -34,7 +34,7 @@ constexpr std::uint64_t kRunElements = 512;
 
 // From this many consecutive elements on that share a decision, each such run is worked on by itself: a
 // kernel's start counts little, and what is dropped is not read.
-constexpr std::uint64_t kSharedRun = 512;
+constexpr std::uint64_t kSharedRun = 256;
 
 // Up to this length a row that several equal rows share is drawn once for all of them, piece by piece. In
 // longer ones the pieces lie too far apart for the processor's prefetcher.
