@@ -17,11 +17,11 @@ PACKAGE = Path(__file__).parents[1] / "python" / "fastdrop"
 BASE = {"_checks", "_core", "_keys", "_states", "_values", "_windows"}
 PYTHON_ARROWS = {
     "_remedies": set(),
-    "_checks": {"_remedies"},
+    "_checks": {"_core", "_remedies"},
     "_no_array": set(),
     "_windows": {"_checks"},
     "_keys": {"_checks", "_core", "_remedies"},
-    "_values": {"_checks", "_windows"},
+    "_values": {"_checks", "_core", "_windows"},
     "_states": {"_checks", "_core", "_keys", "_no_array", "_values", "_windows"},
     "_stored": {"_checks", "_core", "_states", "_values", "_windows"},
     "_outputs": {"_checks"},

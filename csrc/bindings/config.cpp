@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "config.h"
 
+#include <cstring>
 #include <limits>
 #include <string>
 
@@ -59,6 +60,33 @@ PyObject* limit_threads(PyObject*, PyObject* limit) {
   return or_value_error([value] { return PyLong_FromLong(set_thread_limit(static_cast<int>(value))); });
 }
 
+// Whether every value of a C-contiguous buffer of float64 is from 0 to 1.
+PyObject* are_probabilities(PyObject*, PyObject* values) {
+  Py_buffer view;
+  if (PyObject_GetBuffer(values, &view, PyBUF_C_CONTIGUOUS) != 0) return nullptr;
+  const auto* const from = static_cast<const double*>(view.buf);
+  int others = 0;
+  for (Py_ssize_t i = 0; i < view.len / 8; ++i) others |= !(from[i] >= 0) | !(from[i] <= 1);
+  PyBuffer_Release(&view);
+  return PyBool_FromLong(others == 0);
+}
+
+// 1 / (1 - p) of every p, or of -q 1 / q, and 0 where nothing is kept: bytes of float64, from the same.
+PyObject* scales(PyObject*, PyObject* rates) {
+  if (!PyBytes_Check(rates)) return raise_value_error("rates must be bytes");
+  PyObject* made = PyBytes_FromStringAndSize(nullptr, PyBytes_GET_SIZE(rates));
+  if (made == nullptr) return nullptr;
+  const char* from = PyBytes_AS_STRING(rates);
+  char* to = PyBytes_AS_STRING(made);
+  for (Py_ssize_t at = 0; at + 8 <= PyBytes_GET_SIZE(rates); at += 8) {
+    double rate;
+    std::memcpy(&rate, from + at, sizeof rate);
+    const double keep = rate < 0 ? -rate : 1 - rate, scale = keep > 0 ? 1 / keep : 0;
+    std::memcpy(to + at, &scale, sizeof scale);
+  }
+  return made;
+}
+
 // The two halves of a seed, and those of its key.
 PyObject* seed_key(PyObject*, PyObject* arguments) {
   std::uint64_t low, high;
@@ -73,6 +101,12 @@ PyObject* seed_key(PyObject*, PyObject* arguments) {
 PyMethodDef methods[] = {
     {"isas", isas, METH_NOARGS,
      "isas($module, /)\n--\n\n(name, description, usable) of every ISA that was built, best first."},
+    {"are_probabilities", are_probabilities, METH_O,
+     "are_probabilities($module, values, /)\n--\n\nWhether all float64 of a contiguous buffer are from 0 to "
+     "1."},
+    {"scales", scales, METH_O,
+     "scales($module, rates, /)\n--\n\nWhat is kept is multiplied by that: float64 as bytes, for rates as "
+     "bytes."},
     {"seed_key", seed_key, METH_VARARGS,
      "seed_key($module, low, high, /)\n--\n\nThe key of an integer seed below 2^128, both in 64-bit halves."},
     {"isa", isa, METH_NOARGS, "isa($module, /)\n--\n\nThe ISA in use."},

@@ -216,9 +216,11 @@ class Job {
     return count;
   }
 
-  // Whether neighbouring rows have the same decisions, and are short enough to use that.
+  // Whether neighbouring rows have the same decisions, and fit a block. Longer ones are drawn again: in
+  // pieces that lie a row apart 2 Mi floats took 1.37 times a copy, and drawn again 1.20
+  // (docs/performance-log.md).
   bool shares_rows() const {
-    return rows_.repeat() == 1 && rows_.length() <= kSharedRowElements && rows_.identical_rows_after(1) > 0;
+    return rows_.repeat() == 1 && rows_.length() <= kBlockDecisions && rows_.identical_rows_after(1) > 0;
   }
 
   // How many whole rows from `first` on, as far as `last`, have the same decisions: 0 if none begins there.
@@ -228,26 +230,13 @@ class Job {
     return std::min(1 + rows_.identical_rows_after(first / length + 1), (last - first) / length);
   }
 
-  // Rows that have the same decisions, which are gathered once for all of them: several short rows, or a
-  // piece of a long one.
+  // Rows that have the same decisions, which are gathered once for several of them.
   void run_equal_rows(KeepCache& cache, KernelArgs& args, std::uint64_t first, std::uint64_t rows,
                       std::uint8_t* decisions, VaryingTable* table) const {
-    const std::uint64_t length = rows_.length();
-    if (length <= kBlockDecisions) {
-      const std::uint64_t end = first + rows * length;
-      const std::uint64_t pattern = gather_from(cache, first, end, decisions, table) / length * length;
-      for (; first < end; first += pattern)
-        calls_.run_decided(decisions, args, first, std::min(first + pattern, end), table);
-      return;
-    }
-    for (std::uint64_t done = 0; done < length;) {
-      const std::uint64_t piece = gather_from(cache, first + done, first + length, decisions, table);
-      for (std::uint64_t row = 0; row < rows; ++row) {
-        const std::uint64_t at = first + row * length + done;
-        calls_.run_decided(decisions, args, at, at + piece, table);
-      }
-      done += piece;
-    }
+    const std::uint64_t length = rows_.length(), end = first + rows * length;
+    const std::uint64_t pattern = gather_from(cache, first, end, decisions, table) / length * length;
+    for (; first < end; first += pattern)
+      calls_.run_decided(decisions, args, first, std::min(first + pattern, end), table);
   }
 
   // Long runs of elements that share a decision. Neighbours with the same one are one run.

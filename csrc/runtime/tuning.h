@@ -36,10 +36,6 @@ constexpr std::uint64_t kRunElements = 512;
 // kernel's start counts little, and what is dropped is not read.
 constexpr std::uint64_t kSharedRun = 256;
 
-// Up to this length a row that several equal rows share is drawn once for all of them, piece by piece. In
-// longer ones the pieces lie too far apart for the processor's prefetcher.
-constexpr std::uint64_t kSharedRowElements = 1 << 16;
-
 // Up to this many elements until p and the constants repeat are converted once for a whole call.
 constexpr std::uint64_t kPatternEntries = 1 << 16;
 

@@ -37,17 +37,23 @@ std::uint64_t elements_from(const Window& window, int axis) {
   return count;
 }
 
-// Writes the first `period` entries after the margin again and again, as far as `count`.
-template <class Entry>
-void repeat_entries(std::vector<Entry>& entries, std::uint64_t margin, std::uint64_t period,
-                    std::uint64_t count) {
-  entries.resize(margin + count + margin);
-  Entry* const first = entries.data() + margin;
+// Writes the first `period` bytes again and again, as far as `count`.
+void repeat_bytes(void* bytes, std::uint64_t period, std::uint64_t count) {
+  char* const first = static_cast<char*>(bytes);
   for (std::uint64_t done = period; done < count;) {
     const std::uint64_t part = std::min(done, count - done);
-    std::memcpy(first + done, first, part * sizeof(Entry));
+    std::memcpy(first + done, first, part);
     done += part;
   }
+}
+
+// Memory for entries between two margins, which are 0. What is between is not.
+template <class Entry>
+std::unique_ptr<Entry[]> with_margins(std::uint64_t count, std::uint64_t margin) {
+  std::unique_ptr<Entry[]> entries(new Entry[margin + count + margin]);
+  std::fill_n(entries.get(), margin, Entry{0});
+  std::fill_n(entries.get() + margin + count, margin, Entry{0});
+  return entries;
 }
 
 }  // namespace
@@ -60,26 +66,30 @@ VaryingTable::VaryingTable(const Request& request, std::uint64_t element_count, 
       period_(elements_from(request.window, outer_)),
       positions_(period_ / repeat, element_count / repeat),
       elements_(period_, element_count),
-      p_(source(request.mask.p)),
-      converted_(static_cast<std::size_t>(constant_count_)) {
-  for (int i = 0; i < constant_count_; ++i) constants_.push_back(source(request.constants[i]));
-  // Later fills need no memory.
-  const std::uint64_t most =
-      kMargin + std::max({kBlockDecisions, positions_.count(), elements_.count()}) + kMargin;
-  high_.reserve(most), low_.reserve(most), copied_.reserve(kBlockDecisions);
-  for (auto& converted : converted_) converted.reserve(most * kComputeBytes[request.element]);
+      p_(source(request.mask.p)) {
+  // All the memory that later fills need.
+  const std::uint64_t item = kComputeBytes[request.element];
+  const std::uint64_t positions = positions_.is_periodic() ? positions_.count() : kBlockDecisions;
+  const std::uint64_t elements = elements_.is_periodic() ? elements_.count() : kBlockDecisions;
+  high_ = with_margins<std::uint16_t>(positions, kMargin),
+  low_ = with_margins<std::uint64_t>(positions, kMargin);
+  copied_.reserve(kBlockDecisions / 2);
+  for (int i = 0; i < constant_count_; ++i) {
+    constants_.push_back(source(request.constants[i]));
+    converted_[i] = with_margins<char>(elements * item, kMargin * item);
+  }
   if (positions_.is_periodic()) {
-    fill_thresholds(0, period_ / repeat);
-    repeat_entries(high_, kMargin, period_ / repeat, positions_.count());
-    repeat_entries(low_, kMargin, period_ / repeat, positions_.count());
+    const std::uint64_t period = period_ / repeat;
+    fill_thresholds(0, period);
+    repeat_bytes(&high_[kMargin], period * sizeof high_[0], positions * sizeof high_[0]);
+    repeat_bytes(&low_[kMargin], period * sizeof low_[0], positions * sizeof low_[0]);
   }
   if (elements_.is_periodic()) {
     fill_constants(0, period_);
-    const std::uint64_t item = kComputeBytes[request.element];
-    for (auto& converted : converted_)
-      repeat_entries(converted, kMargin * item, period_ * item, elements_.count() * item);
+    for (int i = 0; i < constant_count_; ++i)
+      repeat_bytes(&converted_[i][kMargin * item], period_ * item, elements * item);
     const std::size_t copied = copied_.size();
-    for (std::uint64_t at = period_; at < elements_.count(); at += period_)
+    for (std::uint64_t at = period_; at < elements; at += period_)
       for (std::size_t i = 0; i < copied; ++i)
         copied_.emplace_back(copied_[i].first + at, copied_[i].second + at);
   }
@@ -138,7 +148,6 @@ std::uint64_t VaryingTable::hold_constants(std::uint64_t element) {
 }
 
 void VaryingTable::fill_thresholds(std::uint64_t first, std::uint64_t count) {
-  high_.resize(kMargin + count + kMargin), low_.resize(kMargin + count + kMargin);
   const std::uint64_t period = period_ / repeat_;
   double rates[kReadAtOnce];
   for (std::uint64_t done = 0; done < count;) {
@@ -158,7 +167,6 @@ void VaryingTable::fill_constants(std::uint64_t first, std::uint64_t count) {
   const std::uint64_t item = kComputeBytes[request_.element];
   const OperationInfo& info = kOperations[request_.operation];
   const bool may_copy = info.copies_where_kept && request_.mask.rule != kStored;
-  for (auto& converted : converted_) converted.resize((kMargin + count + kMargin) * item);
   copied_.clear();
   double values[kReadAtOnce];
   bool copies[kReadAtOnce];
@@ -172,7 +180,7 @@ void VaryingTable::fill_constants(std::uint64_t first, std::uint64_t count) {
     for (int c = 0; c < constant_count_; ++c) {
       const auto place = static_cast<std::size_t>(c);
       constants_[place].read(at, 1, part, values);
-      char* to = converted_[place].data() + (kMargin + done) * item;
+      char* to = &converted_[c][(kMargin + done) * item];
       for (std::uint64_t i = 0; item == sizeof(float) && i < part; ++i) {
         const auto rounded = static_cast<float>(values[i]);
         std::memcpy(to + i * sizeof rounded, &rounded, sizeof rounded);
@@ -194,15 +202,14 @@ void VaryingTable::fill_constants(std::uint64_t first, std::uint64_t count) {
 }
 
 void VaryingTable::point_thresholds(std::uint64_t position, KeepArgs& keep) const {
-  keep.varying_high = high_.data() + kMargin + positions_.place(position);
-  keep.varying_low = low_.data() + kMargin + positions_.place(position);
+  keep.varying_high = high_.get() + kMargin + positions_.place(position);
+  keep.varying_low = low_.get() + kMargin + positions_.place(position);
 }
 
 void VaryingTable::point_constants(std::uint64_t element, KernelArgs& args) const {
   const std::uint64_t place = kMargin + elements_.place(element);
   for (int i = 0; i < constant_count_; ++i)
-    args.varying_constants[i] =
-        converted_[static_cast<std::size_t>(i)].data() + place * kComputeBytes[request_.element];
+    args.varying_constants[i] = &converted_[i][place * kComputeBytes[request_.element]];
 }
 
 }  // namespace fastdrop

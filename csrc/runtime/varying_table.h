@@ -3,6 +3,7 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -17,7 +18,8 @@ class Entries {
  public:
   Entries(std::uint64_t period, std::uint64_t total)
       : period_(period <= kPatternEntries && period < total ? period : 0) {
-    if (period_ != 0) count_ = period_ < kBlockDecisions ? kBlockDecisions / period_ * period_ : period_;
+    if (period_ != 0)
+      count_ = std::max(std::min(kBlockDecisions, total) / period_, std::uint64_t{1}) * period_;
   }
 
   bool is_periodic() const { return period_ != 0; }
@@ -84,9 +86,10 @@ class VaryingTable {
   Entries positions_, elements_;
   Source p_;
   std::vector<Source> constants_;
-  std::vector<std::uint16_t> high_;
-  std::vector<std::uint64_t> low_;
-  std::vector<std::vector<char>> converted_;  // of every constant
+  // With a margin at both ends.
+  std::unique_ptr<std::uint16_t[]> high_;
+  std::unique_ptr<std::uint64_t[]> low_;
+  std::unique_ptr<char[]> converted_[kMaxConstants];
   std::vector<std::pair<std::uint64_t, std::uint64_t>> copied_;
 };
 

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _remedies
+from . import _core, _remedies
 
 # Short names of what arguments are: a signature in help() is to be read.
 Array: TypeAlias = NDArray[Any]
@@ -51,9 +51,10 @@ def probability(p: Any, name: str = "p", of: str = "dropping") -> float | NDArra
     """A probability as a float from 0 to 1, or as an array of them; an array without axes becomes a float."""
     if isinstance(p, np.ndarray) and p.dtype.kind in "fiu":
         refuse_masked(p, name)
-        if p.size and not (p.min() >= 0 and p.max() <= 1):  # if one element is NaN, min() and max() are NaN
+        values = np.asarray(p, np.float64, "C")
+        if not _core.are_probabilities(values):
             raise _outside(p, name, of)
-        return np.asarray(p, np.float64, "C") + 0.0 if p.ndim else float(p) + 0.0
+        return values + 0.0 if p.ndim else float(p) + 0.0
     # Floats first: asking an abstract base class costs as much as a small dropout.
     if type(p) is not float and (isinstance(p, (bool, np.bool_)) or not isinstance(p, numbers.Real)):
         wanted = f"a real number or an array of them, the probability of {of}"

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _checks
+from . import _checks, _core
 from ._windows import AxisIndex, c_strides, slice_window
 
 # As users give and see it.
@@ -50,11 +50,10 @@ def scale_for(rate: Value, inverted: bool) -> Value:
     """What a mask of that rate multiplies by where it keeps; 0 for p = 1, which keeps nothing."""
     if not inverted:
         return 1.0
-    keep = keep_probability(rate)
-    if isinstance(keep, float):
-        return 1.0 / keep if keep > 0 else 0.0
-    with np.errstate(over="ignore"):  # 1 / q is infinite from 2^-1024 down
-        return _map(keep, lambda q: np.divide(1.0, q, out=np.zeros_like(q), where=q > 0))
+    if isinstance(rate, Broadcast):
+        return Broadcast(_core.scales(rate.values), rate.start, rate.strides)
+    keep = -rate if rate < 0 else 1.0 - rate
+    return 1.0 / keep if keep > 0 else 0.0
 
 
 def evaluation_rate(keep: Value) -> Value:
