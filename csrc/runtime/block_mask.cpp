@@ -83,7 +83,7 @@ std::uint64_t draw_blocks(const MaskState& corners, int rank, const std::int64_t
   for (int axis = 0; axis < rank; ++axis) corner_shape[axis] = shape[axis] - block[axis] + 1;
   const std::uint64_t size = product(shape, 0, rank), words = (size + 63) / 64;
   if (size == 0) return 0;
-  std::vector<std::uint8_t> drawn(product(corner_shape, 0, rank) + kGroup), keep(64 * words, 1);
+  std::vector<std::uint8_t> drawn(product(corner_shape, 0, rank) + kGroup), keep(64 * words + kGroup, 1);
   Request request{kKeepMask, kBool, corners, {0, rank, corner_shape, nullptr}, {}, {}, {}};
   request.outputs[0].data = drawn.data();
   run(request);
