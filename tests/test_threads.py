@@ -223,3 +223,33 @@ def test_subnormals_survive_whatever_the_caller_has_set(threads, dtype, subnorma
     )
     code = code.replace("SUBNORMAL", str(subnormal)).replace("DTYPE", dtype)
     assert run(code, OMP_NUM_THREADS="2") == "ok"
+
+
+def test_subnormal_probabilities_count_whatever_the_caller_has_set():
+    """A keep_prob that is flushed to zero would be a p of 0 instead of 1."""
+    code = (
+        FLUSH_TO_ZERO
+        + """
+    tiny = [5e-324, 2.0**-1050, 2.0**-1022, 0.0, 2.0**-66, 0.5, 1.0]
+    masks = [fastdrop.Mask((40, 7), **{name: rates}, seed=0)
+             for name in ("p", "keep_prob") for rates in (*tiny, np.array(tiny), np.resize(tiny, (40, 1)))]
+    masks += [mask[1:, ::-1] for mask in masks]
+    masks += [fastdrop.Mask((40, 7), **{name: np.resize(tiny, (40, 1))}, noise_shape=(40, 1), seed=0)
+              for name in ("p", "keep_prob")]
+    turned = np.ones((70, 90), np.float32).T
+    two = [fastdrop.Mask((90, 70), **{name: 2.0**-1050}, seed=0) for name in ("p", "keep_prob")]
+    def results():
+        yield from (mask.to_numpy().tobytes() for mask in masks)
+        yield from (mask.apply(turned, out=np.full((70, 90), 7, np.float32).T).tobytes() for mask in two)
+    expected = list(results())
+    assert masks[7].to_numpy()[:, :5].all() and not masks[16].to_numpy()[:, :5].any()
+    before = mxcsr()
+    for value in (0x1F80 | 0x8040, 0x1F80 | 0x6000):
+        mxcsr(value)
+        got = list(results())
+        mxcsr(before)
+        assert got == expected, hex(value)
+    print("ok")
+    """
+    )
+    assert run(code) == "ok"

@@ -43,6 +43,7 @@ class StreamKeep {
   static constexpr int tiles_ahead = kDrawsAhead * tiles_together;
 
   static constexpr bool converts_ahead = kCompareAhead;
+  static_assert((converts_ahead ? tiles_ahead : 1) * kTileElements <= kThresholdsBeside);
   using Words = TileWords;
   using Variates = TileKeep;
 

@@ -38,8 +38,8 @@ class Job {
     if (varies_drawing())
       keep_mask_ = current_isa().kernels->run_varying[kKeepMask][kBool][request.mask.rule];
     const DefaultFloatingPoint environment;
-    auto table = std::make_unique<VaryingTable>(request, element_count(), rows_.repeat());
-    if (table->is_complete()) table_ = std::move(table);
+    auto table = new_table();
+    if (table != nullptr && table->is_complete()) table_ = std::move(table);
   }
 
   std::uint64_t element_count() const { return rows_.element_count(); }
@@ -83,14 +83,18 @@ class Job {
 
   void run_varying(std::uint64_t first, std::uint64_t last) const {
     if (table_ != nullptr) return run_with(*table_, first, last);
-    if (!takes_tables()) return split_varying(first, last);
-    std::unique_ptr<VaryingTable> blocks;
-    try {
-      blocks = std::make_unique<VaryingTable>(request_, element_count(), rows_.repeat());
-    } catch (const std::bad_alloc&) {
-      return split_varying(first, last);  // slower, and without memory
-    }
+    const std::unique_ptr<VaryingTable> blocks = takes_tables() ? new_table() : nullptr;
+    if (blocks == nullptr) return split_varying(first, last);
     run_with(*blocks, first, last);
+  }
+
+  // Null without memory: split_varying() needs none, and nothing may be thrown when a chunk has begun.
+  std::unique_ptr<VaryingTable> new_table() const {
+    try {
+      return std::make_unique<VaryingTable>(request_, element_count(), rows_.repeat());
+    } catch (const std::bad_alloc&) {
+      return nullptr;
+    }
   }
 
   void run_with(VaryingTable& table, std::uint64_t first, std::uint64_t last) const {

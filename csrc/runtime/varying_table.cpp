@@ -11,8 +11,9 @@
 namespace fastdrop {
 namespace {
 
-// Kernels read whole tiles, of which a run may cover a part.
-constexpr std::uint64_t kMargin = kMaxTileElements;
+// What kernels read beside a run.
+constexpr std::uint64_t kMargin = kThresholdsBeside;
+static_assert(kThresholdsBeside >= kMaxTileElements);
 // The generators flip the top bit of a word, so that words compare as signed integers.
 constexpr std::uint16_t kTopBit = 0x8000;
 
@@ -20,21 +21,21 @@ bool varies_along(const Value& value, int axis) {
   return value.varying != nullptr && value.varying->window.strides[axis] != 0;
 }
 
-// The axes before the first one along which something varies.
-int outer_axes(const Request& request, int constant_count) {
+std::uint64_t elements_from(const Window& window, int axis) {
+  std::uint64_t count = 1;
+  for (; axis < window.rank; ++axis) count *= static_cast<std::uint64_t>(window.shape[axis]);
+  return count;
+}
+
+// The axes before the first one along which something varies, and before those that share a decision.
+int outer_axes(const Request& request, int constant_count, std::uint64_t repeat) {
   int axis = 0;
-  for (; axis < request.window.rank; ++axis) {
+  for (; elements_from(request.window, axis) > repeat; ++axis) {
     bool varies = varies_along(request.mask.p, axis);
     for (int i = 0; i < constant_count; ++i) varies |= varies_along(request.constants[i], axis);
     if (varies && request.window.shape[axis] > 1) break;
   }
   return axis;
-}
-
-std::uint64_t elements_from(const Window& window, int axis) {
-  std::uint64_t count = 1;
-  for (; axis < window.rank; ++axis) count *= static_cast<std::uint64_t>(window.shape[axis]);
-  return count;
 }
 
 // Writes the first `period` bytes again and again, as far as `count`.
@@ -62,7 +63,7 @@ VaryingTable::VaryingTable(const Request& request, std::uint64_t element_count, 
     : request_(request),
       constant_count_(constant_count(kOperations[request.operation])),
       repeat_(repeat),
-      outer_(outer_axes(request, constant_count_)),
+      outer_(outer_axes(request, constant_count_, repeat)),
       period_(elements_from(request.window, outer_)),
       positions_(period_ / repeat, element_count / repeat),
       elements_(period_, element_count),

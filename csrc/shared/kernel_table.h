@@ -28,7 +28,7 @@ struct KeepArgs {
   uint32_t threshold_high;  // H, the upper 16 bits of D; H = 2^16 - 1 and L = 2^48 where D = 2^64
   uint64_t threshold_low;   // L, the lower 48 bits
   // Of a kernel where p varies: H and L of every element of the run, H with its top bit flipped. Readable
-  // from the beginning of the run's first tile to the end of its last one.
+  // from kThresholdsBeside elements before the run to as many after it.
   const uint16_t* varying_high;
   const uint64_t* varying_low;
   // 1 keeps, and whole tiles can be read. kStored: index i is bit i % 8 of byte i / 8; kGathered: byte i.
@@ -46,7 +46,8 @@ struct KernelArgs {
   uint64_t element_count;
   KeepArgs keep;
   double constants[kMaxConstants];  // each is rounded once to the type that is computed with
-  // Of a kernel where constants vary: a value of the compute type for every element, readable as varying_high.
+  // Of a kernel where constants vary: a value of the compute type for every element. Readable from the
+  // beginning of the run's first tile to the end of its last one.
   const void* varying_constants[kMaxConstants];
   // Write whole tiles with non-temporal stores, where the output is 16-byte aligned; no output is an input.
   bool non_temporal;

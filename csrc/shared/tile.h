@@ -7,5 +7,8 @@ namespace fastdrop {
 constexpr int kBlockElements = 8;  // a 128-bit block holds eight 16-bit words
 constexpr int kTileVectors = 4;
 constexpr int kMaxTileElements = 128;  // every ISA's tile size divides it
+// So many elements before a run and after it have a threshold that can be read: kernels work on whole tiles,
+// and compare some of them ahead.
+constexpr int kThresholdsBeside = 2 * kMaxTileElements;
 
 }  // namespace fastdrop
