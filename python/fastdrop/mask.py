@@ -68,8 +68,7 @@ class Mask(Drawn):
         Shape of the whole mask, at most 2**63 elements.
     p : float or array of float, default 0.5
         Probability of dropping an element, from 0 to 1; exact to 2**-64. An array is broadcast to the noise
-        shape: a rate for every row or channel. It is copied. One that varies along the last axis is slow:
-        the core draws every element by itself (``docs/performance.md``).
+        shape: a rate for every row or channel. It is copied.
     noise_shape : sequence of int or None, optional
         For every axis its length, or 1: one decision is shared along the whole axis; None means the length.
         The mask is drawn at this shape, in C order ([1]_ calls it that).
