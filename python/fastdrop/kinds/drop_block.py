@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _checks
 from .._checks import Array
+from .._keywords import naming_layer
 from .._layer import MaskLayer
 from .._options import Option, ProbabilityOption
 from ..functional import dropout
-from ..mask import Mask
+from ..mask import Mask, drawn_mask
 from ..mask_generator import MaskGenerator, Rng, as_generator
 from ._feature_maps import FeatureMapLayer
 from ._noise_shapes import axes_by_index, not_none
@@ -121,13 +122,15 @@ def _blocks_dropped(shape: tuple[int, ...], p: float, block: tuple[int, ...], ma
     gamma = p * (math.prod(shape) / max(math.prod(block) * math.prod(corners), 1))
     dropped = np.zeros(shape, np.bool_)
     begins = tuple(slice(count) for count in corners)
-    np.logical_not(masks.mask(corners, gamma).to_numpy(), out=dropped[begins])
+    decisions = masks.mask(corners, gamma)
+    np.logical_not(decisions.to_numpy(), out=dropped[begins])
     stride = 1
     for length, side in zip(reversed(shape), reversed(block), strict=True):
         _widen(dropped.reshape(-1), stride, side)
         stride *= length
     count = np.count_nonzero(dropped)
-    return Mask.from_array(~dropped, count / dropped.size if count < dropped.size else 0.0)
+    stored = Mask.from_array(~dropped, count / dropped.size if count < dropped.size else 0.0)
+    return drawn_mask(stored, decisions)
 
 
 def _widen(dropped: NDArray[np.bool_], stride: int, side: int) -> None:
@@ -169,6 +172,7 @@ class _DropBlock(FeatureMapLayer, MaskLayer):
         self.block_size = block_size
         self._set_axes(channel_axis, batched)
 
+    @naming_layer
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
         array, axes = self._with_axes(x)
         return self._remember(
