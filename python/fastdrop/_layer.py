@@ -193,7 +193,7 @@ class Layer(ABC):
         self._drawn, self._passes, self._unanswered = drawn, 0, False
 
     def train(self, mode: bool = True) -> Self:
-        """Set `training`, which must be a bool. Returns the layer."""
+        """Set `training`: a bool, or the integer 0 or 1. Returns the layer."""
         self.training = mode
         return self
 
