@@ -211,6 +211,18 @@ def test_a_mask_of_drop_block_has_the_key_and_stream_that_drew_it():
     assert (again, hash(again)) == (first, hash(first))
 
 
+def test_the_definition_of_a_stored_mask_needs_a_rate_too():
+    keep = np.array([True, False])
+    bits, definition = np.packbits(keep, bitorder="little"), reference.Mask
+    for make in (
+        lambda *p, **options: definition.from_array(keep, *p, **options),
+        lambda *p, **options: definition.from_bits(bits, 2, *p, **options),
+    ):
+        refuse(make, TypeError, "p or keep_prob must be given")
+        assert (make(0).scale == 1).all()
+        assert (make(keep_prob=0.5).scale == 2).all()
+
+
 # --- Bits -----------------------------------------------------------------------------------------
 
 RATES = np.array([0.0, 0.3, 0.5, 1.0, 0.9])

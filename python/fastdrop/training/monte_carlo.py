@@ -212,10 +212,13 @@ def _answers(
 
 def _answer(value: Any) -> NDArray[np.float64]:
     """A copy, since `fn` may return the same array each time, overwritten."""
-    is_no_array = value is None or isinstance(value, (tuple, np.ma.MaskedArray))  # a mask would be lost
-    array = None if is_no_array else np.asarray(value)
+    is_tuple = isinstance(value, tuple)
+    if not is_tuple:
+        _checks.refuse_masked(value, "fn(x, rng)")
+    array = None if value is None or is_tuple else np.asarray(value)
     if array is None or not (array.dtype.kind in "fiub" or _checks.is_float_dtype(array.dtype)):
-        raise TypeError(f"fn must return an array of real numbers, not {_checks.describe(value)}")
+        remedy = "; of a function of fastdrop return y only: y, _ = dropout(...)" if is_tuple else ""
+        raise TypeError(f"fn must return an array of real numbers, not {_checks.describe(value)}{remedy}")
     return np.array(array, np.float64)
 
 
