@@ -92,9 +92,7 @@ def test_a_masked_array_as_any_other_argument_is_refused():
     refuse(lambda: fastdrop.Mask.from_array(keep), TypeError, "keep must be an array of bool", LOST)
     refuse(lambda: fastdrop.Mask.from_bits(bits, 24), TypeError, "bits must be", LOST)
     refuse(lambda: fastdrop.Mask((2, 3), p), TypeError, "p must be", LOST)
-    refuse(
-        lambda: fastdrop.mc_dropout(lambda x, rng: MASKED, X, 2), TypeError, "fn must return", "MaskedArray"
-    )
+    refuse(lambda: fastdrop.mc_dropout(lambda x, rng: MASKED, X, 2), TypeError, "fn(x, rng) must be", LOST)
 
 
 def test_what_the_refusal_of_a_masked_array_advises_works():
