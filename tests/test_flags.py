@@ -8,6 +8,7 @@ import pytest
 
 import fastdrop as fd
 from arrays import same_bytes
+from fastdrop import reference
 from refusal import refuse
 
 X = np.arange(1, 25, dtype=np.float32).reshape(2, 3, 4)
@@ -71,3 +72,18 @@ def test_a_mode_is_a_string_that_the_caller_compares(call):
     )
     refuse(lambda: call("test", fd.MaskGenerator(0)), TypeError, wanted)
     refuse(lambda: fd.Dropout(rng=0).train("test"), TypeError, wanted)
+
+
+def test_the_definitions_take_the_same_flags():
+    forms = [
+        *(lambda flag, forward=forward: forward(X, 0.5, rng=0, training=flag)[0]
+          for forward in (reference.dropout, reference.alpha_dropout, reference.gaussian_dropout)),
+        lambda flag: reference.dropout(X, 0.5, rng=0, inverted=flag)[0],
+    ]  # fmt: skip
+    for call in forms:
+        for wanted, spellings in ((True, TRUE), (False, FALSE)):
+            for spelling in spellings:
+                assert same_bytes(call(spelling), call(wanted))
+        for value in NEITHER:
+            with pytest.raises(TypeError, match=" must be True or False, not "):
+                call(value)

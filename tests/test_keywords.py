@@ -88,6 +88,16 @@ def test_what_is_said_about_wrong_arguments(call, message):
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize("kind", CLASSES)
+def test_a_method_names_a_public_class(kind):
+    layer = kind(**CLASSES[kind], rng=0)
+    for method in (layer, layer.forward, layer.backward, layer.train, layer.load_state_dict):
+        with pytest.raises(TypeError) as caught:
+            method(X, nonsense=1)
+        called, _, _ = str(caught.value).partition(".")
+        assert called in ("Layer", kind.__name__, "AlphaDropout")
+
+
 class OwnInit(fd.DropBlock2d):
     def __init__(self, size, **options):
         super().__init__(0.5, block_size=size, **options)

@@ -70,7 +70,7 @@ def test_train_and_eval_set_all_layers():
     layers[0].train()
     before = modes(layers)
     for mode in ("test", 2, None):
-        refuse(lambda: layers.train(mode), TypeError, "mode must be ")  # noqa: B023
+        refuse(lambda: layers.train(mode), TypeError, "training must be True or False")  # noqa: B023
     assert modes(layers) == before
 
 

@@ -63,13 +63,15 @@ def test_moments_are_exact_where_the_arithmetic_is():
 
 def test_agreement_has_no_information_and_disagreement_all_of_it():
     """All samples agree: none. Each is sure of another class: ln 2."""
-    agree = fd.mc_dropout(lambda x, rng: [rng.mask(1).p] * 2, None, 10, class_axis=0)
+    with pytest.warns(UserWarning, match="all answers are equal"):
+        agree = fd.mc_dropout(lambda x, rng: [0.5, 0.5], None, 10, class_axis=0)
     assert (agree.entropy, agree.mutual_information) == (np.log(2), 0.0)
     turn = iter([[0.0, 1.0], [1.0, 0.0]] * 5)
     disagree = fd.mc_dropout(lambda x, rng: rng.mask(2, 0.0).apply(next(turn)), None, 10, class_axis=0)
     assert disagree.entropy == disagree.mutual_information
     assert abs(disagree.entropy - np.log(2)) < 1e-15
-    sure = fd.mc_dropout(lambda x, rng: [1.0, rng.mask(1, 0.0).p], None, 10, class_axis=0)
+    with pytest.warns(UserWarning, match="all answers are equal"):
+        sure = fd.mc_dropout(lambda x, rng: [1.0, 0.0], None, 10, class_axis=0)
     assert (sure.entropy, sure.mutual_information) == (0.0, 0.0)
 
 
@@ -80,7 +82,7 @@ def test_a_sample_depends_on_the_key_and_its_number_only(generator):
 
     def record(x, rng):
         seen.append((rng.key, rng.generator, rng.mask(3).stream))
-        return 0.0
+        return len(seen)
 
     result = fd.mc_dropout(record, None, 6, rng=fd.MaskGenerator(5, generator=generator))
     root = fd.MaskGenerator(5, generator=generator).spawn(1)[0]
@@ -123,7 +125,7 @@ def test_layers_drop_for_as_long_as_it_takes():
     rng = result.generator(19)
     h, w = fd.dropout(X, 0.5, rng=rng)[0], fd.drop_connect(WEIGHT, 0.25, rng=rng)[0]
     seen = []
-    fd.mc_dropout(lambda x, rng: seen.append(model(x, rng)) or 0.0, X, 20, rng=0, layers=[first, second])
+    fd.mc_dropout(lambda x, rng: seen.append(model(x, rng)) or seen[-1], X, 20, rng=0, layers=[first, second])
     assert (seen[19] == softmax(h @ w)).all()
 
     def broken(x, rng):
@@ -150,12 +152,14 @@ def test_an_answer_may_be_overwritten_by_the_next():
 
 # --- What goes wrong with nobody noticing -----------------------------------------------------------
 
-FORGOTTEN = "because fn took no mask from the rng it was given: name the layers that fn uses, layers="
+REMEDY = ": name all layers that fn uses, layers="
+FORGOTTEN = f"because fn took no mask from the rng it was given{REMEDY}"
+UNCHANGED = f"all answers are equal, because what fn drew, maybe with p = 0, changed nothing{REMEDY}"
 
 
-def asked(fn, **options):
+def asked(fn, text=FORGOTTEN, **options):
     """The result, and the one warning, which must point at this file."""
-    with pytest.warns(UserWarning, match=FORGOTTEN) as caught:
+    with pytest.warns(UserWarning, match=text) as caught:
         result = fd.mc_dropout(fn, X, 5, rng=0, **options)
     (warning,) = caught
     assert warning.filename == __file__
@@ -170,7 +174,7 @@ def test_layers_that_do_not_drop_are_noticed(class_axis):
         return softmax(drop(x) @ WEIGHT)
 
     result, message = asked(model, class_axis=class_axis)
-    assert message.startswith("std is 0 everywhere")
+    assert message.startswith("all answers are equal, because fn took no mask")
     assert not result.std.any()
     assert fd.mc_dropout(model, X, 5, layers=[drop], class_axis=class_axis).std.all()
 
@@ -189,20 +193,36 @@ def test_layers_with_masks_of_their_own_are_noticed():
     "fn",
     [
         lambda x, rng: fd.dropout(x, 0.0, rng=rng)[0],
-        lambda x, rng: fd.drop_block(np.ones((1, 1, 8)), 1.0, block_size=2, rng=rng)[0],
+        lambda x, rng: fd.drop_block(np.ones((1, 1, 8)), 0.0, block_size=2, rng=rng)[0],
         lambda x, rng: fd.gaussian_dropout(x, 0.0, rng=rng)[0],
-        lambda x, rng: fd.dropout(x, 0.5, rng=rng.spawn(2)[1])[0],
-        lambda x, rng: fd.Dropout(0.5, rng=rng)(x),
+        lambda x, rng: fd.dropout(x, 0.5, rng=rng)[0] * 0,
+        lambda x, rng: fd.dropout(x, 0.5, rng=rng)[0] * np.nan,
     ],
 )
-def test_masks_that_change_nothing_are_no_reason_for_a_warning(fn):
-    """p may be 0: the generators were used."""
+def test_answers_that_are_all_equal_are_noticed_though_the_generators_were_used(fn):
+    assert asked(fn, UNCHANGED)[1].startswith("all answers are equal")
+
+
+def test_layers_that_were_forgotten_are_noticed_though_others_were_named():
+    forgotten, named = fd.Dropout(0.5, rng=1).eval(), fd.Dropout(0.0, rng=1)
+    asked(lambda x, rng: forgotten(named(x)), UNCHANGED, layers=[named])
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda x, rng: fd.dropout(x, 0.5, rng=rng.spawn(2)[1])[0],
+        lambda x, rng: fd.Dropout(0.5, rng=rng)(x),
+        lambda x, rng: fd.dropout(x[:0], 0.5, rng=rng)[0],
+    ],
+)
+def test_answers_by_the_generators_are_no_reason_for_a_warning(fn):
     fd.mc_dropout(fn, X, 5)
 
 
 def test_one_generator_that_was_used_is_enough():
     first = iter([True])
-    fd.mc_dropout(lambda x, rng: rng.mask(3).to_numpy().sum() if next(first, False) else 0.0, X, 5)
+    fd.mc_dropout(lambda x, rng: rng.mask(3).size if next(first, False) else 0.0, X, 5)
 
 
 def test_one_sample_is_no_reason_for_a_warning():

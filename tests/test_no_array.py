@@ -81,6 +81,20 @@ def test_an_operator_is_refused_on_either_side_of_every_array_and_number(kind, n
             refuse(call, TypeError, f"a {kind} is not an array", *REMEDY[kind])
 
 
+@pytest.mark.parametrize("kind", DRAWN)
+def test_an_attribute_of_arrays_is_missed_with_the_remedy(kind):
+    drawn = DRAWN[kind]
+    for name in ("T", "dtype", "mean", "sum", "astype", "reshape", "all"):
+        wanted = f"'{kind}' object has no attribute '{name}': a {kind} is not an array"
+        refuse(lambda name=name: getattr(drawn, name), AttributeError, wanted, *REMEDY[kind])
+        assert not hasattr(drawn, name)
+    for name in ("kepp", "_p", "__array_interface__"):
+        with pytest.raises(AttributeError) as caught:
+            getattr(drawn, name)
+        assert str(caught.value) == f"'{kind}' object has no attribute '{name}'"
+        assert (caught.value.name, caught.value.obj) == (name, drawn)
+
+
 class Foreign:
     """An array of another library, which knows no masks."""
 
@@ -149,4 +163,6 @@ def test_where_an_array_is_wanted_the_message_says_how_to_get_it():
     mask = DRAWN["Mask"]
     refuse(lambda: fastdrop.dropout(mask), TypeError, "x must be an array of float16", *REMEDY["Mask"])
     refuse(lambda: fastdrop.dropout_backward(mask, mask), TypeError, "dy must be an array", *REMEDY["Mask"])
-    refuse(lambda: fastdrop.Mask.from_array(mask), TypeError, "keep must be", "mask.to_numpy()")
+    refuse(
+        lambda: fastdrop.Mask.from_array(mask), TypeError, "keep must be an array of bool", *REMEDY["Mask"]
+    )

@@ -241,6 +241,16 @@ def test_a_p_of_any_precision_comes_back():
         assert np.array_equal(drop.p, np.asarray(p, np.float64))
 
 
+def test_a_masked_p_is_refused():
+    state = fastdrop.Dropout(np.array([0.1, 0.2]), rng=0).state_dict()
+    drop = fastdrop.Dropout(rng=1)
+    for p in (np.ma.array([0.1, 0.2], mask=[0, 1]), np.ma.array([0.1, 0.2])):
+        refuse(
+            lambda p=p: drop.load_state_dict(state | {"p": p}), TypeError, "p must be", "mask would be lost"
+        )
+    assert drop.p == 0.5
+
+
 # --- Older and wrong states --------------------------------------------------------------------------
 
 

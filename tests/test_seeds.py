@@ -97,9 +97,10 @@ def foreign(name, module):
 
 
 LEGACY = np.random.RandomState(0)
+NEW = np.lib.NumpyVersion(np.__version__) >= "2.2.0"  # from there on default_rng takes a RandomState
 SEED_ADVICE = [
     (np.random, "0"),
-    (LEGACY, "numpy.random.default_rng({name})"),
+    (LEGACY, "numpy.random.default_rng({name})" if NEW else "numpy.random.Generator({name}._bit_generator)"),
     (random, "{name}.getrandbits(128)"),
     (random.Random(0), "{name}.getrandbits(128)"),
     (foreign("Generator", "torch._C"), "{name}.initial_seed()"),

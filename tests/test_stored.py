@@ -173,11 +173,54 @@ def test_a_mask_that_is_drawn_is_not_broadcast():
     """Its decisions would depend on the shape of the array."""
     x, out = np.ones((6, 5)), np.full((6, 5), 7.0)
     for mask, own in ((fastdrop.Mask((6, 1), seed=0), (6, 1)), (fastdrop.Mask(5, seed=0), (1, 5))):
-        wanted = "only a stored mask is broadcast; to share decisions, make a mask of the shape (6, 5) with"
-        wanted = f"{wanted} noise_shape={own}"
+        wanted = "only a mask of your own is broadcast (from_array); to share decisions, make a mask of the"
+        wanted = f"{wanted} shape (6, 5) with noise_shape={own}"
         refuse(lambda mask=mask: mask.apply(x, out=out), ValueError, "x must have the shape", wanted)
         refuse(lambda mask=mask: fastdrop.dropout_backward(x, mask), ValueError, "dy must have", wanted)
     assert (out == 7).all()
+
+
+def test_what_drop_block_stores_is_not_broadcast_either():
+    """Nor in a layer, whose backward pass may come with another batch."""
+    x, out = np.ones((3, 2, 8)), np.full((3, 2, 8), 7.0)
+    drop = fastdrop.DropBlock1d(0.5, block_size=2, rng=0)
+    wanted = "(1, 2, 8), not (3, 2, 8): only a mask of your own is broadcast"
+    y = drop(x[:1])
+    refuse(lambda: drop.backward(x, out=out), ValueError, "dy must have the shape", wanted)
+    assert same_bytes(drop.backward(x[:1]), y)
+    for mask in (drop.mask, *copies(drop.mask), fastdrop.drop_block(x, block_size=2, rng=1)[1][:1]):
+        refuse(lambda mask=mask: mask.apply(x, out=out), ValueError, "x must have the shape", wanted)
+        refuse(lambda mask=mask: fastdrop.dropout_backward(x, mask), ValueError, "dy must have", wanted)
+        refuse(lambda mask=mask: drop.backward(x, mask=mask), ValueError, "dy must have", wanted)
+        own = fastdrop.Mask.from_bits(mask.to_bits(), mask.shape, mask.p)
+        assert same_bytes(drop.backward(x, mask=own), np.concatenate([mask.apply(x[:1])] * 3))
+    assert (out == 7).all()
+
+
+def test_a_mask_of_drop_block_has_the_key_and_stream_that_drew_it():
+    masks = fastdrop.MaskGenerator(5)
+    first, second = (fastdrop.drop_block(np.ones((1, 1, 9)), block_size=2, rng=masks)[1] for _ in range(2))
+    drawn = fastdrop.Mask(1, seed=5)
+    assert (first.key, first.stream) == (second.key, 0) == (drawn.key, 0)
+    assert (second[0, 0, ::2].key, second[0].stream) == (drawn.key, 1)
+    assert (first.generator, repr(first)) == (
+        "stored",
+        repr(fastdrop.Mask.from_bits(first.to_bits(), first.shape, first.p)),
+    )
+    again = fastdrop.drop_block(np.ones((1, 1, 9)), block_size=2, rng=5)[1]
+    assert (again, hash(again)) == (first, hash(first))
+
+
+def test_the_definition_of_a_stored_mask_needs_a_rate_too():
+    keep = np.array([True, False])
+    bits, definition = np.packbits(keep, bitorder="little"), reference.Mask
+    for make in (
+        lambda *p, **options: definition.from_array(keep, *p, **options),
+        lambda *p, **options: definition.from_bits(bits, 2, *p, **options),
+    ):
+        refuse(make, TypeError, "p or keep_prob must be given")
+        assert (make(0).scale == 1).all()
+        assert (make(keep_prob=0.5).scale == 2).all()
 
 
 # --- Bits -----------------------------------------------------------------------------------------

@@ -60,6 +60,19 @@ def test_an_answer_that_is_no_array_of_real_numbers_is_refused(answer):
     refuse(lambda: fd.mc_dropout(lambda x, rng: answer, X, samples=2, rng=0), TypeError, wanted)
 
 
+def test_an_answer_that_would_lose_something_is_refused_with_the_remedy():
+    def ask(answer):
+        return lambda: fd.mc_dropout(lambda x, rng: answer, X, samples=2, rng=0)
+
+    masked = np.ma.array([1.0, 2.0], mask=[True, False])
+    refuse(ask(masked), TypeError, "fn(x, rng) must be", "mask would be lost: write fn(x, rng).filled(0)")
+    refuse(ask([masked]), TypeError, "fn(x, rng) must be", "a sequence with a masked array")
+    for returned in (fd.dropout(X, rng=0), fd.gaussian_dropout(X, rng=0)):
+        refuse(
+            ask(returned), TypeError, "fn must return an array", "; of a function of fastdrop return y only"
+        )
+
+
 # --- Schedules ------------------------------------------------------------------------------------
 
 SCHEDULES = {

@@ -23,6 +23,7 @@ _HINTS = {"data_format": ", -1 for channels last", "keep_prob": ", which is 1 - 
 
 
 Init = TypeVar("Init", bound=Callable[..., None])
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def naming_the_class(init: Init) -> Init:
@@ -42,6 +43,12 @@ def naming_the_class(init: Init) -> Init:
         init(self, *args, **keywords)
 
     return checked  # type: ignore[return-value]
+
+
+def naming_layer(method: Method) -> Method:
+    """A method of a base class that is not public: errors of its arguments name `Layer` instead."""
+    method.__qualname__ = f"Layer.{method.__name__}"
+    return method
 
 
 def check_options(options: Mapping[str, Any], function: Callable[..., Any]) -> None:

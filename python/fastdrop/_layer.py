@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from . import _checks
 from ._checks import Array, Probability
-from ._keywords import naming_the_class
+from ._keywords import naming_layer, naming_the_class
 from ._options import ProbabilityOption, declared_options
 from ._saving import check_state, plain_state
 from ._values import ScalarOrArray
@@ -193,7 +193,7 @@ class Layer(ABC):
         self._drawn, self._passes, self._unanswered = drawn, 0, False
 
     def train(self, mode: bool = True) -> Self:
-        """Set `training`, which must be a bool. Returns the layer."""
+        """Set `training`: a bool, or the integer 0 or 1. Returns the layer."""
         self.training = mode
         return self
 
@@ -299,6 +299,7 @@ class MaskLayer(Layer):
             raise _checks.not_drawn(mask, "mask", "a fastdrop.Mask or None")
         self._draw_by_hand(mask)
 
+    @naming_layer
     def backward(self, dy: ArrayLike, *, mask: Mask | None = None, out: Array | None = None) -> Array:
         """The gradient with respect to a forward pass's input.
 

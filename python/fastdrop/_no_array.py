@@ -6,6 +6,8 @@ from __future__ import annotations
 import numbers
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
+import numpy as np
+
 if TYPE_CHECKING:  # what raises at run time is no operator for a type checker
 
     class _Operators:
@@ -24,13 +26,24 @@ class NoArray(_Operators):
     __slots__ = ()
     _names: ClassVar[tuple[str, str]]  # what users call such an object, and the function that returns it
 
-    def _refuse(self) -> NoReturn:
+    def _remedy(self) -> str:
         name, function = self._names
-        raise TypeError(
+        return (
             f"a {type(self).__name__} is not an array: use {name}.apply(dy) or "
             f"{function}_backward(dy, {name}), and {name}.to_numpy() where an array is wanted; if this is "
             f"the tuple that {function} returned, take it apart first: y, {name} = {function}(...)"
         )
+
+    def _refuse(self) -> NoReturn:
+        raise TypeError(self._remedy())
+
+    if not TYPE_CHECKING:  # for a type checker every name would be an attribute
+
+        def __getattr__(self, name: str) -> NoReturn:  # asked last, for what is not there
+            message = f"{type(self).__name__!r} object has no attribute {name!r}"
+            if hasattr(np.ndarray, name) and not name.startswith("_"):
+                message += f": {self._remedy()}"
+            raise AttributeError(message, name=name, obj=self)
 
     def __array_ufunc__(self, *args: Any, **options: Any) -> NoReturn:  # the operators end here too
         self._refuse()

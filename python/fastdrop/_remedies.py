@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 
 _HOST_DEVICES = {1, 3, 11, 13}  # of DLPack: memory that the CPU reads
+_BACKWARD = {  # of what is drawn: it has `__array__`, and is no array
+    "Mask": "dropout_backward(dy, mask)", "GaussianNoise": "gaussian_dropout_backward(dy, noise)",
+}  # fmt: skip
 _TO_HOST = ("cpu", "get", "copy_to_host")  # as PyTorch, CuPy and Numba name it
 
 
@@ -62,8 +65,10 @@ def for_mask(value: Any, name: str, swapped: bool) -> str:
         return f"; the arguments are swapped: write the gradient first and {name} second"
     if isinstance(value, tuple):
         return f"; take {name} out of the result: y, {name} = ..."
+    if own_function := _BACKWARD.get(type(value).__name__):
+        return f"; use {own_function}"
     if name == "mask" and (isinstance(value, list) or hasattr(type(value), "__array__")):
-        return "; make a mask of an array with fastdrop.Mask.from_array(keep, p)"
+        return "; make a mask of an array with fastdrop.Mask.from_array(keep, p), for dropout_backward"
     return ""
 
 
@@ -73,7 +78,8 @@ def for_probability(p: Any, name: str) -> str:
         return f"; if it holds percentages, write {name} / 100" if p.min() >= 0 and p.max() <= 100 else ""
     if isinstance(p, (bool, np.bool_)) or getattr(p, "dtype", None) == np.bool_:
         return ""  # most likely a mask
-    if isinstance(p, (list, tuple)) or (hasattr(type(p), "__array__") and not isinstance(p, np.generic)):
+    is_array = hasattr(type(p), "__array__") and not isinstance(p, np.generic)
+    if isinstance(p, (list, tuple)) or (is_array and type(p).__name__ not in _BACKWARD):
         return f"; write numpy.array({name}, dtype=float)"
     try:
         number = float(p)

@@ -22,7 +22,7 @@ def plain_state(value: Any) -> Any:
         return [plain_state(entry) for entry in value]
     if isinstance(value, bytes):
         return value.decode(errors="replace")
-    if not hasattr(value, "__array__"):
+    if not hasattr(value, "__array__") or isinstance(value, np.ma.MaskedArray):  # whose mask would be lost
         return value
     content = np.asarray(value).tolist()  # of an array without axes its value
     # Python has no number for a longdouble, and an array may hold any object.

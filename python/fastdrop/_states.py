@@ -89,7 +89,7 @@ class Drawn(NoArray):
 
     @property
     def key(self) -> tuple[int, int, int, int]:
-        """The generator's key: four 32-bit words; of a stored mask zeros."""
+        """The generator's key: four 32-bit words; of a mask of your own zeros."""
         return unpack_key(*self._state.key)
 
     @property

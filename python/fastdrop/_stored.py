@@ -18,6 +18,7 @@ from ._windows import c_strides
 if TYPE_CHECKING:
     from ._core import MaskState
 
+NO_KEY = 0, 0  # of bits that nobody drew: a user's own. Those of DropBlock have the key that drew them.
 _TILE = 128  # elements: the core reads whole tiles of up to so many
 _BLOCK = 2**18  # elements: their decisions are bytes in the second-level cache, and hundreds of calls' work
 
@@ -41,12 +42,7 @@ def stored_state(bits: NDArray[np.uint8], window: WholeWindow) -> MaskState:
     padded[: bits.size] = bits
     if size % 8:
         padded[size // 8] &= 2 ** (size % 8) - 1  # equal masks are equal to the last bit
-    return whole_tiles_state(padded.tobytes(), window)
-
-
-def whole_tiles_state(bits: bytes, window: WholeWindow) -> MaskState:
-    """The same for bits that the core reads as they are: whole tiles, 0 beyond the last element."""
-    return new_state(_core.rules.index("stored"), (0, 0), 0, window, bits)
+    return new_state(_core.rules.index("stored"), NO_KEY, 0, window, padded.tobytes())
 
 
 def broadcast_state(state: MaskState, shape: tuple[int, ...]) -> MaskState:

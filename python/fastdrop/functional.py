@@ -137,7 +137,8 @@ def dropout_backward(dy: ArrayLike, mask: Mask, *, out: Array | None = None) -> 
     Parameters
     ----------
     dy : array_like of float16, bfloat16, float32 or float64
-        Gradient with respect to the result of `dropout`, of the mask's shape; a stored mask is broadcast.
+        Gradient with respect to the result of `dropout`, of the mask's shape; a mask of your own is
+        broadcast to it.
     mask : Mask
         The mask that `dropout` returned.
     out : ndarray, optional

@@ -25,14 +25,7 @@ from ._states import (
     state_noise_shape,
     whole_window,
 )
-from ._stored import (
-    broadcast_along,
-    broadcast_state,
-    packed,
-    stored_rate,
-    stored_state,
-    whole_tiles_state,
-)
+from ._stored import NO_KEY, broadcast_along, broadcast_state, packed, stored_rate, stored_state
 from ._values import (
     ScalarOrArray,
     Value,
@@ -238,9 +231,9 @@ class Mask(Drawn):
         Parameters
         ----------
         x : array_like of float16, bfloat16, float32 or float64
-            Values, of the mask's shape, in any layout and byte order; a stored mask is broadcast. Arrays,
-            buffers and DLPack objects are used in place; lists are converted. A subclass is treated as
-            `numpy.ndarray`.
+            Values, of the mask's shape, in any layout and byte order; a mask of your own is broadcast to
+            them. Arrays, buffers and DLPack objects are used in place; lists are converted. A subclass is
+            treated as `numpy.ndarray`.
         out : ndarray, optional
             Where to write: of x's shape and dtype, in any layout whose elements have memory of their own,
             and either `x` itself or not overlapping it. A new array of 32 MiB or more takes at least twice as
@@ -325,22 +318,26 @@ def apply_mask(mask: Mask, x: ArrayLike, out: Array | None, name: str) -> Array:
 
 
 def _broadcast(mask: Mask, shape: tuple[int, ...], name: str) -> Mask:
-    """A stored mask, repeated to the shape of an array. Any mask as it is if that shape does not fit."""
+    """A mask of a user's own, repeated to the shape of an array. Any mask as it is if that does not fit."""
     own = (1,) * (len(shape) - mask.ndim) + mask.shape
     if len(own) != len(shape) or any(n not in (1, m) for n, m in zip(own, shape, strict=True)):
         return mask
-    if mask._state.bits is None:
+    if mask._state.bits is None or mask._state.key != NO_KEY:
         raise ValueError(
-            f"{name} must have the shape {mask.shape}, not {shape}: only a stored mask is broadcast; to "
-            f"share decisions, make a mask of the shape {shape} with noise_shape={own}"
+            f"{name} must have the shape {mask.shape}, not {shape}: only a mask of your own is broadcast "
+            f"(from_array); to share decisions, make a mask of the shape {shape} with noise_shape={own}"
         )
     return new_mask(broadcast_state(mask._state, shape), broadcast_along(mask._scale, len(shape)))
 
 
-def mask_of_bits(bits: bytes, shape: tuple[int, ...], p: float) -> Mask:
-    """The mask of bits that the core has made: whole tiles, 0 beyond the last element."""
+def drawn_mask(bits: bytes, drawn: MaskState, shape: tuple[int, ...], p: float) -> Mask:
+    """The stored mask of bits that the core has made of what was drawn: whole tiles, 0 beyond the last one.
+
+    It has the key and stream of that, and is not broadcast.
+    """
     window = whole_window(shape, None, p)
-    return new_mask(whole_tiles_state(bits, window), scale_for(window.p, True))
+    state = new_state(_core.rules.index("stored"), drawn.key, drawn.stream, window, bits)
+    return new_mask(state, scale_for(window.p, True))
 
 
 def _stored_mask(bits: NDArray[np.uint8], shape: tuple[int, ...], p: Any, keep_prob: Any) -> Mask:

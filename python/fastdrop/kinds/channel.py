@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from .. import _checks
 from .._checks import Array, Probability
-from .._keywords import check_options
+from .._keywords import check_options, naming_layer
 from ..functional import DropoutOptions, dropout
 from ..layers import ScalingLayer
 from ..mask import Mask
@@ -98,6 +98,7 @@ class _ChannelDropout(FeatureMapLayer, ScalingLayer):
         super().__init__(p, inverted=inverted, keep_prob=keep_prob, rng=rng)
         self._set_axes(channel_axis, batched)
 
+    @naming_layer
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
         array, axes = self._with_axes(x)
         return self._remember(channel_dropout(array, **axes, **self._keywords(out)))

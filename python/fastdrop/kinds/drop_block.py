@@ -10,11 +10,12 @@ from numpy.typing import ArrayLike
 
 from .. import _checks, _core
 from .._checks import Array
+from .._keywords import naming_layer
 from .._layer import MaskLayer
 from .._options import Option, ProbabilityOption
 from .._states import whole_window
 from ..functional import dropout
-from ..mask import Mask, mask_of_bits
+from ..mask import Mask, drawn_mask
 from ..mask_generator import MaskGenerator, Rng, as_generator, draw_state
 from ._feature_maps import FeatureMapLayer
 from ._noise_shapes import axes_by_index, not_none, remembered
@@ -129,7 +130,7 @@ def _blocks_dropped(shape: tuple[int, ...], p: float, blocks: _Blocks, masks: Ma
     drawn = draw_state(masks, whole_window(blocks.corners, None, p * blocks.gamma_over_p))
     bits, kept = _core.draw_blocks(drawn, shape, blocks.shape)
     size = math.prod(shape)
-    return mask_of_bits(bits, shape, (size - kept) / size if kept else 0.0)
+    return drawn_mask(bits, drawn, shape, (size - kept) / size if kept else 0.0)
 
 
 def _checked_block_size(value: Any, name: str) -> int:
@@ -158,6 +159,7 @@ class _DropBlock(FeatureMapLayer, MaskLayer):
         self.block_size = block_size
         self._set_axes(channel_axis, batched)
 
+    @naming_layer
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
         array, axes = self._with_axes(x)
         return self._remember(

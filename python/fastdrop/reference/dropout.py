@@ -224,24 +224,32 @@ class Mask:
         self.p, self.keep_prob = (given, 1.0 - given) if keep_prob is None else (1.0 - given, given)
         self.given = "p" if keep_prob is None else "keep_prob"
         with np.errstate(divide="ignore", over="ignore"):  # where nothing is kept
-            self.scale = 1.0 / self.keep_prob if inverted else np.ones(lengths)
+            self.scale = 1.0 / self.keep_prob if flag(inverted, "inverted") else np.ones(lengths)
         self.key, self.stream, self.generator = key_from(seed), stream, generator
         self.bits: NDArray[np.uint8] | None = None
 
     @staticmethod
     def from_bits(
-        bits: NDArray[np.uint8], shape: int | Sequence[int], p: float = 0.0, *, keep_prob: float | None = None
+        bits: NDArray[np.uint8],
+        shape: int | Sequence[int],
+        p: float | None = None,
+        *,
+        keep_prob: float | None = None,
     ) -> "Mask":
         """A stored mask: bit ``i % 8`` of byte ``i // 8`` says whether element ``i`` is kept.
 
         `apply` broadcasts it, as NumPy does.
         """
-        mask = Mask(shape, p, keep_prob=keep_prob, seed=0)
+        if p is None and keep_prob is None:
+            raise TypeError("p or keep_prob must be given, for the scale: p=0 leaves what is kept unscaled")
+        mask = Mask(shape, 0.0 if p is None else p, keep_prob=keep_prob, seed=0)
         mask.bits = bits
         return mask
 
     @staticmethod
-    def from_array(keep: NDArray[np.bool_], p: float = 0.0, *, keep_prob: float | None = None) -> "Mask":
+    def from_array(
+        keep: NDArray[np.bool_], p: float | None = None, *, keep_prob: float | None = None
+    ) -> "Mask":
         return Mask.from_bits(np.packbits(keep, bitorder="little"), keep.shape, p, keep_prob=keep_prob)
 
     def __getitem__(self, window: Any) -> "Mask":
@@ -281,6 +289,13 @@ class Mask:
         return np.where(copied, x, y)
 
 
+def flag(value: Any, name: str) -> bool:
+    """A flag is a bool, or the integer 0 or 1. By Python's rules the string "test" would be true."""
+    if np.asarray(value).dtype.kind not in "biu" or np.ndim(value) or value not in (0, 1):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+    return bool(value)
+
+
 def dropout(
     x: ArrayLike,
     p: float | NDArray[np.float64] = 0.5,
@@ -294,7 +309,7 @@ def dropout(
     """Forward: drop and scale. Returns the result and the mask, as :func:`fastdrop.dropout` does."""
     x = np.asarray(x)
     mask = Mask(x.shape, p, noise_shape=noise_shape, inverted=inverted, keep_prob=keep_prob, seed=rng)
-    if not training:
+    if not flag(training, "training"):
         mask.scale = np.ones(x.shape) if inverted else mask.keep_prob
         # Everything is kept, but a factor of 0 drops: infinity times 0 would be NaN.
         mask.p = (mask.scale == 0).astype(np.float64)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import operations
-from .dropout import GENERATORS, Mask, Words, counter_from, key_from
+from .dropout import GENERATORS, Mask, Words, counter_from, flag, key_from
 
 __all__ = [
     "ALPHA_PRIME",
@@ -62,7 +62,7 @@ def alpha_dropout(
 ) -> tuple[NDArray[Any], Mask]:
     """``y = round(round(a x) + b)`` where kept, ``round(a alpha' + b)`` where dropped."""
     x = np.asarray(x)
-    mask = Mask(x.shape, p if training else 0.0, seed=rng)
+    mask = Mask(x.shape, p if flag(training, "training") else 0.0, seed=rng)
     return alpha_applied(x, mask), mask
 
 
@@ -206,7 +206,7 @@ def gaussian_dropout(
 ) -> tuple[NDArray[Any], Noise]:
     """Multiply by N(1, p / (1 - p)). Returns the result and the noise."""
     x = np.asarray(x)
-    noise = Noise(x.shape, p if training else 0.0, seed=rng)
+    noise = Noise(x.shape, p if flag(training, "training") else 0.0, seed=rng)
     return noise.apply(x), noise
 
 

@@ -64,7 +64,7 @@ class LayerList(Sequence[Layer]):
         Parameters
         ----------
         mode : bool, default True
-            What to set. Nothing but a bool is one.
+            What to set: a bool, or the integer 0 or 1.
 
         Returns
         -------
@@ -74,9 +74,9 @@ class LayerList(Sequence[Layer]):
         Raises
         ------
         TypeError
-            If `mode` is not a bool; no layer is changed then.
+            If `mode` is neither; no layer is changed then.
         """
-        training = _checks.boolean(mode, "mode")
+        training = _checks.boolean(mode, "training")
         for layer in self:
             layer.training = training
         return self

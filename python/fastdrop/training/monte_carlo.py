@@ -135,8 +135,9 @@ def mc_dropout(
     Warns
     -----
     UserWarning
-        If no sample took a mask or noise from its `rng`: `layers`, or ``rng=rng`` in `fn`, was forgotten. The
-        answers are then all equal, or `MonteCarlo.generator` does not repeat them.
+        If there are several answers and all are equal; or if no sample took a mask or noise from its `rng`,
+        so that `MonteCarlo.generator` does not repeat the answers. Most likely `layers` or ``rng=rng`` was
+        forgotten.
 
     References
     ----------
@@ -167,7 +168,7 @@ def mc_dropout(
     # Welford, "Note on a method for calculating corrected sums of squares" (1962): no cancellation.
     mean, squares = first, np.zeros_like(first)
     entropy = None if axis is None else _entropy(_checked(first, axis), axis)
-    equal = True
+    equal = first.size > 0
     for seen, (answer, uses) in enumerate(answers, start=2):
         if answer.shape != mean.shape:
             raise ValueError(f"fn must return the same shape each time, {mean.shape}, not {answer.shape}")
@@ -178,10 +179,12 @@ def mc_dropout(
         squares += change * (answer - mean)
         if entropy is not None and axis is not None:
             entropy += _entropy(_checked(answer, axis), axis)
-    if count > 1 and not used:
-        effect = "std is 0 everywhere" if equal else "result.generator(k) does not repeat sample k"
-        remedy = "name the layers that fn uses, layers=[...], and hand rng on to functions, rng=rng"
-        warnings.warn(f"{effect}, because fn took no mask from the rng it was given: {remedy}", stacklevel=2)
+    if count > 1 and (equal or not used):
+        effect = "all answers are equal" if equal else "result.generator(k) does not repeat sample k"
+        changed_nothing = "what fn drew, maybe with p = 0, changed nothing"
+        cause = changed_nothing if used else "fn took no mask from the rng it was given"
+        remedy = "name all layers that fn uses, layers=[...], and hand rng on to functions, rng=rng"
+        warnings.warn(f"{effect}, because {cause}: {remedy}", stacklevel=2)
     mean, std = np.asarray(mean), np.asarray(np.sqrt(squares / count))
     if entropy is None or axis is None:
         return MonteCarlo(mean, std, None, None, count, root)
@@ -209,10 +212,13 @@ def _answers(
 
 def _answer(value: Any) -> NDArray[np.float64]:
     """A copy, since `fn` may return the same array each time, overwritten."""
-    is_no_array = value is None or isinstance(value, (tuple, np.ma.MaskedArray))  # a mask would be lost
-    array = None if is_no_array else np.asarray(value)
+    is_tuple = isinstance(value, tuple)
+    if not is_tuple:
+        _checks.refuse_masked(value, "fn(x, rng)")
+    array = None if value is None or is_tuple else np.asarray(value)
     if array is None or not (array.dtype.kind in "fiub" or _checks.is_float_dtype(array.dtype)):
-        raise TypeError(f"fn must return an array of real numbers, not {_checks.describe(value)}")
+        remedy = "; of a function of fastdrop return y only: y, _ = dropout(...)" if is_tuple else ""
+        raise TypeError(f"fn must return an array of real numbers, not {_checks.describe(value)}{remedy}")
     return np.array(array, np.float64)
 
 
