@@ -33,6 +33,7 @@ def forms():
         yield f"all, {2 * period}", (2, period), (2, period), (2, period)
     yield "rows that share, 2", (13, 2), (13, 1), (13, 1)
     yield "rows that share, 1100", (13, 1100), (13, 1), (13, 1)
+    yield "rows that share, 6000", (3, 6000), (3, 1), (3, 1)  # a block of strided data is one row
 
 
 FORMS = {name: form for name, *form in forms()}
