@@ -35,8 +35,7 @@ class Job {
         calls_(request, rows_.element_count()),
         keep_mask_(current_isa().kernels->run[kKeepMask][kBool][request.mask.rule]) {
     if (!varies() || element_count() == 0 || !takes_tables()) return;
-    if (varies_drawing())
-      keep_mask_ = current_isa().kernels->run_varying[kKeepMask][kBool][request.mask.rule];
+    varying_keep_mask_ = current_isa().kernels->run_varying[kKeepMask][kBool][request.mask.rule];
     const DefaultFloatingPoint environment;
     auto table = new_table();
     if (table != nullptr && table->is_complete()) table_ = std::move(table);
@@ -214,7 +213,7 @@ class Job {
     for (std::uint64_t done = 0; done < count;) {
       const std::uint64_t part = std::min(count - done, table->hold_thresholds(position + done));
       table->point_thresholds(position + done, here);
-      gather(rows_, keep_mask_, here, position + done, position + done + part, bytes + done);
+      gather(rows_, varying_keep_mask_, here, position + done, position + done + part, bytes + done);
       done += part;
     }
     return count;
@@ -293,7 +292,7 @@ class Job {
   const Request& request_;
   Rows rows_;
   KernelCalls calls_;
-  Kernel keep_mask_;
+  Kernel keep_mask_, varying_keep_mask_ = nullptr;  // the second one goes with a table
   std::unique_ptr<VaryingTable> table_;  // null: each chunk has one of its own, which it fills as it goes
 };
 
