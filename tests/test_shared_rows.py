@@ -13,7 +13,8 @@ import pytest
 
 import fastdrop
 from arrays import same_bytes
-from fastdrop import reference
+from fastdrop import _core, reference
+from fastdrop._values import Broadcast
 from operations import SEED, STREAM, WITH_DECISIONS, twins
 
 # A shape and its noise shape.
@@ -53,6 +54,20 @@ def test_the_ends_of_p_and_other_dtypes(isa, p, dtype):
             y = slow.apply(x)
             assert same_bytes(mask.apply(x), y), (shape, noise)
             assert same_bytes(mask.apply(x, out=x), y), (shape, noise)
+
+
+@pytest.mark.parametrize("noise", [(6, 1), (1, 700)], ids=str)
+def test_constants_may_vary_where_decisions_are_shared(isa, noise):
+    """As the core takes them; the scale of a mask varies as its p does, and so only where decisions do."""
+    shape, operation = (6, 700), WITH_DECISIONS["alpha_dropout"]
+    mask, _ = twins(shape, 0.4, noise_shape=noise)
+    x, rng = operation.inputs(shape, "float32")[0], np.random.default_rng(0)
+    for varies in ((6, 1), (1, 700), (6, 700)):
+        constants = [rng.standard_normal(varies) for _ in operation.constants]
+        strides = tuple(0 if n == 1 else m for n, m in zip(varies, (varies[1], 1), strict=True))
+        given = [Broadcast(constant.tobytes(), 0, strides) for constant in constants]
+        y = reference.OPERATIONS["alpha_dropout"](keeps(shape, noise, 0.4), x, *constants)
+        assert same_bytes(_core.run("alpha_dropout", mask._state, x, None, *given), y), varies
 
 
 # Their groups of rows, rows and runs are cut where the parts of the threads end.

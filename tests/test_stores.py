@@ -59,3 +59,14 @@ def test_non_temporal_stores_of_rows_write_what_ordinary_stores_write(isa):
     y = np.where(mask.to_numpy()[:, :2999], reference.scale(0.1, np.float32), np.float32(0))
     assert same_bytes(mask[:, :2999].apply(x, out=np.ones_like(x)), y)
     assert same_bytes(mask[:, :2999].apply(x), y)
+
+
+def test_non_temporal_stores_where_p_varies_write_what_ordinary_stores_write(isa, generator):
+    """In calls of a kernel that begin anywhere in a tile, and with bits that are copied after them."""
+    p = np.resize([0.5, 0.0, 0.9, 1.0, 0.25], 3001)
+    mask = fastdrop.Mask((2900, 3001), p, seed=0, generator=generator)
+    scale = np.divide(1, 1 - p, out=np.zeros_like(p), where=p < 1).astype(np.float32)
+    y = np.where(mask.to_numpy(), scale, np.float32(0))
+    x = np.ones_like(y)
+    assert same_bytes(mask.apply(x, out=np.ones_like(x)), y)
+    assert same_bytes(mask.apply(x), y)

@@ -65,6 +65,17 @@ def test_windows_stored_masks_and_the_ends_of_p_are_as_their_copies(isa, p):
     check(operation, fastdrop.Mask((2**40, 2**20), p, seed=1)[2**39 : 2**39 + 70, 5:135], inputs, order)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("p", [0.0, 0.5, 1.0])
+def test_masks_are_applied_as_to_copies(isa, p, dtype):
+    """With the mask's own scale: p = 0 copies bits, a stored mask that counts as p = 0 makes NaNs quiet."""
+    x = special_values((70, 130), dtype)
+    for mask, _ in (twins(x.shape, p), stored_twins(x.shape, p % 1)):
+        plain, turned = mask.apply(x), lies(x, (1, 0))
+        assert same_bytes(np.ascontiguousarray(mask.apply(turned, out=np.zeros_like(turned))), plain)
+        assert same_bytes(np.ascontiguousarray(mask.apply(turned, out=turned)), plain)
+
+
 def test_threads_take_squares(isa, threads):
     shape = (1100, 1500)  # for three
     x = special_values(shape, np.float32)

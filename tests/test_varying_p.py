@@ -16,6 +16,7 @@ from arrays import DTYPES, LAYOUTS, same_bytes, special_values
 from decisions import element_numbers, kept, turning_keep_probs, turning_probabilities
 from fastdrop import reference
 from operations import SEED, STREAM
+from processes import run
 
 # The elements until p repeats, as channels and what each of them has.
 PERIODS = {1: (1, 1), 3: (3, 1), 100: (10, 10), 1000: (8, 125), 4096: (64, 64), 5000: (20, 250)}
@@ -33,6 +34,7 @@ def forms():
         yield f"all, {2 * period}", (2, period), (2, period), (2, period)
     yield "rows that share, 2", (13, 2), (13, 1), (13, 1)
     yield "rows that share, 1100", (13, 1100), (13, 1), (13, 1)
+    yield "rows that share, 6000", (3, 6000), (3, 1), (3, 1)  # a block of strided data is one row
 
 
 FORMS = {name: form for name, *form in forms()}
@@ -175,3 +177,32 @@ def test_every_decision_turns_at_the_elements_own_number(isa, generator, form):
         cut = mask[1:, 1:] if len(shape) > 1 else mask[5:]
         assert (cut.apply(np.ones(cut.shape, np.float32)) > 0).all() == keep, which
         assert (cut.to_numpy() == keep).all(), which
+
+
+def test_without_memory_for_a_table_the_result_is_the_same():
+    """In the blocks of a strided array and in one piece: nothing is thrown when a thread has begun."""
+    code = """
+        import resource, numpy as np, fastdrop
+        mask = fastdrop.Mask((1200, 1000), np.linspace(0, 1, 1000), seed=0)
+        whole = fastdrop.Mask((1200, 1000), np.linspace(0, 1, 1_200_000).reshape(1200, 1000), seed=0)
+        x = np.ones((1200, 2000), np.float32)
+        given = (x[:, ::2], np.ones((1200, 1000), "f4"), np.ones((1200, 1000), "f4", order="F"))
+        calls = [(which, x, np.ones_like(x)) for which in (mask, whole) for x in given]
+        wanted = [which.apply(given) for which, given, _ in calls]
+        with open("/proc/self/statm") as file:
+            used = int(file.read().split()[0]) * resource.getpagesize()
+        limits = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (used, limits[1]))
+        held = []
+        try:
+            while True:
+                held.append(bytearray(10_000))
+        except MemoryError:
+            pass
+        for which, given, out in calls:
+            which.apply(given, out=out)
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+        print(all((out == y).all() for (_, _, out), y in zip(calls, wanted)))
+    """
+    for count in "12":
+        assert run(code, OMP_NUM_THREADS=count) == "True"

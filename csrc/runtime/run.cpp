@@ -35,8 +35,7 @@ class Job {
         calls_(request, rows_.element_count()),
         keep_mask_(current_isa().kernels->run[kKeepMask][kBool][request.mask.rule]) {
     if (!varies() || element_count() == 0 || !takes_tables()) return;
-    if (varies_drawing())
-      keep_mask_ = current_isa().kernels->run_varying[kKeepMask][kBool][request.mask.rule];
+    varying_keep_mask_ = current_isa().kernels->run_varying[kKeepMask][kBool][request.mask.rule];
     const DefaultFloatingPoint environment;
     auto table = new_table();
     if (table != nullptr && table->is_complete()) table_ = std::move(table);
@@ -174,7 +173,8 @@ class Job {
   // `table`: p, or a constant, varies.
   void run_gathered(KernelArgs& args, std::uint64_t first, std::uint64_t last,
                     VaryingTable* table = nullptr) const {
-    KeepCache cache(keep_mask_, args.keep);
+    const bool varies = table != nullptr && varies_drawing();
+    KeepCache cache(varies ? varying_keep_mask_ : keep_mask_, args.keep);
     const std::uint64_t repeat = rows_.repeat();
     std::uint8_t distinct[kBlockDecisions + kMaxTileElements];
     if (repeat >= kSharedRun) return run_shared_runs(cache, args, first, last, distinct, table);
@@ -282,7 +282,7 @@ class Job {
   const Request& request_;
   Rows rows_;
   KernelCalls calls_;
-  Kernel keep_mask_;
+  Kernel keep_mask_, varying_keep_mask_ = nullptr;  // the second one goes with a table
   std::unique_ptr<VaryingTable> table_;  // null: each chunk has one of its own, which it fills as it goes
 };
 
