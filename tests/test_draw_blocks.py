@@ -56,3 +56,11 @@ def test_corners_that_do_not_fit_are_refused():
     for other in (corners[1:], corners[:, ::2], fastdrop.Mask((4, 5), np.full((4, 1), 0.5))):
         with pytest.raises(ValueError, match="corners must be"):
             _core.draw_blocks(other._state, other.shape, (1, 1))
+
+
+@pytest.mark.parametrize("lengths", [(4,), (4, 6, 1), [4, 6], None, "46"])
+def test_lengths_are_tuples_of_one_for_every_axis(lengths):
+    state = fastdrop.Mask((3, 5), 0.5, seed=0)._state
+    for shape, block in ((lengths, (2, 2)), ((4, 6), lengths)):
+        with pytest.raises(ValueError, match="must be tuples of a length for every axis"):
+            _core.draw_blocks(state, shape, block)

@@ -247,12 +247,15 @@ py::object blocks(PyObject* const* arguments, Py_ssize_t count, PyObject* keywor
   const MaskStateObject& corners = mask_state(arguments[0]);
   const int rank = corners.rank();
   const Window window = corners.window();
+  for (PyObject* lengths : {arguments[1], arguments[2]})
+    if (!PyTuple_Check(lengths) || PyTuple_GET_SIZE(lengths) != rank)
+      throw std::invalid_argument("shape and block must be tuples of a length for every axis of the corners");
   Lengths shape, block;
   std::uint64_t size = 1;
   for (int axis = 0; axis < rank; ++axis) {
     const auto at = static_cast<std::size_t>(axis);
-    shape[at] = py::cast<std::int64_t>(PyTuple_GetItem(arguments[1], axis));
-    block[at] = py::cast<std::int64_t>(PyTuple_GetItem(arguments[2], axis));
+    shape[at] = py::cast<std::int64_t>(PyTuple_GET_ITEM(arguments[1], axis));
+    block[at] = py::cast<std::int64_t>(PyTuple_GET_ITEM(arguments[2], axis));
     if (block[at] < 1 || shape[at] - block[at] + 1 != window.shape[axis])
       throw std::invalid_argument("corners must be where whole blocks begin");
     size *= static_cast<std::uint64_t>(shape[at]);
