@@ -174,9 +174,11 @@ void VaryingTable::fill_constants(std::uint64_t first, std::uint64_t count) {
   for (std::uint64_t done = 0; done < count;) {
     const std::uint64_t at = (first + done) % period_;
     const std::uint64_t part = std::min({kReadAtOnce, count - done, period_ - at});
+    bool copies_some = false;
     if (may_copy) {
       p_.read(at, 1, part, values);
       for (std::uint64_t i = 0; i < part; ++i) copies[i] = values[i] == 0;
+      copies_some = std::memchr(copies, true, part) != nullptr;
     }
     for (int c = 0; c < constant_count_; ++c) {
       const auto place = static_cast<std::size_t>(c);
@@ -188,10 +190,10 @@ void VaryingTable::fill_constants(std::uint64_t first, std::uint64_t count) {
       }
       if (item == sizeof(double)) std::memcpy(to, values, part * sizeof(double));
       const double neutral = info.constants[c].neutral;
-      for (std::uint64_t i = 0; may_copy && !std::isnan(neutral) && i < part; ++i)
+      for (std::uint64_t i = 0; copies_some && !std::isnan(neutral) && i < part; ++i)
         copies[i] &= values[i] == neutral;
     }
-    for (std::uint64_t i = 0; may_copy && i < part; ++i) {
+    for (std::uint64_t i = 0; copies_some && i < part; ++i) {
       if (!copies[i]) continue;
       if (!copied_.empty() && copied_.back().second == done + i)
         ++copied_.back().second;

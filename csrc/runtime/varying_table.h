@@ -3,6 +3,7 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -18,8 +19,7 @@ class Entries {
  public:
   Entries(std::uint64_t period, std::uint64_t total)
       : period_(period <= kPatternEntries && period < total ? period : 0) {
-    if (period_ != 0)
-      count_ = std::max(std::min(kBlockDecisions, total) / period_, std::uint64_t{1}) * period_;
+    if (period_ != 0) count_ = std::max(std::min(kPatternRun, total) / period_, std::uint64_t{1}) * period_;
   }
 
   bool is_periodic() const { return period_ != 0; }
@@ -51,17 +51,16 @@ class VaryingTable {
   void point_thresholds(std::uint64_t position, KeepArgs& keep) const;
   void point_constants(std::uint64_t element, KernelArgs& args) const;
 
-  // Calls copy(first, count) for the elements, of those from `element` on, that are kept and whose constants
-  // are neutral: counted from `element`.
-  template <class Copy>
-  void each_copied(std::uint64_t element, std::uint64_t count, const Copy& copy) const {
+  // Copies the elements, of those from `element` on, that are kept and whose constants are neutral.
+  template <class Item>
+  void copy_kept(std::uint64_t element, std::uint64_t count, const char* from, char* to) const {
     const std::uint64_t begin = elements_.place(element), end = begin + count;
     auto range = std::upper_bound(copied_.begin(), copied_.end(), begin,
                                   [](std::uint64_t at, const auto& other) { return at < other.second; });
-    for (; range != copied_.end() && range->first < end; ++range) {
-      const std::uint64_t from = std::max(range->first, begin), to = std::min(range->second, end);
-      copy(from - begin, to - from);
-    }
+    for (; range != copied_.end() && range->first < end; ++range)
+      // Item by item: most ranges are short.
+      for (std::uint64_t at = std::max(range->first, begin); at < std::min(range->second, end); ++at)
+        std::memcpy(to + (at - begin) * sizeof(Item), from + (at - begin) * sizeof(Item), sizeof(Item));
   }
   bool copies_any() const { return !copied_.empty(); }
 

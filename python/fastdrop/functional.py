@@ -106,7 +106,7 @@ def dropout(
         and isinstance(rng, MaskGenerator)
         and inverted is True
         and keep_prob is None
-        and isinstance(x, np.ndarray)
+        and (noise_shape is None or isinstance(x, np.ndarray))
     ):
         # One call of the core instead of the steps below. It returns None for arrays, or a p, that it cannot
         # use as they are.
