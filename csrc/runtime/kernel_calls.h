@@ -28,7 +28,8 @@ class KernelCalls {
         fixed_(current_isa().kernels->run[request.operation][request.element]),
         varying_(current_isa().kernels->run_varying[request.operation][request.element]),
         non_temporal_(stores_non_temporally(request, element_count)),
-        prefetches_(non_temporal_ || gains_from_prefetching()) {}
+        prefetches_(non_temporal_ || element_count * kElementBytes[request.element] <= kPrefetchedBytes ||
+                    gains_from_prefetching()) {}
 
   const OperationInfo& info() const { return info_; }
   // Null where there is no such kernel. `varies`: p, or a constant, varies.

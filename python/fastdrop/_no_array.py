@@ -16,6 +16,22 @@ else:
     from numpy.lib.mixins import NDArrayOperatorsMixin as _Operators
 
 
+class _OfArrays:
+    """An attribute that arrays have: missing, with a remedy.
+
+    A `__getattr__` would say the same, and every attribute of a mask would take twice as long to find.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: NoArray | None, owner: type) -> Any:
+        if instance is None:
+            return self
+        message = f"{owner.__name__!r} object has no attribute {self._name!r}: {instance._remedy()}"
+        raise AttributeError(message, name=self._name, obj=instance)
+
+
 class NoArray(_Operators):
     """Refuses arithmetic, comparison, conversion and NumPy's functions.
 
@@ -37,13 +53,9 @@ class NoArray(_Operators):
     def _refuse(self) -> NoReturn:
         raise TypeError(self._remedy())
 
-    if not TYPE_CHECKING:  # for a type checker every name would be an attribute
-
-        def __getattr__(self, name: str) -> NoReturn:  # asked last, for what is not there
-            message = f"{type(self).__name__!r} object has no attribute {name!r}"
-            if hasattr(np.ndarray, name) and not name.startswith("_"):
-                message += f": {self._remedy()}"
-            raise AttributeError(message, name=name, obj=self)
+    def __dir__(self) -> list[str]:
+        mine = type(self)
+        return [name for name in super().__dir__() if type(getattr(mine, name, None)) is not _OfArrays]
 
     def __array_ufunc__(self, *args: Any, **options: Any) -> NoReturn:  # the operators end here too
         self._refuse()
@@ -71,3 +83,8 @@ class NoArray(_Operators):
 
     __ne__ = object.__ne__  # not that of the operators: the opposite of __eq__
     __hash__: ClassVar[Any]  # of the subclass
+
+
+for _name in dir(np.ndarray):
+    if not _name.startswith("_"):
+        setattr(NoArray, _name, _OfArrays(_name))

@@ -101,16 +101,12 @@ def dropout(
     >>> fastdrop.dropout_backward(np.ones(8, np.float32), mask)
     array([2., 0., 0., 2., 0., 0., 2., 0.], dtype=float32)
     """
-    if (
-        training is True
-        and isinstance(rng, MaskGenerator)
-        and inverted is True
-        and keep_prob is None
-        and (noise_shape is None or isinstance(x, np.ndarray))
-    ):
+    if training is True and isinstance(rng, MaskGenerator) and inverted is True and keep_prob is None:
         # One call of the core instead of the steps below. It returns None for arrays, or a p, that it cannot
         # use as they are.
-        strides = None if noise_shape is None else noise_window(x.shape, noise_shape)[1]
+        strides = None
+        if noise_shape is not None and isinstance(x, np.ndarray):
+            strides = noise_window(x.shape, noise_shape)[1]
         done = _core.dropout(x, out, rng, p, strides, Mask)
         if done is not None:
             return done
