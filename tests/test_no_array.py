@@ -88,7 +88,7 @@ def test_an_attribute_of_arrays_is_missed_with_the_remedy(kind):
         wanted = f"'{kind}' object has no attribute '{name}': a {kind} is not an array"
         refuse(lambda name=name: getattr(drawn, name), AttributeError, wanted, *REMEDY[kind])
         assert not hasattr(drawn, name)
-    for name in ("kepp", "_p", "__array_interface__"):
+    for name in ("kind_of", "_p", "__array_interface__"):
         with pytest.raises(AttributeError) as caught:
             getattr(drawn, name)
         assert str(caught.value) == f"'{kind}' object has no attribute '{name}'"

@@ -44,7 +44,7 @@ struct OperationInfo {
   Draw draw;
   bool copies_where_kept = false;   // y has x's bits where everything is kept and all constants are neutral
   bool zero_where_dropped = false;  // y is +0.0 where an element is dropped, whatever the inputs
-  bool whole_rows = false;  // a kernel's run is one whole row: for sums, which the runtime does not do yet
+  bool whole_rows = false;     // a kernel's run is one whole row: for sums, which the runtime does not do yet
   bool varies_inline = false;  // with kInline: such kernels also draw by a p that varies
 };
 
