@@ -53,6 +53,9 @@ def test_corners_that_do_not_fit_are_refused():
     for shape, block in (((4, 5), (1, 2)), ((4, 4), (1, 0)), ((3, 5), (0, 1))):
         with pytest.raises(ValueError, match="corners must be where whole blocks begin"):
             _core.draw_blocks(corners._state, shape, block)
+    nowhere = fastdrop.Mask((2, 0), 0.5, seed=0)  # a block longer than its axis begins nowhere
+    with pytest.raises(ValueError, match="corners must be where whole blocks begin"):
+        _core.draw_blocks(nowhere._state, (4, 3), (3, 4))
     for other in (corners[1:], corners[:, ::2], fastdrop.Mask((4, 5), np.full((4, 1), 0.5))):
         with pytest.raises(ValueError, match="corners must be"):
             _core.draw_blocks(other._state, other.shape, (1, 1))

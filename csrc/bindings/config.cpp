@@ -64,9 +64,13 @@ PyObject* limit_threads(PyObject*, PyObject* limit) {
 PyObject* are_probabilities(PyObject*, PyObject* values) {
   Py_buffer view;
   if (PyObject_GetBuffer(values, &view, PyBUF_C_CONTIGUOUS) != 0) return nullptr;
-  const auto* const from = static_cast<const double*>(view.buf);
+  const auto* const from = static_cast<const char*>(view.buf);
   int others = 0;
-  for (Py_ssize_t i = 0; i < view.len / 8; ++i) others |= !(from[i] >= 0) | !(from[i] <= 1);
+  for (Py_ssize_t at = 0; at + 8 <= view.len; at += 8) {
+    double value;  // where a user's array begins at any byte
+    std::memcpy(&value, from + at, sizeof value);
+    others |= !(value >= 0) | !(value <= 1);
+  }
   PyBuffer_Release(&view);
   return PyBool_FromLong(others == 0);
 }

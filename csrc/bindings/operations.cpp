@@ -3,6 +3,7 @@
 
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -256,7 +257,8 @@ py::object blocks(PyObject* const* arguments, Py_ssize_t count, PyObject* keywor
     const auto at = static_cast<std::size_t>(axis);
     shape[at] = py::cast<std::int64_t>(PyTuple_GET_ITEM(arguments[1], axis));
     block[at] = py::cast<std::int64_t>(PyTuple_GET_ITEM(arguments[2], axis));
-    if (block[at] < 1 || shape[at] - block[at] + 1 != window.shape[axis])
+    const bool is_whole = block[at] >= 1 && block[at] <= std::max(shape[at], std::int64_t{1});
+    if (!is_whole || shape[at] - block[at] + 1 != window.shape[axis])
       throw std::invalid_argument("corners must be where whole blocks begin");
     size *= static_cast<std::uint64_t>(shape[at]);
   }
