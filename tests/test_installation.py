@@ -4,7 +4,6 @@
 import base64
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -42,6 +41,10 @@ def site(tmp_path):
         shutil.copy(core, tmp_path / "fastdrop")
     files = [path for path in (tmp_path / "fastdrop").rglob("*") if path.is_file()]
     record(tmp_path, "fastdrop-kernels", "0.1.0", files)
+    numpy = Path(np.__file__).parent
+    for folder in (numpy, numpy.with_name("numpy.libs")):  # beside NumPy there may be another fastdrop
+        if folder.is_dir():
+            (tmp_path / folder.name).symlink_to(folder)
     return tmp_path
 
 
@@ -54,8 +57,7 @@ def file_server(site, *names):
 
 def alone(site, *arguments, code=0):
     """Run Python with this installation of fastdrop: -S leaves out the hooks of editable ones."""
-    path = [str(site), str(Path(np.__file__).parents[1])]
-    return python("-S", *arguments, code=code, PYTHONPATH=os.pathsep.join(path))
+    return python("-S", *arguments, code=code, PYTHONPATH=str(site))
 
 
 def info(site, *arguments, code=0):

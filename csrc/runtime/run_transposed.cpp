@@ -4,6 +4,7 @@
 #include "run_transposed.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -106,7 +107,7 @@ class TransposedJob {
   }
 
   std::uint64_t block_count() const { return block_count_; }
-  // Of each chunk: the decisions of eight columns as bytes, those of a block as bits, and the same
+  // Of a chunk: the decisions of eight columns as bytes, those of a block as bits, and the same
   // transposed. No pitch is a power of two: then neighbours would share a few sets of the cache.
   static constexpr std::int64_t kBitsPitch = kTransposeSide + kCacheLineBytes;
   static constexpr std::int64_t kBitsBytes = kTransposeSide / 8 * kBitsPitch;
@@ -228,16 +229,20 @@ bool run_transposed(const Request& request) {
   const std::uint64_t threads =
       std::min<std::uint64_t>(std::max<std::uint64_t>(elements / kStridedElementsPerThread, 1),
                               static_cast<std::uint64_t>(thread_count()));
-  // Made here, where running out of memory may still be answered.
-  std::unique_ptr<std::uint8_t[]> scratch(
-      new (std::nothrow) std::uint8_t[threads * kChunksPerThread * TransposedJob::kScratchBytes]);
-  if (scratch == nullptr) return false;
+  // Made here, where running out of memory may still be answered; one for each chunk that is under way.
+  std::unique_ptr<std::uint8_t[]> scratch(new (std::nothrow)
+                                              std::uint8_t[threads * TransposedJob::kScratchBytes]);
+  std::unique_ptr<std::atomic_flag[]> taken(new (std::nothrow) std::atomic_flag[threads]());
+  if (scratch == nullptr || taken == nullptr) return false;
   run_chunks(threads, [&](int chunk, int chunk_count) {
     const auto at = static_cast<std::uint64_t>(chunk), count = static_cast<std::uint64_t>(chunk_count);
-    std::uint8_t* const own = scratch.get() + at * TransposedJob::kScratchBytes;
+    std::uint64_t place = 0;
+    while (taken[place].test_and_set(std::memory_order_acquire)) place = (place + 1) % threads;
+    std::uint8_t* const own = scratch.get() + place * TransposedJob::kScratchBytes;
     for (std::uint64_t block = job.block_count() * at / count; block < job.block_count() * (at + 1) / count;
          ++block)
       job.run_block(block, own);
+    taken[place].clear(std::memory_order_release);
   });
   return true;
 }
