@@ -43,7 +43,7 @@ INNER_ARROWS = {
         "request": set(),
         "tuning": set(),
         "floating_point": set(),
-        "threshold": set(),
+        "threshold": {"request"},
         "strided_copy": {"tuning"},
         "thread_limit": set(),
         "operands": {"request"},

@@ -141,12 +141,6 @@ Operation find_operation(PyObject* name) {
   throw std::invalid_argument("no such operation");
 }
 
-std::uint64_t element_count(const Window& window) {
-  std::uint64_t count = 1;
-  for (int axis = 0; axis < window.rank; ++axis) count *= static_cast<std::uint64_t>(window.shape[axis]);
-  return count;
-}
-
 py::object run_operation(PyObject* const* arguments, Py_ssize_t count, PyObject* keywords) {
   if (count < 2) throw py::type_error("wrong number of arguments");
   const Operation operation = find_operation(arguments[0]);

@@ -16,12 +16,6 @@ constexpr std::uint64_t kGroup = 8;  // decisions that are handled as one number
 constexpr std::uint64_t kAllKept = 0x0101010101010101;
 constexpr std::uint64_t kPartElements = 1 << 13;  // about so many go through the buffers at a time
 
-std::uint64_t product(const std::int64_t* lengths, int from, int to) {
-  std::uint64_t count = 1;
-  for (int axis = from; axis < to; ++axis) count *= static_cast<std::uint64_t>(lengths[axis]);
-  return count;
-}
-
 // Copies rows that lie one after another to where they begin rows of another length. The rest is kept. Groups
 // are written whole: what they overwrite comes later, or is kept.
 void spread_rows(const std::uint8_t* from, std::uint64_t length, std::uint64_t rows, std::uint8_t* to,

@@ -29,6 +29,14 @@ struct Value {
   const Varying* varying;  // null: the constant is that of all elements
 };
 
+inline std::uint64_t product(const std::int64_t* lengths, int from, int to) {
+  std::uint64_t count = 1;
+  for (int axis = from; axis < to; ++axis) count *= static_cast<std::uint64_t>(lengths[axis]);
+  return count;
+}
+
+inline std::uint64_t element_count(const Window& window) { return product(window.shape, 0, window.rank); }
+
 // Who is kept, apart from the window and from what is done with it.
 struct MaskState {
   KeepRule rule;
@@ -55,5 +63,12 @@ struct Request {
   Operand inputs[kMaxInputs], outputs[kMaxOutputs];
   Value constants[kMaxConstants];
 };
+
+// Whether p or a constant differs from element to element.
+inline bool varies(const Request& request) {
+  bool varies = request.mask.p.varying != nullptr;
+  for (const Value& constant : request.constants) varies |= constant.varying != nullptr;
+  return varies;
+}
 
 }  // namespace fastdrop

@@ -34,7 +34,7 @@ class Job {
         rows_(request.window),
         calls_(request, rows_.element_count()),
         keep_mask_(current_isa().kernels->run[kKeepMask][kBool][request.mask.rule]) {
-    if (!varies() || element_count() == 0 || !takes_tables()) return;
+    if (!varies(request) || element_count() == 0 || !takes_tables()) return;
     varying_keep_mask_ = current_isa().kernels->run_varying[kKeepMask][kBool][request.mask.rule];
     const DefaultFloatingPoint environment;
     auto table = new_table();
@@ -52,19 +52,13 @@ class Job {
     };
     const std::uint64_t first = boundary(chunk), last = boundary(chunk + 1);
     if (first == last) return;
-    if (varies()) return run_varying(first, last);
+    if (varies(request_)) return run_varying(first, last);
     KernelArgs args;
     calls_.put_constants(args);
     choose_path(first, last, request_.mask.p.constant, args);
   }
 
  private:
-  bool varies() const {
-    bool varies = request_.mask.p.varying != nullptr;
-    for (const Value& constant : request_.constants) varies |= constant.varying != nullptr;
-    return varies;
-  }
-
   // Whether decisions are drawn by a p that varies.
   bool varies_drawing() const { return request_.mask.p.varying != nullptr && request_.mask.rule != kStored; }
 
@@ -104,7 +98,7 @@ class Job {
     if (is_drawn && p.constant == 1 && calls_.info().zero_where_dropped) return calls_.zero(first, last);
     if (is_drawn && (p.constant == 0 || p.constant == 1))
       return calls_.run_alike(p.constant == 0, args, first, last, &table);
-    args.keep = keep_args(p.varying == nullptr ? p.constant : 0);
+    args.keep = keep_args(request_.mask, p.varying == nullptr ? p.constant : 0);
     if (varies_drawing() && calls_.kernel(request_.mask.rule, true) != nullptr && draws_rows())
       run_drawn(args, first, last, &table);
     else
@@ -132,12 +126,12 @@ class Job {
     if (drops_all && calls_.info().zero_where_dropped) return calls_.zero(first, last);
     calls_.prepare(args);
     if (calls_.info().draw == kNormals) {
-      args.keep = keep_args(0);
+      args.keep = keep_args(request_.mask, 0);
       run_drawn(args, first, last);
     } else if (keeps_all || drops_all) {
       calls_.run_alike(keeps_all, args, first, last);
     } else {
-      args.keep = keep_args(rule == kStored ? 0 : p);
+      args.keep = keep_args(request_.mask, rule == kStored ? 0 : p);
       if (calls_.kernel(rule) != nullptr && draws_rows())
         run_drawn(args, first, last);
       else
@@ -210,7 +204,7 @@ class Job {
       gather(rows_, cache, nullptr, position, position + count, bytes);
       return count;
     }
-    KeepArgs keep = keep_args(0);
+    KeepArgs keep = keep_args(request_.mask, 0);
     for (std::uint64_t done = 0; done < count;) {
       const std::uint64_t part = std::min(count - done, table->hold_thresholds(position + done));
       table->point_thresholds(position + done, keep);
@@ -271,12 +265,6 @@ class Job {
         first = until;
       }
     }
-  }
-
-  KeepArgs keep_args(double p) const {
-    const MaskState& mask = request_.mask;
-    const Threshold bound = threshold(p);
-    return {{mask.key[0], mask.key[1]}, mask.stream, bound.high, bound.low, nullptr, nullptr, mask.bits};
   }
 
   const Request& request_;

@@ -279,15 +279,13 @@ class StridedJob {
 }  // namespace
 
 void run_strided(const Request& request) {
-  std::uint64_t element_count = 1;
-  for (int axis = 0; axis < request.window.rank; ++axis)
-    element_count *= static_cast<std::uint64_t>(request.window.shape[axis]);
-  if (element_count == 0) return;
+  const std::uint64_t elements = element_count(request.window);
+  if (elements == 0) return;
   if (run_transposed(request)) return;
   const StridedJob job(request);
   if (job.is_contiguous()) return run(request);
   current_isa();  // what may throw comes before anything is written
-  run_chunks(element_count / kStridedElementsPerThread, [&job](int chunk, int chunk_count) {
+  run_chunks(elements / kStridedElementsPerThread, [&job](int chunk, int chunk_count) {
     const auto at = static_cast<std::uint64_t>(chunk), count = static_cast<std::uint64_t>(chunk_count);
     job.run_blocks(job.block_count() * at / count, job.block_count() * (at + 1) / count);
   });

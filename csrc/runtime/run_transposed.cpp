@@ -134,9 +134,7 @@ class TransposedJob {
       index /= length;
     }
     KernelArgs args{};
-    const MaskState& mask = request_.mask;
-    const Threshold bound = threshold(mask.p.constant);
-    args.keep = {{mask.key[0], mask.key[1]}, mask.stream, bound.high, bound.low, nullptr, nullptr, mask.bits};
+    args.keep = keep_args(request_.mask, request_.mask.p.constant);
     std::uint8_t* const bits = scratch + 8 * kTransposeSide;
     std::uint8_t* const transposed = bits + kBitsBytes;
     args.element_count = static_cast<std::uint64_t>(rows);
@@ -203,11 +201,9 @@ class TransposedJob {
 // The axis along which decisions are drawn, if transposing them is worth it; otherwise -1.
 int drawn_axis(const Request& request, const MemoryOrder& order) {
   const OperationInfo& info = kOperations[request.operation];
-  bool varies = request.mask.p.varying != nullptr;
-  for (const Value& constant : request.constants) varies |= constant.varying != nullptr;
   const bool is_drawn =
       request.mask.rule == kStored || (request.mask.p.constant != 0 && request.mask.p.constant != 1);
-  if (varies || !is_drawn || info.draw != kInline || order.rank() < 2) return -1;
+  if (varies(request) || !is_drawn || info.draw != kInline || order.rank() < 2) return -1;
   const Axis& last = order.axis(order.rank() - 1);
   if (last.index_stride == 1 || last.length < kCacheLineBytes) return -1;
   for (int axis = 0; axis < order.rank() - 1; ++axis)
@@ -222,13 +218,10 @@ bool run_transposed(const Request& request) {
   if (!order.is_contiguous()) return false;
   const int row = drawn_axis(request, order);
   if (row < 0) return false;
-  std::uint64_t elements = 1;
-  for (int axis = 0; axis < order.rank(); ++axis)
-    elements *= static_cast<std::uint64_t>(order.axis(axis).length);
   const TransposedJob job(request, order, row);
-  const std::uint64_t threads =
-      std::min<std::uint64_t>(std::max<std::uint64_t>(elements / kStridedElementsPerThread, 1),
-                              static_cast<std::uint64_t>(thread_count()));
+  const std::uint64_t threads = std::min<std::uint64_t>(
+      std::max<std::uint64_t>(element_count(request.window) / kStridedElementsPerThread, 1),
+      static_cast<std::uint64_t>(thread_count()));
   // Made here, where running out of memory may still be answered; one for each chunk that is under way.
   std::unique_ptr<std::uint8_t[]> scratch(new (std::nothrow)
                                               std::uint8_t[threads * TransposedJob::kScratchBytes]);

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "request.h"
+
 namespace fastdrop {
 
 // D = high * 2^48 + low. D = 2^64, which drops everything, is the one with low = 2^48: then a word that ties
@@ -29,6 +31,12 @@ inline Threshold threshold(double rate) {
   const bool drops_all = bound == 0 && (rate < 0 || rate > 0.5);  // 2^64 has overflowed
   return {static_cast<std::uint16_t>(drops_all ? 0xFFFF : bound >> 48),
           drops_all ? std::uint64_t{1} << 48 : bound & ((std::uint64_t{1} << 48) - 1)};
+}
+
+// For kernels that draw by that p, or read a user's bits.
+inline KeepArgs keep_args(const MaskState& mask, double p) {
+  const Threshold bound = threshold(p);
+  return {{mask.key[0], mask.key[1]}, mask.stream, bound.high, bound.low, nullptr, nullptr, mask.bits};
 }
 
 }  // namespace fastdrop

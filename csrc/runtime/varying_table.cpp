@@ -21,16 +21,10 @@ bool varies_along(const Value& value, int axis) {
   return value.varying != nullptr && value.varying->window.strides[axis] != 0;
 }
 
-std::uint64_t elements_from(const Window& window, int axis) {
-  std::uint64_t count = 1;
-  for (; axis < window.rank; ++axis) count *= static_cast<std::uint64_t>(window.shape[axis]);
-  return count;
-}
-
 // The axes before the first one along which something varies, and before those that share a decision.
 int outer_axes(const Request& request, int constant_count, std::uint64_t repeat) {
   int axis = 0;
-  for (; elements_from(request.window, axis) > repeat; ++axis) {
+  for (; product(request.window.shape, axis, request.window.rank) > repeat; ++axis) {
     bool varies = varies_along(request.mask.p, axis);
     for (int i = 0; i < constant_count; ++i) varies |= varies_along(request.constants[i], axis);
     if (varies && request.window.shape[axis] > 1) break;
@@ -64,7 +58,7 @@ VaryingTable::VaryingTable(const Request& request, std::uint64_t element_count, 
       constant_count_(constant_count(kOperations[request.operation])),
       repeat_(repeat),
       outer_(outer_axes(request, constant_count_, repeat)),
-      period_(elements_from(request.window, outer_)),
+      period_(product(request.window.shape, outer_, request.window.rank)),
       positions_(period_ / repeat, element_count / repeat),
       elements_(period_, element_count),
       p_(source(request.mask.p)) {
