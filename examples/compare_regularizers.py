@@ -26,7 +26,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from lib.options import make_parser, picture, whole_number
+from lib.options import add_plot, make_parser, whole_number
 from lib.regularized import BATCH_SIZE, Setting, Task, accuracy_on_test, train
 
 TASKS = {
@@ -207,13 +207,7 @@ def read_options():
     add("--wrong-labels", type=float, default=0.0, metavar="FRACTION", help="default: none")
     add("--jobs", type=whole_number(1), default=os.cpu_count(), help="processes; default: one a core")
     add("--quick", action="store_true", help="2 seeds and a tenth of the epochs: no result")
-    add(
-        "--plot",
-        type=picture,
-        default="compare_regularizers.png",
-        metavar="FILE",
-        help="default: %(default)s",
-    )
+    add_plot(parser, "compare_regularizers.png")
     options = parser.parse_args()
     if not 0 <= options.wrong_labels <= 1:
         parser.error(f"--wrong-labels must be from 0 to 1, not {options.wrong_labels}")

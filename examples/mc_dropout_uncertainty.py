@@ -21,7 +21,7 @@ from tqdm import tqdm
 import fastdrop
 from lib.images import load_images
 from lib.mlp import MLP, Adam, softmax, softmax_cross_entropy
-from lib.options import make_parser, picture, whole_number
+from lib.options import add_plot, make_parser, whole_number
 
 BATCH_SIZE = 50
 KNOWN_COUNT = 5  # the digits 0 to 4 are trained on
@@ -178,13 +178,7 @@ def read_options():
     add("--samples", type=whole_number(2), default=100, help="default: %(default)s")
     add("--seed", type=whole_number(0), default=0)
     add("--quick", action="store_true", help="at most 15 epochs and 20 samples")
-    add(
-        "--plot",
-        type=picture,
-        default="mc_dropout_uncertainty.png",
-        metavar="FILE",
-        help="default: %(default)s",
-    )
+    add_plot(parser, "mc_dropout_uncertainty.png")
     options = parser.parse_args()
     if options.quick:
         options.epochs, options.samples = min(options.epochs, 15), min(options.samples, 20)

@@ -23,7 +23,7 @@ from tqdm import tqdm
 import fastdrop
 from lib.images import load_images
 from lib.mlp import MLP, Adam, NoDropout, TextbookDropout, softmax_cross_entropy
-from lib.options import make_parser, picture, whole_number
+from lib.options import add_plot, make_parser, whole_number
 
 BATCH_SIZE = 64
 CLASS_COUNT = 10
@@ -224,9 +224,7 @@ def read_options():
     parser.add_argument("--data", choices=["digits", "mnist"], default="digits")
     parser.add_argument("--epochs", type=whole_number(1), help="default: 60 for digits, 40 for mnist")
     parser.add_argument("--seed", type=whole_number(0), default=0)
-    parser.add_argument(
-        "--plot", type=picture, default="train_mlp.png", metavar="FILE", help="default: %(default)s"
-    )
+    add_plot(parser, "train_mlp.png")
     return parser.parse_args()
 
 

@@ -26,6 +26,11 @@ def whole_number(least):
     return convert
 
 
+def add_plot(parser, default):
+    """Add the option that says where the picture goes."""
+    parser.add_argument("--plot", type=picture, default=default, metavar="FILE", help="default: %(default)s")
+
+
 def picture(text):
     """Return the path of a picture that can be written; nothing is changed there."""
     path = Path(text)
