@@ -340,15 +340,6 @@ def not_drawn(value: Any, name: str, wanted: str, swapped: bool = False) -> Type
     )
 
 
-def check_state(value: Any, keys: set[str]) -> None:
-    """That `value` is a dict with exactly these keys."""
-    wanted = f"state must be a dict with the keys {sorted(keys)}"
-    if not isinstance(value, dict):
-        raise TypeError(f"{wanted}, not {describe(value)}")
-    if set(value) != keys:
-        raise ValueError(f"{wanted}, not {abbreviate(list(value))}")
-
-
 def axis(value: Any, name: str, ndim: int) -> int:
     """`value` as the index of an axis, counted from the first."""
     result = index(value, name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -176,17 +176,27 @@ class Layer(ABC):
             self._unanswered = True
         return y
 
-    def _last_drawn(self, name: str) -> Any:
-        """What the last forward pass drew, if that is what a backward pass must mean."""
+    def _answer(
+        self, function: Callable[..., Array], dy: ArrayLike, name: str, drawn: Any, out: Array | None
+    ) -> Array:
+        """A backward pass by that function, with what was given by that name, or else was drawn last."""
+        if drawn is None:
+            drawn = self._drawn
+            if drawn is None or self._passes > 1:
+                raise self._unclear(name)
+        dx = function(dy, drawn, out=out)
+        self._unanswered = False
+        return dx
+
+    def _unclear(self, name: str) -> ValueError:
+        """What to raise where the last forward pass need not be what a backward pass means."""
         if self._drawn is None:
-            raise ValueError("backward needs a forward pass before it: call the layer first")
-        if (passes := self._passes) > 1:
-            raise ValueError(
-                f"backward needs {name}=, because the layer was called {passes} times without a backward "
-                f"pass in between: layer.{name} is that of the last call. Keep it after every call and write "
-                f"backward(dy, {name}=kept[t]), or {name}=layer.{name} if you mean the last call"
-            )
-        return self._drawn
+            return ValueError("backward needs a forward pass before it: call the layer first")
+        return ValueError(
+            f"backward needs {name}=, because the layer was called {self._passes} times without a backward "
+            f"pass in between: layer.{name} is that of the last call. Keep it after every call and write "
+            f"backward(dy, {name}=kept[t]), or {name}=layer.{name} if you mean the last call"
+        )
 
     def _draw_by_hand(self, drawn: Any) -> None:
         """Set what the next backward pass uses, whatever was called before."""
@@ -323,6 +333,4 @@ class MaskLayer(Layer):
         TypeError, ValueError
             If there was no forward pass, or several and no `mask` is given, or an array does not fit.
         """
-        dx = dropout_backward(dy, self._last_drawn("mask") if mask is None else mask, out=out)
-        self._unanswered = False
-        return dx
+        return self._answer(dropout_backward, dy, "mask", mask, out)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,12 @@ def plain_state(value: Any) -> Any:
     return content if content is value or isinstance(content, np.generic) else plain_state(content)
 
 
-def check_state(state: Any, required: set[str], optional: set[str]) -> None:
+def check_state(state: Any, required: Set[str], optional: Set[str] = frozenset()) -> None:
     """That `state` is a dict with all of the required keys, and else none but optional ones."""
     given = optional & set(state) if isinstance(state, dict) else set()
-    _checks.check_state(state, required | given)
+    keys = required | given
+    wanted = f"state must be a dict with the keys {sorted(keys)}"
+    if not isinstance(state, dict):
+        raise TypeError(f"{wanted}, not {_checks.describe(state)}")
+    if set(state) != keys:
+        raise ValueError(f"{wanted}, not {_checks.abbreviate(list(state))}")

@@ -35,8 +35,12 @@ Value: TypeAlias = float | Broadcast
 def keep_probability(rate: Value) -> Value:
     """The probability of keeping, without another rounding."""
     if isinstance(rate, float):
-        return -rate if rate < 0 else 1.0 - rate
+        return _keeping(rate)
     return _map(rate, lambda rates: np.where(rates < 0, -rates, 1.0 - rates))
+
+
+def _keeping(rate: float) -> float:
+    return -rate if rate < 0 else 1.0 - rate
 
 
 def drop_probability(rate: Value) -> Value:
@@ -52,7 +56,7 @@ def scale_for(rate: Value, inverted: bool) -> Value:
         return 1.0
     if isinstance(rate, Broadcast):
         return Broadcast(_core.scales(rate.values), rate.start, rate.strides)
-    keep = -rate if rate < 0 else 1.0 - rate
+    keep = _keeping(rate)
     return 1.0 / keep if keep > 0 else 0.0
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from . import _checks, _core
 from ._checks import Probability
 from ._keys import WORD_LIMIT, Seed, format_key, key_from, pack_key, plain_seed, unpack_key
-from ._saving import plain_state
+from ._saving import check_state, plain_state
 from ._states import (
     DEFAULT_GENERATOR,
     WholeWindow,
@@ -186,7 +186,7 @@ class MaskGenerator:
 
 def _checked_state(state: Any) -> tuple[int, tuple[int, int], int, int]:
     state = plain_state(state)
-    _checks.check_state(state, {"generator", "key", "stream", "children"})
+    check_state(state, {"generator", "key", "stream", "children"})
     generator = generator_id(state["generator"], "state['generator']")
     if not isinstance(state["key"], Sequence) or len(state["key"]) != 4:
         raise ValueError(f"state['key'] must be four integers, not {_checks.describe(state['key'])}")

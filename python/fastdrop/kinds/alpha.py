@@ -231,9 +231,7 @@ class AlphaDropout(MaskLayer):
         return self._remember(alpha_dropout(x, self.p, rng=self.rng, training=self.training, out=out))
 
     def backward(self, dy: ArrayLike, *, mask: Mask | None = None, out: Array | None = None) -> Array:
-        dx = alpha_dropout_backward(dy, self._last_drawn("mask") if mask is None else mask, out=out)
-        self._unanswered = False
-        return dx
+        return self._answer(alpha_dropout_backward, dy, "mask", mask, out)
 
 
 class FeatureAlphaDropout(AlphaDropout):

@@ -335,6 +335,4 @@ class GaussianDropout(Layer):
         TypeError, ValueError
             If there was no forward pass, or several and no `noise` is given, or an array does not fit.
         """
-        dx = gaussian_dropout_backward(dy, self._last_drawn("noise") if noise is None else noise, out=out)
-        self._unanswered = False
-        return dx
+        return self._answer(gaussian_dropout_backward, dy, "noise", noise, out)

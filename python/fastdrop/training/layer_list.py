@@ -10,7 +10,7 @@ from typing import Any, Self, overload
 
 from .. import _checks
 from .._layer import Layer
-from .._saving import plain_state
+from .._saving import check_state, plain_state
 from ._layers import list_of_layers
 
 
@@ -125,7 +125,7 @@ class LayerList(Sequence[Layer]):
             than those that were saved; no layer is changed then.
         """
         state = plain_state(state)
-        _checks.check_state(state, {"generators", *(str(number) for number in range(len(self)))})
+        check_state(state, {"generators", *(str(number) for number in range(len(self)))})
         if state["generators"] != (own := self._generators()):
             wanted = f"{_checks.abbreviate(own)}, since these layers share generators like that"
             given = _checks.abbreviate(state["generators"])

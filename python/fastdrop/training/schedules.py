@@ -14,7 +14,7 @@ from typing import Any
 
 from .. import _checks
 from .._layer import Layer
-from .._saving import plain_state
+from .._saving import check_state, plain_state
 from ._layers import list_of_layers
 
 
@@ -174,7 +174,7 @@ class Scheduler:
             If `state` is not what `state_dict` returns; nothing is changed then.
         """
         state = plain_state(state)
-        _checks.check_state(state, {"step_number"})
+        check_state(state, {"step_number"})
         self._set(_checks.integer(state["step_number"], "state['step_number']", 0, _checks.INDEX_LIMIT))
 
     def __repr__(self) -> str:
