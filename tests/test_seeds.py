@@ -126,6 +126,48 @@ def test_a_seed_that_can_be_made_into_one_comes_with_advice(entrance, seed, sour
         fastdrop.MaskGenerator(eval(source, {"numpy": np, name: seed}))  # the advice works
 
 
+@pytest.mark.parametrize("make", [lambda **key: fastdrop.Mask(3, **key), fastdrop.MaskGenerator])
+@pytest.mark.parametrize(
+    ("key", "kind", "message"),
+    [
+        ((1, 2, 3), ValueError, "key must be four 32-bit words, not 3 of them"),
+        (np.zeros(5, np.uint32), ValueError, "key must be four 32-bit words, not 5 of them"),
+        (np.zeros((2, 2), np.uint32), TypeError, "key must be four 32-bit words, not array("),
+        (np.array(1), TypeError, "key must be four 32-bit words, not array(1)"),
+        (1, TypeError, "key must be four 32-bit words, not 1 of type int"),
+        ("1234", TypeError, "key must be four 32-bit words, not '1234' of type str"),
+        (b"1234", TypeError, "key must be four 32-bit words, not b'1234' of type bytes"),
+        ((1, 2, 3, 2**32), ValueError, "a word of key must be at least 0 and less than 4294967296"),
+        ((1, 2, 3, -1), ValueError, "a word of key must be at least 0"),
+        ((1, 2, 3, 4.0), TypeError, "a word of key must be an integer, not 4.0 of type float"),
+        ((1, 2, 3, True), TypeError, "a word of key must be an integer, not True of type bool"),
+    ],
+    ids=str,
+)
+def test_a_key_that_is_not_four_words_is_refused(make, key, kind, message):
+    refuse(lambda: make(key=key), kind, message)
+
+
+@pytest.mark.parametrize("make", [lambda **key: fastdrop.Mask(3, **key), fastdrop.MaskGenerator])
+def test_a_key_is_taken_as_it_is(make):
+    words = (0, 1, 2**31, 2**32 - 1)
+    for key in (words, list(words), np.array(words), np.array(words, np.uint32)):
+        assert make(key=key).key == words
+    refuse(lambda: make(key=words, seed=0), ValueError, "seed and key exclude each other")
+
+
+def test_the_mask_of_a_key_is_that_of_the_reference():
+    key, stream = (11, 22, 33, 44), 5
+    mask = fastdrop.Mask(1000, 0.3, key=key, stream=stream)
+    assert np.array_equal(
+        mask.to_numpy(), fastdrop.reference.keep(np.arange(1000), 0.3, key=key, stream=stream)
+    )
+    own = fastdrop.reference.Mask(1000, 0.3, key=key, stream=stream)
+    assert np.array_equal(mask.to_numpy(), own.to_numpy())
+    masks = fastdrop.MaskGenerator(key=key)
+    assert masks.mask(1000, 0.3) == fastdrop.Mask(1000, 0.3, key=key)
+
+
 def test_a_generator_of_masks_is_no_seed():
     masks = fastdrop.MaskGenerator(0)
     advice = "; write seed.key, or take the mask from seed.mask"

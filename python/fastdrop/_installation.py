@@ -45,6 +45,12 @@ def import_error(error: ImportError) -> ImportError:
     return ImportError(" ".join([text, *faults()]))
 
 
+def host_error(adapter: str, host: str, extra: str) -> ImportError:
+    """What to raise if a library is missing that a module of fastdrop brings dropout to."""
+    text = f"{adapter} needs {host}: install both with pip install '{DISTRIBUTION}[{extra}]'"
+    return ImportError(text, name=host)
+
+
 def _find(name: str) -> metadata.Distribution | None:
     try:
         return metadata.distribution(name)

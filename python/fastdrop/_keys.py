@@ -43,6 +43,18 @@ def key_from(seed: Any, name: str) -> tuple[int, int]:
     return pack_key(words)
 
 
+def given_key(key: Any, seed: Any) -> tuple[int, int]:
+    """The halves of a key that somebody already has, which stands instead of a seed."""
+    if seed is not None:
+        raise ValueError("seed and key exclude each other: a seed makes a key. Give one of them")
+    is_array = isinstance(key, np.ndarray) and key.ndim == 1
+    if not is_array and (not isinstance(key, Sequence) or isinstance(key, (str, bytes, bytearray))):
+        raise TypeError(f"key must be four 32-bit words, not {_checks.describe(key)}")
+    if len(key) != 4:
+        raise ValueError(f"key must be four 32-bit words, not {len(key)} of them")
+    return pack_key([_checks.integer(word, "a word of key", 0, WORD_LIMIT) for word in key])
+
+
 def _check_integers(seed: Any) -> None:
     """Refuse what a SeedSequence takes for integers, or fails with: bools, texts, floats, at any depth."""
     if isinstance(seed, (list, tuple, np.ndarray)) and not isinstance(seed, np.ma.MaskedArray):

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _checks, _core
 from ._checks import Array, Probability
-from ._keys import Seed, key_from
+from ._keys import Seed, given_key, key_from
 from ._operations import run_checked
 from ._states import (
     DEFAULT_GENERATOR,
@@ -78,6 +78,8 @@ class Mask(Drawn):
         One of 2**63 independent masks for the same seed, 0 <= stream < 2**63.
     generator : {"ars4x32-7", "philox4x32-10"}
         The counter-based generator.
+    key : sequence of int, optional
+        Four 32-bit words instead of a seed: the `key` of another mask, or of another library.
 
     Raises
     ------
@@ -102,6 +104,8 @@ class Mask(Drawn):
     >>> channels = fastdrop.Mask((8, 64, 28, 28), p=0.1, noise_shape=(None, None, 1, 1), seed=42)
     >>> channels.noise_shape
     (8, 64, 1, 1)
+    >>> fastdrop.Mask(mask.shape, mask.p, key=mask.key, stream=mask.stream) == mask
+    True
     """
 
     __slots__ = ("_scale",)
@@ -120,12 +124,14 @@ class Mask(Drawn):
         seed: Seed = None,
         stream: int = 0,
         generator: str = DEFAULT_GENERATOR,
+        key: Sequence[int] | None = None,
     ) -> None:
         lengths = _checks.shape(shape)
         window = whole_window(lengths, noise_shape, _checks.rate(p, keep_prob))
         stream = _checks.integer(stream, "stream", 0, _checks.INDEX_LIMIT)
         self._scale = scale_for(window.p, _checks.boolean(inverted, "inverted"))
-        self._state = new_state(generator_id(generator), key_from(seed, "seed"), stream, window)
+        halves = key_from(seed, "seed") if key is None else given_key(key, seed)
+        self._state = new_state(generator_id(generator), halves, stream, window)
 
     @staticmethod
     def from_array(

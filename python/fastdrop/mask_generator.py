@@ -11,7 +11,7 @@ import numpy as np
 
 from . import _checks, _core
 from ._checks import Probability
-from ._keys import WORD_LIMIT, Seed, format_key, key_from, pack_key, plain_seed, unpack_key
+from ._keys import WORD_LIMIT, Seed, format_key, given_key, key_from, pack_key, plain_seed, unpack_key
 from ._saving import check_state, plain_state
 from ._states import (
     DEFAULT_GENERATOR,
@@ -42,6 +42,8 @@ class MaskGenerator:
         BitGenerator or Generator.
     generator : {"ars4x32-7", "philox4x32-10"}
         The counter-based generator of the masks.
+    key : sequence of int, optional
+        Four 32-bit words instead of a seed, as for `Mask`.
 
     Raises
     ------
@@ -65,8 +67,11 @@ class MaskGenerator:
     _source: _core.MaskSource
     _seed: int | tuple[int, ...] | None  # what the repr shows instead of the key
 
-    def __init__(self, seed: Seed = None, *, generator: str = DEFAULT_GENERATOR) -> None:
-        self._start(generator_id(generator), key_from(seed, "seed"), plain_seed(seed))
+    def __init__(
+        self, seed: Seed = None, *, generator: str = DEFAULT_GENERATOR, key: Sequence[int] | None = None
+    ) -> None:
+        halves = key_from(seed, "seed") if key is None else given_key(key, seed)
+        self._start(generator_id(generator), halves, plain_seed(seed))
 
     def _start(self, generator: int, key: tuple[int, int], seed: int | tuple[int, ...] | None = None) -> None:
         self._source, self._children, self._seed = _core.MaskSource(generator, key, 0), 0, seed

@@ -210,6 +210,7 @@ class Mask:
         seed: Any = None,
         stream: int = 0,
         generator: str = "ars4x32-7",
+        key: Sequence[int] | None = None,
     ) -> None:
         lengths = np.broadcast_shapes(shape)  # an int counts as one length
         noise = lengths
@@ -225,7 +226,8 @@ class Mask:
         self.given = "p" if keep_prob is None else "keep_prob"
         with np.errstate(divide="ignore", over="ignore"):  # where nothing is kept
             self.scale = 1.0 / self.keep_prob if flag(inverted, "inverted") else np.ones(lengths)
-        self.key, self.stream, self.generator = key_from(seed), stream, generator
+        self.key = key_from(seed) if key is None else tuple(key)
+        self.stream, self.generator = stream, generator
         self.bits: NDArray[np.uint8] | None = None
 
     @staticmethod
