@@ -72,7 +72,8 @@ INNER_ARROWS = {
         "seed": set(),
         "config": {"python_types", "seed"},
         "operations": {"arrays", "fastcall", "gil", "mask_source", "mask_state"},
-        "module": {"config", "mask_source", "mask_state", "operations"},
+        "memory": {"fastcall", "gil", "mask_state", "operations"},
+        "module": {"config", "mask_source", "mask_state", "memory", "operations"},
     },
 }
 SOURCES = sorted(path for path in CSRC.rglob("*") if path.suffix in {".h", ".cpp"})

@@ -5,6 +5,7 @@
 #include "config.h"
 #include "mask_source.h"
 #include "mask_state.h"
+#include "memory.h"
 #include "operations.h"
 
 namespace {
@@ -26,6 +27,7 @@ PYBIND11_MODULE(_core_of_the_main_interpreter, m, pybind11::mod_gil_not_used(),
   if (!add_config(m.ptr()) || !add_mask_state(m.ptr()) || !add_mask_source(m.ptr()))
     throw pybind11::error_already_set();
   add_operations(m);
+  add_memory(m);
 }
 
 // What Python calls. pybind11's own function, before Python 3.12, waits forever in a sub-interpreter: it asks

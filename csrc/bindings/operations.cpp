@@ -132,15 +132,6 @@ PyObject* intern(const char* text) {
   return name;
 }
 
-Operation find_operation(PyObject* name) {
-  for (int i = 0; i < kOperationCount; ++i)
-    if (names.operations[i] == name) return static_cast<Operation>(i);
-  for (int i = 0; i < kOperationCount; ++i)
-    if (PyUnicode_Check(name) && PyUnicode_Compare(names.operations[i], name) == 0)
-      return static_cast<Operation>(i);
-  throw std::invalid_argument("no such operation");
-}
-
 py::object run_operation(PyObject* const* arguments, Py_ssize_t count, PyObject* keywords) {
   if (count < 2) throw py::type_error("wrong number of arguments");
   const Operation operation = find_operation(arguments[0]);
@@ -307,6 +298,15 @@ void add_operation_rows(py::module_& module) {
 }
 
 }  // namespace
+
+Operation find_operation(PyObject* name) {
+  for (int i = 0; i < kOperationCount; ++i)
+    if (names.operations[i] == name) return static_cast<Operation>(i);
+  for (int i = 0; i < kOperationCount; ++i)
+    if (PyUnicode_Check(name) && PyUnicode_Compare(names.operations[i], name) == 0)
+      return static_cast<Operation>(i);
+  throw std::invalid_argument("no such operation");
+}
 
 void add_operations(py::module_& module) {
   for (int i = 0; i < kOperationCount; ++i) names.operations[i] = intern(kOperations[i].name);

@@ -4,8 +4,13 @@
 #pragma once
 #include <pybind11/pybind11.h>
 
+#include "../shared/operations.h"
+
 namespace fastdrop {
 
 void add_operations(pybind11::module_& module);
+
+// The operation of that name. Throws std::invalid_argument if there is none.
+Operation find_operation(PyObject* name);
 
 }  // namespace fastdrop

@@ -25,6 +25,7 @@ class OperationInfo(NamedTuple):
     draw: str  # "from bytes", "inline" or "normals"
 
 operations: Final[dict[str, OperationInfo]]
+elements: Final[tuple[str, ...]]
 
 @final
 class MaskState:
@@ -70,6 +71,10 @@ class MaskSource:
 _Mask = TypeVar("_Mask")
 
 def run(operation: str, mask: MaskState, /, *arguments: object) -> Any: ...
+def key_state(
+    generator: int, address: int, p: float, shape: tuple[int, ...], strides: tuple[int, ...] | None, /
+) -> MaskState: ...
+def run_memory(operation: str, mask: MaskState, element: int, /, *arguments: object) -> None: ...
 def dropout(
     x: object,
     out: object,

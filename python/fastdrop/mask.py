@@ -300,6 +300,11 @@ def new_mask(state: MaskState, scale: Value) -> Mask:
     return mask
 
 
+def state_and_scale(mask: Mask) -> tuple[MaskState, Value]:
+    """What `new_mask` makes a mask of."""
+    return mask._state, mask._scale
+
+
 def evaluation_mask(window: WholeWindow, inverted: bool) -> Mask:
     """The mask of evaluation. It draws nothing, so that it needs no key.
 

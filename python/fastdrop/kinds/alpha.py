@@ -23,7 +23,7 @@ from ..mask_generator import Rng, draw_state
 _ALPHA_PRIME = -1.7580993408473766
 
 
-def _affine(p: float) -> tuple[float, float, float]:
+def affine(p: float) -> tuple[float, float, float]:
     """a, b, and what a dropped element becomes (stream document, section 7)."""
     if p == 1:
         return 0.0, 0.0, 0.0  # nothing is kept, and the last one goes to 0
@@ -44,7 +44,7 @@ def _alpha(
     if not _checks.boolean(training, "training"):
         return dropout(x, rng=rng, training=False, out=out)
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
-    a, b, dropped = _affine(p)
+    a, b, dropped = affine(p)
     state = draw_state(rng, whole_window(array.shape, noise_shape, p))
     y = _core.run("alpha_dropout", state, array, out, a, b, dropped)
     if y is None:
@@ -140,7 +140,7 @@ def alpha_dropout_backward(dy: ArrayLike, mask: Mask, *, out: Array | None = Non
         wanted = "the fastdrop.Mask that alpha_dropout returned"
         raise _checks.not_drawn(mask, "mask", wanted, isinstance(dy, Mask))
     p, scale = mask.p, mask.scale
-    if not isinstance(p, float) or not isinstance(scale, float) or scale != _affine(p)[0]:
+    if not isinstance(p, float) or not isinstance(scale, float) or scale != affine(p)[0]:
         wanted = "a mask that alpha_dropout or feature_alpha_dropout returned, with their scale"
         raise ValueError(f"mask must be {wanted}, not {mask!r}: use dropout_backward(dy, mask) for others")
     return apply_mask(mask, dy, out, "dy")

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "memory.h"
+
+#include <cstdint>
+#include <cstring>
+
+#include "../runtime/operands.h"
+#include "../runtime/run.h"
+#include "../runtime/run_strided.h"
+#include "fastcall.h"
+#include "gil.h"
+#include "mask_state.h"
+#include "operations.h"
+
+namespace fastdrop {
+namespace {
+
+void* address_of(PyObject* number) {
+  void* address = PyLong_AsVoidPtr(number);
+  if (address == nullptr && PyErr_Occurred()) throw py::error_already_set();
+  return address;
+}
+
+// key_state(generator, address, p, shape, strides): the mask of the 16 bytes that lie there as its key.
+py::object key_state(PyObject* const* arguments, Py_ssize_t count, PyObject* keywords) {
+  if (count != 5 || keywords != nullptr) throw py::type_error("wrong number of arguments");
+  const long rule = PyLong_AsLong(arguments[0]);
+  if (rule < 0 || rule >= kGeneratorCount) throw std::invalid_argument("no such generator");
+  MaskState state{static_cast<KeepRule>(rule), {}, 0, {}, nullptr};
+  std::memcpy(state.key, address_of(arguments[1]), sizeof state.key);
+  auto mask = py::reinterpret_steal<py::object>(
+      new_mask_state(state, 0, arguments[2], arguments[3], arguments[4], Py_None));
+  if (!mask) throw py::error_already_set();
+  return mask;
+}
+
+// An operand that lies somewhere in memory: an address, and None for contiguous elements or a stride for
+// every axis, counted in elements. False: only the strided walk can read it.
+bool take_memory(PyObject* address, PyObject* given_strides, const OperandInfo& info, Element element,
+                 const Window& window, Operand& operand, Lengths& strides) {
+  operand = {address_of(address), strides.data(), false};
+  if (operand.data == nullptr && element_count(window) > 0) throw std::invalid_argument("no memory is there");
+  const auto bytes = static_cast<std::int64_t>(item_bytes(info, element));
+  const bool contiguous = given_strides == Py_None;
+  if (!contiguous && (!PyTuple_Check(given_strides) || PyTuple_GET_SIZE(given_strides) != window.rank))
+    throw std::invalid_argument("strides must be None or a tuple with one for every axis");
+  std::int64_t next = bytes;
+  for (int axis = window.rank - 1; axis >= 0; --axis) {
+    const auto at = static_cast<std::size_t>(axis);
+    strides[at] = contiguous ? next : bytes * py::cast<std::int64_t>(PyTuple_GET_ITEM(given_strides, axis));
+    if (has_axis(info, axis, window.rank))
+      next *= window.shape[axis];
+    else
+      strides[at] = 0;
+  }
+  return contiguous &&
+         reinterpret_cast<std::uintptr_t>(operand.data) % static_cast<std::uint64_t>(bytes) == 0;
+}
+
+// run_memory(operation, mask, element, address, strides, ..., constants...): as `run`, on memory of others.
+py::object run_memory(PyObject* const* arguments, Py_ssize_t count, PyObject* keywords) {
+  if (count < 3 || keywords != nullptr) throw py::type_error("wrong number of arguments");
+  const Operation operation = find_operation(arguments[0]);
+  const OperationInfo& info = kOperations[operation];
+  const int inputs = operand_count(info.inputs), operands = inputs + operand_count(info.outputs);
+  const int constants = constant_count(info);
+  if (count != 3 + 2 * operands + constants) throw py::type_error("wrong number of arguments");
+  const MaskStateObject& mask = mask_state(arguments[1]);
+  const auto element = static_cast<Element>(PyLong_AsLong(arguments[2]));
+  if (element < 0 || element >= kBool || inputs == 0) throw std::invalid_argument("no such element type");
+
+  Request request{operation, element, mask.state, mask.window(), {}, {}, {}};
+  ValueArgument p, values[kMaxConstants];
+  if (mask.p != nullptr) request.mask.p = p.parse(mask.p, request.window);
+  for (int i = 0; i < constants; ++i)
+    request.constants[i] = values[i].parse(arguments[3 + 2 * operands + i], request.window);
+  Lengths strides[kMaxOperands];
+  bool direct = true;
+  for (int i = 0; i < operands; ++i) {
+    PyObject* const* given = arguments + 3 + 2 * i;
+    Operand& operand = i < inputs ? request.inputs[i] : request.outputs[i - inputs];
+    const OperandInfo& row = i < inputs ? info.inputs[i] : info.outputs[i - inputs];
+    direct &= take_memory(given[0], given[1], row, element, request.window, operand, strides[i]);
+  }
+  if (direct)
+    for (int i = 0; i < operands; ++i)
+      (i < inputs ? request.inputs[i] : request.outputs[i - inputs]).strides = nullptr;
+  without_gil(element_count(request.window), [&] { direct ? run(request) : run_strided(request); });
+  return py::none();
+}
+
+}  // namespace
+
+void add_memory(py::module_& module) {
+  static PyMethodDef methods[] = {
+      fastcall_method<key_state>(
+          "key_state",
+          "key_state($module, generator, address, p, shape, strides, /)\n--\n\n"
+          "A MaskState of stream 0, whose key is read from that address: two numbers of 64 bits."),
+      fastcall_method<run_memory>(
+          "run_memory",
+          "run_memory($module, operation, mask, element, /, *arguments)\n--\n\n"
+          "Run an operation on memory of other libraries, which the caller has checked.\n\n"
+          "`element` is an index of `elements`. Two arguments for every operand: its address, and None if "
+          "it\n"
+          "is contiguous or a tuple of strides in elements. Then the constants."),
+      {nullptr, nullptr, 0, nullptr}};
+  if (PyModule_AddFunctions(module.ptr(), methods) != 0) throw py::error_already_set();
+  module.attr("elements") = py::make_tuple("float32", "float64", "float16", "bfloat16");
+}
+
+}  // namespace fastdrop

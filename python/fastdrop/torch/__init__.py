@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""fastdrop for PyTorch: dropout of tensors in CPU memory, with the names and meanings of `torch.nn`.
+
+Nothing is imported from here unless you import ``fastdrop.torch``. docs/hosts/torch.md explains it.
+"""
+
+from .._installation import host_error
+
+try:
+    import torch  # noqa: F401
+except ImportError as error:
+    raise host_error("fastdrop.torch", "PyTorch", "torch") from error
+
+from ._attention import scaled_dot_product_attention
+from ._functional_mode import replace_functional
+from ._replace import Replacement, replace_dropout
+from .functional import (
+    alpha_dropout,
+    apply_mask,
+    draw_mask,
+    dropout,
+    dropout1d,
+    dropout2d,
+    dropout3d,
+    feature_alpha_dropout,
+)
+from .modules import (
+    AlphaDropout,
+    Dropout,
+    Dropout1d,
+    Dropout2d,
+    Dropout3d,
+    FeatureAlphaDropout,
+    MultiheadAttention,
+)
+
+__all__ = [
+    "AlphaDropout",
+    "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
+    "FeatureAlphaDropout",
+    "MultiheadAttention",
+    "Replacement",
+    "alpha_dropout",
+    "apply_mask",
+    "draw_mask",
+    "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "feature_alpha_dropout",
+    "replace_dropout",
+    "replace_functional",
+    "scaled_dot_product_attention",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One operation on one tensor, with its gradient: at once, or through torch's dispatcher.
+
+Every function of fastdrop.torch ends here. A new operation is an operator in `_operators` and a call of
+`apply_drawn`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from .._windows import noise_window
+from ..mask import new_mask
+from ._internals import is_traced
+from ._memory import is_ours, is_plain, run
+from ._operators import call, draw_key, draw_state
+
+if TYPE_CHECKING:
+    from .._core import MaskState
+    from .._values import Value
+
+
+def apply_drawn(
+    operation: str, input: Tensor, p: float, constants: tuple[float, ...], noise_shape: Any, inplace: bool
+) -> Tensor | None:
+    """The operation with a key of torch's generator. None, and no key is drawn, if torch has to do it."""
+    if is_plain(input):
+        strides = None if noise_shape is None else noise_window(input.shape, tuple(noise_shape))[1]
+        state = draw_state(p, input.shape, strides)
+        return _apply_plain(operation, input, state, constants, inplace)
+    if not is_ours(input):
+        return None
+    result = call(operation, input, draw_key(), p, *constants, noise_shape)
+    return input.copy_(result) if inplace else result
+
+
+def apply_state(
+    operation: str, input: Tensor, state: MaskState, constants: tuple[Value, ...], inplace: bool = False
+) -> Tensor:
+    """The operation with decisions that are known. The first constant is the scale of the gradient too."""
+    if is_plain(input):
+        return _apply_plain(operation, input, state, constants, inplace)
+    return _composed(operation, input, state, constants[0], inplace)
+
+
+def _apply_plain(
+    operation: str, input: Tensor, state: MaskState, constants: tuple[Value, ...], inplace: bool
+) -> Tensor:
+    if inplace and not _is_dense(input):  # torch refuses to write where elements share memory
+        return input.copy_(_apply_plain(operation, input, state, constants, False))
+    if inplace or (input.requires_grad and torch.is_grad_enabled()):
+        return _apply(input, operation, state, constants, inplace)
+    return run(operation, state, input, constants)
+
+
+class _Apply(Function):
+    """The operation on a plain tensor, for autograd. The backward pass needs the state and the scale only."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, input: Tensor, operation: str, state: MaskState, constants: Any, inplace: bool
+    ) -> Tensor:
+        ctx.state, ctx.scale = state, constants[:1]
+        if inplace:
+            ctx.mark_dirty(input)
+        return run(operation, state, input, constants, input if inplace else None)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
+        return apply_state("dropout", gradient, ctx.state, ctx.scale), None, None, None, None
+
+
+# `_Apply.apply` less what it does for transforms of torch.func, which `is_plain` has ruled out: 1 us.
+_apply = super(Function, _Apply).apply
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    return tensor.is_contiguous() or torch.ops.aten.is_non_overlapping_and_dense(tensor)
+
+
+def _composed(operation: str, input: Tensor, state: MaskState, scale: Value, inplace: bool) -> Tensor:
+    """As `apply_state`, in operations of torch, for a tensor that is more than memory."""
+    if torch.compiler.is_compiling() or is_traced():
+        raise TypeError(
+            "a mask of fastdrop would become a constant of compiled or traced code: leave rng= out, so that "
+            "the mask is drawn from torch's generator at every call"
+        )
+    if operation != "dropout":
+        raise TypeError(f"{operation} with rng= takes plain tensors only: leave rng= out")
+    mask = new_mask(state, scale)
+    compute = torch.float64 if input.dtype is torch.float64 else torch.float32
+    kept = (input.to(compute) * torch.as_tensor(mask.scale, dtype=compute)).to(input.dtype)
+    result = torch.where(torch.from_numpy(mask.to_numpy()), kept, 0)
+    return input.copy_(result) if inplace else result

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Attention whose weights are dropped by fastdrop."""
+
+from __future__ import annotations
+
+import math
+from types import FunctionType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ._internals import safe_softmax
+from ._memory import is_ours
+from .functional import dropout
+
+
+def scaled_dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """`torch.nn.functional.scaled_dot_product_attention`, whose weights are dropped by `dropout`.
+
+    ``dropout(softmax(query key^T scale + attn_mask)) value``. Without dropout, and for what fastdrop does not
+    take, this is torch's own function.
+
+    Parameters
+    ----------
+    query : Tensor of shape (..., heads, L, E)
+        Queries.
+    key, value : Tensor of shape (..., heads, S, E) and (..., heads, S, Ev)
+        Keys and values.
+    attn_mask : Tensor, optional
+        What is added to the scores, or a bool tensor that is True where a query may attend. It is broadcast
+        to (..., heads, L, S).
+    dropout_p : float, default 0
+        Probability of dropping a weight.
+    is_causal : bool, default False
+        A query attends to keys up to its own position only.
+    scale : float, optional
+        ``1 / sqrt(E)`` by default.
+    enable_gqa : bool, default False
+        Several heads of queries share one head of keys and values.
+
+    Returns
+    -------
+    Tensor of shape (..., heads, L, Ev)
+        A query that may attend to nothing gets zeros.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `dropout_p` is of the wrong kind or out of range, or `attn_mask` is given with `is_causal`.
+
+    Examples
+    --------
+    >>> import torch, fastdrop.torch
+    >>> query, key, value = torch.ones(3, 2, 4, 5, 8)
+    >>> fastdrop.torch.scaled_dot_product_attention(query, key, value, dropout_p=0.1).shape
+    torch.Size([2, 4, 5, 8])
+    """
+    if dropout_p == 0 or not is_ours(query):
+        return F.scaled_dot_product_attention(
+            query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
+        )
+    if is_causal and attn_mask is not None:
+        raise ValueError("attn_mask must be None if is_causal is True: the causal mask is one already")
+    if enable_gqa:
+        key = key.repeat_interleave(query.size(-3) // key.size(-3), -3)
+        value = value.repeat_interleave(query.size(-3) // value.size(-3), -3)
+    factor = 1 / math.sqrt(query.size(-1)) if scale is None else scale
+    # The scale goes to the queries: they are fewer numbers than the scores.
+    scores = (query * factor) @ key.transpose(-2, -1)
+    if is_causal:
+        attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+    if attn_mask is not None:
+        is_bool = attn_mask.dtype is torch.bool
+        scores = scores.masked_fill(~attn_mask, -math.inf) if is_bool else scores + attn_mask
+    # As torch's own path with dropout: a row of -inf becomes zeros, not NaN.
+    weights = safe_softmax(scores, -1)
+    return dropout(weights, dropout_p) @ value
+
+
+def _with_names(function: FunctionType, **names: Any) -> FunctionType:
+    """The function, in whose body these names mean something else.
+
+    torch.compile looks names up in the module that `__name__` says, so that the copy has no `__name__`.
+    """
+    scope = {name: value for name, value in vars(F).items() if name != "__name__"} | names
+    copy = FunctionType(
+        function.__code__, scope, function.__name__, function.__defaults__, function.__closure__
+    )
+    copy.__kwdefaults__ = function.__kwdefaults__
+    return copy
+
+
+# torch's own function draws inside by these two names.
+multi_head_attention_forward = _with_names(
+    F.multi_head_attention_forward, dropout=dropout, scaled_dot_product_attention=scaled_dot_product_attention
+)

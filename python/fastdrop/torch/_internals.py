@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What fastdrop asks of torch that torch has no public name for. No other file uses such names."""
+
+from __future__ import annotations
+
+import torch
+from torch._C import _are_functorch_transforms_active as has_function_transforms
+from torch._C import _current_graph_task_id, _get_tracing_state
+from torch._C import _len_torch_dispatch_stack as count_dispatch_modes
+from torch.autograd import forward_ad
+
+__all__ = [
+    "count_dispatch_modes",
+    "has_forward_derivatives",
+    "has_function_transforms",
+    "is_in_backward_pass",
+    "is_traced",
+    "safe_softmax",
+]
+
+# Softmax that makes zeros of a row of -inf, where `torch.softmax` makes NaN.
+safe_softmax = torch.ops.aten._safe_softmax
+
+
+def has_forward_derivatives() -> bool:
+    """Whether tensors may carry derivatives forward (`torch.autograd.forward_ad`)."""
+    return forward_ad._current_level >= 0
+
+
+def is_traced() -> bool:
+    """Whether `torch.jit.trace` records what is called."""
+    return _get_tracing_state() is not None
+
+
+def is_in_backward_pass() -> bool:
+    """Whether autograd's engine runs in this thread."""
+    return _current_graph_task_id() != -1

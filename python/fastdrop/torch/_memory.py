@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The core on the memory of tensors, and which tensors have memory that it can use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.overrides import has_torch_function_unary
+
+from .. import _core
+from ._internals import count_dispatch_modes, has_forward_derivatives, has_function_transforms, is_traced
+
+if TYPE_CHECKING:
+    from .._core import MaskState
+    from .._values import Value
+
+# The core's number of every dtype that it has.
+ELEMENTS = {getattr(torch, name): number for number, name in enumerate(_core.elements)}
+_PLAIN = {Tensor, torch.nn.Parameter}
+
+
+def is_ours(tensor: Any) -> bool:
+    """Whether fastdrop computes with such a tensor. torch does with every other."""
+    return (
+        isinstance(tensor, Tensor)
+        and tensor.device.type == "cpu"
+        and tensor.dtype in ELEMENTS
+        and tensor.layout is torch.strided
+        and not tensor.is_nested
+    )
+
+
+def is_plain(tensor: Tensor) -> bool:
+    """Whether the tensor is memory and nothing else, and nobody watches what is done with it.
+
+    Then the core may use the memory at once. Otherwise the call takes torch's dispatcher, which knows what
+    subclasses, modes, compilers, function transforms and views with a lazy sign ask for.
+    """
+    return (
+        not torch.compiler.is_dynamo_compiling()
+        and type(tensor) in _PLAIN
+        and tensor.is_cpu
+        and tensor.dtype in ELEMENTS
+        and tensor.layout is torch.strided
+        and not has_torch_function_unary(tensor)  # which asks for modes too
+        and not count_dispatch_modes()
+        and not has_function_transforms()
+        and not has_forward_derivatives()
+        and not is_traced()
+        and not tensor.is_neg()
+    )
+
+
+def run(
+    operation: str,
+    state: MaskState,
+    input: Tensor,
+    constants: tuple[Value, ...],
+    output: Tensor | None = None,
+) -> Tensor:
+    """The operation on a plain tensor: into one laid out alike, which is made, or into the input itself."""
+    if output is None:
+        output = torch.empty_like(input)
+    from_strides = to_strides = None
+    if not input.is_contiguous():
+        from_strides, to_strides = input.stride(), output.stride()
+    element, source, target = ELEMENTS[input.dtype], input.data_ptr(), output.data_ptr()
+    _core.run_memory(operation, state, element, source, from_strides, target, to_strides, *constants)
+    return output
