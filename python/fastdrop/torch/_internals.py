@@ -5,16 +5,15 @@ from __future__ import annotations
 
 import torch
 from torch._C import _are_functorch_transforms_active as has_function_transforms
-from torch._C import _current_graph_task_id, _get_tracing_state
-from torch._C import _len_torch_dispatch_stack as count_dispatch_modes
+from torch._C import _current_graph_task_id, _get_tracing_state, _len_torch_dispatch_stack
 from torch.autograd import forward_ad
 
 __all__ = [
-    "count_dispatch_modes",
     "has_forward_derivatives",
     "has_function_transforms",
     "is_in_backward_pass",
     "is_traced",
+    "is_watched",
     "safe_softmax",
 ]
 
@@ -30,6 +29,16 @@ def has_forward_derivatives() -> bool:
 def is_traced() -> bool:
     """Whether `torch.jit.trace` records what is called."""
     return _get_tracing_state() is not None
+
+
+def is_watched() -> bool:
+    """Whether a mode, a function transform, a forward derivative or a trace sees every operator."""
+    return (
+        _len_torch_dispatch_stack() > 0
+        or has_function_transforms()
+        or forward_ad._current_level >= 0
+        or _get_tracing_state() is not None
+    )
 
 
 def is_in_backward_pass() -> bool:

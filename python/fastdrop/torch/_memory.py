@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.overrides import has_torch_function_unary
 
 from .. import _core
-from ._internals import count_dispatch_modes, has_forward_derivatives, has_function_transforms, is_traced
+from ._internals import is_watched
 
 if TYPE_CHECKING:
     from .._core import MaskState
@@ -45,10 +45,7 @@ def is_plain(tensor: Tensor) -> bool:
         and tensor.dtype in ELEMENTS
         and tensor.layout is torch.strided
         and not has_torch_function_unary(tensor)  # which asks for modes too
-        and not count_dispatch_modes()
-        and not has_function_transforms()
-        and not has_forward_derivatives()
-        and not is_traced()
+        and not is_watched()
         and not tensor.is_neg()
     )
 

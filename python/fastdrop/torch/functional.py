@@ -81,6 +81,11 @@ def dropout(
     >>> bool((x.grad == y).all())
     True
     """
+    if training is True and inplace is False and rng is None and type(p) is float and 0.0 < p < 1.0:
+        # What `_draw` does too, 0.5 us later.
+        result = apply_drawn("dropout", input, p, (1 / (1 - p),), noise_shape, inplace)
+        if result is not None:
+            return result
     return _draw(F.dropout, "dropout", input, p, training, inplace, noise_shape, rng)
 
 
