@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--goals", action="store_true", help="also say which goals of the project are met: some minutes"
     )
-    several("--op", _one_of(*KINDS), ", ".join(KINDS))
+    several("--op", lambda text: _one_of(*KINDS)(text.replace("-", "_")), ", ".join(KINDS))
     several("--direction", _one_of(*DIRECTIONS), ", ".join(DIRECTIONS))
     several("--sizes", _size, "numbers of elements, such as 4096, 64Ki or 16Mi")
     several("--dtype", _one_of(*DTYPES), ", ".join(DTYPES))

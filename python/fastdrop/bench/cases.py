@@ -29,6 +29,7 @@ class Kind:
 
     about: str
     operation: str | None = "dropout"  # None where not bytes are what counts, but calls or a whole step
+    host: str | None = None  # the library whose arrays these are: measured only if you ask for the kind
 
 
 KINDS = {
@@ -48,6 +49,15 @@ KINDS = {
         " hidden layers",
         None,
     ),
+    "torch": Kind("a tensor of PyTorch", host="torch"),
+    "torch_step": Kind(
+        "forward, backward and update of a torch.nn.TransformerEncoder: two layers of 256 units, four heads,"
+        " batch 16 x 128",
+        None,
+        "torch",
+    ),
+    "jax": Kind("an array of JAX, under jit", host="jax"),
+    "dask": Kind("an array of Dask in 16 chunks, computed by its threads", host="dask"),
     "structured": Kind("shared decisions, arrays of p, blocks, layouts, 16 bits, kinds of rng", None),
 }
 DIRECTIONS = {
@@ -59,6 +69,9 @@ CALL_SIZE = 64
 # Early and late layers of a network for images of 224 x 224; channels of other sizes are small squares.
 IMAGES = {math.prod(shape): shape for shape in ((8, 64, 56, 56), (64, 256, 14, 14))}
 TRAIN_SIZE = 128 * 1024  # activations of one hidden layer
+ENCODER = (16, 128, 256)  # batch, steps, units
+ENCODER_SIZE = math.prod(ENCODER)
+_STEPS = {"train_step": TRAIN_SIZE, "torch_step": ENCODER_SIZE}
 CHECK_LIMIT = 64 * KI  # with --check: all code paths are taken by then
 
 
@@ -96,7 +109,7 @@ class Case:
         if self.call:
             return f"{self.kind}: {self.call}"
         parts = [f"{self.kind} {self.direction or ''}".rstrip()]
-        if self.kind != "train_step":
+        if self.kind not in _STEPS:
             parts += [self.dtype, *([f"{self.size:,} elements"] if with_size else [])]
         return ", ".join([*parts, f"p = {self.p}", f"{self.threads} thread{'s' if self.threads > 1 else ''}"])
 
@@ -182,6 +195,20 @@ FULL = (
     Grid(("alpha_dropout", "gaussian_dropout"), _SIZES, directions=_PASSES),
     *_BESIDE_DROPOUT,
 )
+_HOSTS = (
+    Grid(("torch",), (CALL_SIZE, 64 * KI, MI), directions=("forward", "both")),
+    Grid(
+        ("torch_step",),
+        (ENCODER_SIZE,),
+        ("float32",),
+        (0.1, 0.5),
+        (1, 2),
+        _NEITHER,
+        fixed=("sizes", "dtypes"),
+    ),
+    Grid(("jax",), (64 * KI, MI), directions=("forward", "both")),
+    Grid(("dask",), (16 * MI,), threads=(1, 2)),
+)
 STRUCTURED = [
     Case("structured", call.size, call.dtype, float(np.mean(call.p)), direction=None, call=name)
     for name, call in CALLS.items()
@@ -220,7 +247,8 @@ class Choice:
 def plan(choice: Choice, processors: int) -> list[Case]:
     """The cases to run, each once; those that need more processors than there are come only if asked for."""
     chosen: list[Case] = []
-    for grid in PAGE if choice.page else QUICK if choice.quick else FULL:
+    hosts = [grid for grid in _HOSTS if set(grid.kinds) & set(choice.kinds)]
+    for grid in [*(PAGE if choice.page else QUICK if choice.quick else FULL), *hosts]:
         axes = {
             axis: tuple(getattr(choice, axis))
             for axis in ("sizes", "dtypes", "ps", "threads")
@@ -229,8 +257,7 @@ def plan(choice: Choice, processors: int) -> list[Case]:
         possible = tuple(count for count in grid.threads if count <= processors)
         chosen += replace(grid, **{"threads": possible, **axes}).cases()
     if choice.check:
-        largest = {"train_step": TRAIN_SIZE}
-        chosen = [replace(c, size=min(c.size, largest.get(c.kind, CHECK_LIMIT))) for c in chosen]
+        chosen = [replace(c, size=min(c.size, _STEPS.get(c.kind, CHECK_LIMIT))) for c in chosen]
     if not choice.quick or "structured" in choice.kinds:
         chosen += [case for case in STRUCTURED if _asked_for(case, choice)]
     return [

@@ -12,6 +12,8 @@ COPY_TRANSPOSED = "np.copyto(y, x.T)"
 COPY_TRANSPOSED_ALIKE = "np.copyto(y.T, x.T)"
 STORED, REPLAY = " stored", " replay"  # what follows the ISA in a contender's name
 NO_DROPOUT = "no dropout"  # the floor of a training step
+FASTDROP_TORCH, TORCH = "fastdrop.torch", "torch"
+FASTDROP_JAX, JAX = "fastdrop.jax", "jax"
 
 
 @dataclass(frozen=True)
@@ -140,4 +142,12 @@ GOALS = [
     ),
     *(Goal("train_step", None, _BEST, NO_DROPOUT, 1.03, threads=threads) for threads in (1, 2)),
     Goal("train_step", None, _BEST, _ONE_THREAD, None, threads=2),
+    # Arrays of other libraries.
+    Goal("torch", "forward", FASTDROP_TORCH, TORCH, None, (CALL_SIZE,)),
+    Goal("torch", "forward", TORCH, FASTDROP_TORCH, 40, (64 * KI,), at_most=False),
+    Goal("torch", "both", TORCH, FASTDROP_TORCH, 20, (64 * KI,), at_most=False),
+    *(Goal("torch_step", None, FASTDROP_TORCH, NO_DROPOUT, 1.04, threads=threads) for threads in (1, 2)),
+    Goal("torch_step", None, TORCH, FASTDROP_TORCH, 1.3, ps=(0.1,), threads=2, at_most=False),
+    Goal("torch_step", None, TORCH, FASTDROP_TORCH, 1.7, ps=(0.5,), threads=2, at_most=False),
+    Goal("jax", "forward", JAX, FASTDROP_JAX, 5, (MI,), at_most=False),
 ]

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from . import facts, page, report
-from .cases import Case, Choice, Data, plan
+from .cases import KINDS, Case, Choice, Data, plan
 from .contenders import Contender, contenders_for
-from .contenders.rivals import MODULES, rivals
+from .contenders.rivals import MODULES, rivals, set_xla_threads
 from .job import Job
 from .measure import FULL, QUICK, Effort, measure
 from .screen import Screen
@@ -66,8 +66,11 @@ def _run(arguments: argparse.Namespace) -> int:
         raise BenchError("--plot draws plain dropout, which is not among the cases of this --op")
     known_dtypes = _known_dtypes(cases)
     left_out = sorted({case.dtype for case in cases if case.dtype not in known_dtypes})
-    cases = [case for case in cases if case.dtype in known_dtypes]
+    absent = sorted({case.kind for case in cases if not _is_host_here(case)})
+    cases = [case for case in cases if case.dtype in known_dtypes and case.kind not in absent]
     names = arguments.compare or ("numpy", *(_drawn_if_installed() if arguments.plot else ()))
+    if any(case.kind == "jax" for case in cases):
+        set_xla_threads(max(arguments.threads, default=1))
     found, missing = rivals(names, max(arguments.threads, default=1))
     known, effort = facts.facts(found), QUICK if arguments.quick else FULL
     began = time.monotonic()
@@ -77,6 +80,8 @@ def _run(arguments: argparse.Namespace) -> int:
     with Screen(len(cases), quiet=arguments.json == "-") as screen:
         for name in missing:
             screen.say(f"{MODULES[name]} is not installed: left out\n")
+        for kind in absent:
+            screen.say(f"{KINDS[kind].host} is not installed: {kind} left out\n")
         for dtype in left_out:
             screen.say(f"{_DTYPE_PACKAGES[dtype]} is not installed: {dtype} left out\n")
         if not arguments.check:
@@ -124,6 +129,11 @@ def _known_dtypes(cases: Sequence[Case]) -> set[str]:
             except ImportError:
                 known.remove(dtype)
     return known
+
+
+def _is_host_here(case: Case) -> bool:
+    host = KINDS[case.kind].host
+    return host is None or find_spec(host) is not None
 
 
 def valid_jobs(case: Case, contenders: Sequence[Contender]) -> tuple[dict[str, Job], list[str]]:

@@ -10,12 +10,15 @@ from collections.abc import Callable, Sequence
 from ..cases import Case, Choice
 from . import (
     alpha_gaussian,
+    dask_arrays,
     fastdrop,
+    jax_arrays,
     keep_mask,
     sharing,
     small_calls,
     stored_masks,
     structured,
+    torch_tensors,
     train_step,
     transposed,
 )
@@ -31,6 +34,9 @@ CONTENDERS: dict[str, Callable[[Case, Choice], list[Contender]]] = {
     **small_calls.CONTENDERS,
     **stored_masks.CONTENDERS,
     **structured.CONTENDERS,
+    **torch_tensors.CONTENDERS,
+    **jax_arrays.CONTENDERS,
+    **dask_arrays.CONTENDERS,
     **train_step.CONTENDERS,
     **transposed.CONTENDERS,
 }

@@ -23,10 +23,8 @@ def rivals(names: Sequence[str], threads: int) -> tuple[list[Contender], list[st
     found: list[Contender] = []
     missing: list[str] = []
     for name in names:
-        if name == "jax" and threads == 1:
-            # XLA reads its number of threads once, when it is loaded, and from nowhere else.
-            flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-            os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}"
+        if name == "jax":
+            set_xla_threads(threads)
         try:
             module = importlib.import_module(MODULES[name])
         except ImportError:
@@ -34,6 +32,13 @@ def rivals(names: Sequence[str], threads: int) -> tuple[list[Contender], list[st
         else:
             found += _FAMILIES[name](module, threads)
     return found, missing
+
+
+def set_xla_threads(threads: int) -> None:
+    """One thread for XLA, or as many as it likes: it reads the number once, when it is loaded."""
+    if threads == 1:
+        flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}"
 
 
 def _mkl(module: Any, _threads: int) -> list[Contender]:
@@ -103,7 +108,7 @@ def _torch(torch: Any, _threads: int) -> list[Contender]:
             forward,
             backward,
             to_numpy=lambda tensor: tensor.detach().numpy(),
-            setting=lambda: _torch_threads(torch, case.threads),
+            setting=lambda: torch_threads(torch, case.threads),
         )
 
     job = "F.dropout and autograd; new tensors every call; no gradient recorded in forward alone"
@@ -112,7 +117,7 @@ def _torch(torch: Any, _threads: int) -> list[Contender]:
 
 
 @contextlib.contextmanager
-def _torch_threads(torch: Any, count: int) -> Iterator[None]:
+def torch_threads(torch: Any, count: int) -> Iterator[None]:
     previous = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

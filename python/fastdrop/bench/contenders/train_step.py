@@ -135,10 +135,10 @@ def _contender(
         return Job(network.step, answer, lambda: fastdrop_with(isa, threads))
 
     check = validity.copied if made_by[0] == "floor" else validity.dropped
-    return Contender(name, *made_by, "one step of the same network", build, _learns(check))
+    return Contender(name, *made_by, "one step of the same network", build, learns(check))
 
 
-def _learns(check: Check) -> Check:
+def learns(check: Check) -> Check:
     """The check of the layer, and that the network it stands in learns."""
 
     def both(case: Case, data: Data, job: Job) -> None:
