@@ -56,6 +56,8 @@ PYTHON_ARROWS = {
     "reference_noise": set(),  # says that it is gone
     "__init__": {"_core", "_installation", "_layer", "config", "functional", "kinds", "layers", "mask"}
     | {"mask_generator", "reference", "training"},
+    "dask": {"_checks", "_installation", "_keys", "_states", "_windows", "mask"},
+    "mpi": {"_checks", "mask"},
     "selftest": {"__init__"},
     "bench/": {"__init__"},  # and its own files
     "__main__": {"__init__", "_installation", "bench", "selftest"},
