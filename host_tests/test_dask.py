@@ -20,6 +20,7 @@ from joblib import delayed as job
 
 import fastdrop
 import fastdrop.dask
+import processes
 from refusal import refuse
 
 DTYPES = [np.float16, ml_dtypes.bfloat16, np.float32, np.float64, np.dtype(">f4")]
@@ -75,6 +76,30 @@ def test_every_scheduler_gives_the_same_bits(scheduler, p):
     values = array_of((50, 60))
     y, mask = fastdrop.dask.dropout(da.from_array(values, chunks=(11, 25)), p, 1)
     assert same(y, mask.apply(values), scheduler=scheduler, num_workers=2)
+
+
+def test_threads_of_dask_share_one_pool_of_fastdrop():
+    """Three threads of Dask call at once, with blocks that are large enough for three threads of fastdrop."""
+    output = processes.run(
+        """
+        import os
+        import dask.array as da
+        import numpy as np
+        import fastdrop
+        import fastdrop.dask
+
+        def threads():
+            return len(os.listdir("/proc/self/task"))
+
+        if __name__ == "__main__":
+            fastdrop.set_num_threads(3)
+            before = threads()
+            y, mask = fastdrop.dask.dropout(da.ones((6, 2**21), chunks=(1, 2**21), dtype=np.float32), 0.1, 1)
+            result = y.compute(scheduler="threads", num_workers=3)
+            print(threads() - before <= 3 + 2, (result == mask.apply(np.ones((6, 2**21), np.float32))).all())
+        """
+    )
+    assert output == "True True"
 
 
 @pytest.fixture(scope="module")
