@@ -144,7 +144,7 @@ def apply(mask: Mask, x: DaskArray) -> DaskArray:
 def dropout_block(block: Any, mask: Mask, starts: list[Sequence[int]], block_id: tuple[int, ...] = ()) -> Any:
     """A task: dropout of one block, at its place in the array."""
     # `block_info=` would have the place too. It holds a dict for every block as soon as the graph is made: at
-    # 100,000 blocks this took 2.4 s instead of 0.02 s, and 12 MB instead of 0.8.
+    # 100,000 blocks this took 2.4 s instead of 0.02 s, and 12 MB instead of 0.3.
     first = [start[number] for start, number in zip(starts, block_id, strict=True)]
     window = tuple(slice(start, start + length) for start, length in zip(first, block.shape, strict=True))
     return mask[window].apply(block)
