@@ -29,9 +29,7 @@ def run(code):
 def test_an_adapter_without_its_host_says_what_to_install(adapter):
     module, name = HOSTS[adapter]
     done = run(f"import sys; sys.modules[{module!r}] = None\nimport fastdrop.{adapter}")
-    wanted = (
-        f"fastdrop.{adapter} needs {name}: install both with pip install 'fastdrop-kernels[{adapter}]'"
-    )
+    wanted = f"fastdrop.{adapter} needs {name}: install both with pip install 'fastdrop-kernels[{adapter}]'"
     assert done.stderr.splitlines()[-1] == f"ImportError: {wanted}"
 
 

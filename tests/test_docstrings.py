@@ -66,6 +66,14 @@ def test_the_code_in_the_readme_runs():
     assert ((names["x"] == 0) == ~names["shard"].to_numpy()).all()
 
 
+def test_the_code_in_the_document_of_scaling_runs():
+    """It simulates 1,024 workers, with the assertions that it has itself."""
+    names = {}
+    for code in python_blocks("docs/scaling.md"):
+        exec(code, names)
+    assert len(names["windows"]) == 1024
+
+
 def test_the_code_in_the_document_of_kinds_runs():
     """In the order of the document, with the assertions that it has itself."""
     blocks = python_blocks("docs/kinds.md")

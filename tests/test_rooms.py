@@ -69,6 +69,8 @@ PYTHON_ARROWS = {
     "torch/modules": {"mask_generator", "torch/_functional_mode", "torch/functional"},
     "torch/_replace": {"_checks", "torch/modules"},
     "torch/__init__": {"_installation", "torch"},
+    "dask": {"_checks", "_installation", "_keys", "_states", "_windows", "mask"},
+    "mpi": {"_checks", "mask"},  # whose host its user imports
     "selftest": {"__init__"},
     "bench/": {"__init__"},  # and its own files
     "__main__": {"__init__", "_installation", "bench", "selftest"},

@@ -13,6 +13,7 @@ from numpy.random import BitGenerator, Generator, SeedSequence
 
 from . import _checks, _core, _remedies
 
+Key: TypeAlias = Sequence[int] | None  # four words of 32 bits
 Seed: TypeAlias = int | Sequence[int] | SeedSequence | BitGenerator | Generator | None
 
 WORD_LIMIT = 2**32

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _checks, _core
 from ._checks import Array, Probability
-from ._keys import Seed, given_key, key_from
+from ._keys import Key, Seed, given_key, key_from
 from ._operations import run_checked
 from ._states import (
     DEFAULT_GENERATOR,
@@ -124,7 +124,7 @@ class Mask(Drawn):
         seed: Seed = None,
         stream: int = 0,
         generator: str = DEFAULT_GENERATOR,
-        key: Sequence[int] | None = None,
+        key: Key = None,
     ) -> None:
         lengths = _checks.shape(shape)
         window = whole_window(lengths, noise_shape, _checks.rate(p, keep_prob))
@@ -323,12 +323,12 @@ def apply_mask(mask: Mask, x: ArrayLike, out: Array | None, name: str) -> Array:
         return result
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, name)
     if array.shape != mask._state.shape:
-        mask = _broadcast(mask, array.shape, name)
+        mask = broadcast_mask(mask, array.shape, name)
     done: Array = run_checked("dropout", mask._state, (name,), array, out, mask._scale)
     return done
 
 
-def _broadcast(mask: Mask, shape: tuple[int, ...], name: str) -> Mask:
+def broadcast_mask(mask: Mask, shape: tuple[int, ...], name: str) -> Mask:
     """A mask of a user's own, repeated to the shape of an array. Any mask as it is if that does not fit."""
     own = (1,) * (len(shape) - mask.ndim) + mask.shape
     if len(own) != len(shape) or any(n not in (1, m) for n, m in zip(own, shape, strict=True)):

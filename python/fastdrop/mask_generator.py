@@ -11,7 +11,7 @@ import numpy as np
 
 from . import _checks, _core
 from ._checks import Probability
-from ._keys import WORD_LIMIT, Seed, format_key, given_key, key_from, pack_key, plain_seed, unpack_key
+from ._keys import WORD_LIMIT, Key, Seed, format_key, given_key, key_from, pack_key, plain_seed, unpack_key
 from ._saving import check_state, plain_state
 from ._states import (
     DEFAULT_GENERATOR,
@@ -67,9 +67,7 @@ class MaskGenerator:
     _source: _core.MaskSource
     _seed: int | tuple[int, ...] | None  # what the repr shows instead of the key
 
-    def __init__(
-        self, seed: Seed = None, *, generator: str = DEFAULT_GENERATOR, key: Sequence[int] | None = None
-    ) -> None:
+    def __init__(self, seed: Seed = None, *, generator: str = DEFAULT_GENERATOR, key: Key = None) -> None:
         halves = key_from(seed, "seed") if key is None else given_key(key, seed)
         self._start(generator_id(generator), halves, plain_seed(seed))
 
