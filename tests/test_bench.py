@@ -107,6 +107,15 @@ def test_missing_contenders_are_named_and_left_out(monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("torch is not installed: left out\n")
 
 
+def test_a_host_that_is_missing_is_named_and_left_out(monkeypatch, capsys):
+    monkeypatch.setattr(runner, "find_spec", lambda name: None)
+    assert main(["bench", "--check", "--sizes", "1Ki", "--op", "torch-step,jax,small_calls"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "jax is not installed: jax left out"
+    assert "torch is not installed: torch_step left out" in lines
+    assert any(line.startswith("small_calls") for line in lines)
+
+
 def test_who_cannot_do_a_dtype_is_named_and_left_out(capsys):
     few = ["bench", "--check", "--sizes", "1Ki", *FORWARD, "--p", "0.5"]
     assert main([*few, "--dtype", "float16,bfloat16"]) == 0

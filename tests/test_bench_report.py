@@ -15,6 +15,8 @@ from fastdrop.bench.goals import GOALS, marks
 from fastdrop.bench.measure import Effort
 from fastdrop.bench.structured import CALLS
 
+OF_HOSTS = {name for name, kind in KINDS.items() if kind.host}
+
 
 @pytest.mark.parametrize("quick", [False, True])
 def test_no_case_comes_twice(quick):
@@ -23,7 +25,15 @@ def test_no_case_comes_twice(quick):
     grids = QUICK if quick else FULL
     named = set() if quick else {"structured"}  # one by one
     assert {kind for grid in grids for kind in grid.kinds} | named == {case.kind for case in planned}
-    assert {case.kind for case in planned} | {"structured"} == set(KINDS)
+    assert {case.kind for case in planned} | {"structured"} | OF_HOSTS == set(KINDS)
+
+
+@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize("kind", sorted(OF_HOSTS))
+def test_arrays_of_other_libraries_are_measured_if_you_ask(quick, kind):
+    planned = plan(Choice(quick, kinds=(kind,)), processors=2)
+    assert len(set(planned)) == len(planned) > 0
+    assert {case.kind for case in planned} == {kind}
 
 
 def test_quick_alone_is_plain_dropout_by_size():
@@ -112,6 +122,10 @@ def test_every_goal_is_shown_by_quick(monkeypatch):
     monkeypatch.setattr(fastdrop, "isas", lambda: ("avx512", "avx2", "scalar"))
     known, quick = rivals(("numpy",), 1)[0], Choice(quick=True, goals=True)
     for goal in GOALS:
+        if KINDS[goal.kind].host:  # whose contenders host_tests/ looks at
+            asked = plan(Choice(quick=True, kinds=(goal.kind,)), processors=2)
+            assert any(goal.concerns(case) for case in asked), goal
+            continue
         shown = False
         for case in plan(quick, processors=2):
             names = [contender.name for contender in contenders_for(case, known, quick)] + ["torch"]

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``python -m fastdrop bench`` on arrays of other libraries: valid answers, and goals that can be shown."""
+
+import subprocess
+import sys
+
+import pytest
+
+from fastdrop.bench.cases import KINDS, Choice, plan
+from fastdrop.bench.contenders import contenders_for
+from fastdrop.bench.goals import GOALS
+
+KINDS_OF_HOSTS = [name for name, kind in KINDS.items() if kind.host]
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_HOSTS)
+def test_every_answer_is_valid(kind):
+    """In a process of its own, because XLA reads its number of threads once."""
+    command = [sys.executable, "-m", "fastdrop", "bench", "--check", "--sizes", "64,8Ki", "--op", kind]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    answers = [line for line in done.stdout.splitlines() if line.startswith(kind)]
+    assert answers
+    for line in answers:
+        right, _, of, *_ = line.rpartition(": ")[2].split()
+        assert right == of, line
+
+
+@pytest.mark.parametrize(
+    "goal",
+    [goal for goal in GOALS if KINDS[goal.kind].host],
+    ids=lambda goal: f"{goal.kind}-{goal.contender}",
+)
+def test_every_goal_is_of_contenders_that_are_there(goal):
+    choice = Choice(quick=True, kinds=(goal.kind,))
+    case = next(case for case in plan(choice, processors=2) if goal.concerns(case))
+    names = [contender.name for contender in contenders_for(case, [], choice)]
+    assert {goal.contender, goal.versus} <= set(names)
