@@ -56,6 +56,7 @@ PYTHON_ARROWS = {
     "reference_noise": set(),  # says that it is gone
     "__init__": {"_core", "_installation", "_layer", "config", "functional", "kinds", "layers", "mask"}
     | {"mask_generator", "reference", "training"},
+    "jax": BASE - {"_core"} | {"_installation"},
     "selftest": {"__init__"},
     "bench/": {"__init__"},  # and its own files
     "__main__": {"__init__", "_installation", "bench", "selftest"},

@@ -7,6 +7,7 @@
 
 #include "../dispatch/isa_registry.h"
 #include "../runtime/thread_limit.h"
+#include "../xla/dropout.h"
 #include "python_types.h"
 #include "seed.h"
 
@@ -122,6 +123,9 @@ PyMethodDef methods[] = {
      "set_thread_limit($module, limit, /)\n--\n\nSet fastdrop's own limit; returns the one before."},
     {nullptr, nullptr, 0, nullptr}};
 
+// As jax.ffi.register_ffi_target takes it.
+PyObject* xla_dropout() { return PyCapsule_New(reinterpret_cast<void*>(&xla::dropout), nullptr, nullptr); }
+
 // Takes a new reference, or null.
 bool add(PyObject* module, const char* name, PyObject* value) {
   const bool added = value != nullptr && PyModule_AddObjectRef(module, name, value) == 0;
@@ -136,7 +140,9 @@ bool add_config(PyObject* module) {
          add(module, "compiler", PyUnicode_FromString(FASTDROP_COMPILER)) &&
          add(module, "has_openmp", PyBool_FromLong(has_openmp())) &&
          add(module, "generators", rule_names(kGeneratorCount)) &&
-         add(module, "rules", rule_names(kMaskRuleCount)) && PyModule_AddFunctions(module, methods) == 0;
+         add(module, "rules", rule_names(kMaskRuleCount)) && add(module, "xla_dropout", xla_dropout()) &&
+         add(module, "xla_version", Py_BuildValue("(ii)", xla::kMajorVersion, xla::kMinorVersion)) &&
+         PyModule_AddFunctions(module, methods) == 0;
 }
 
 }  // namespace fastdrop

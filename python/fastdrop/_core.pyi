@@ -11,6 +11,8 @@ compiler: Final[str]
 has_openmp: Final[bool]
 generators: Final[tuple[str, ...]]
 rules: Final[tuple[str, ...]]
+xla_dropout: Final[object]
+xla_version: Final[tuple[int, int]]
 
 class OperandInfo(NamedTuple):
     name: str

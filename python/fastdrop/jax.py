@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Dropout for JAX arrays on the CPU: compiled into XLA's programs, with the masks of `fastdrop.Mask`.
+
+`dropout` is a pure function of its arguments, as JAX wants it: the key is an operand. It works under `jax.jit`,
+`jax.grad` of any order, `jax.vmap`, `jax.checkpoint`, `jax.lax.scan` and `jax.shard_map`.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from . import _checks, _core
+from ._installation import host_error
+from ._keys import given_key, unpack_key
+from ._states import DEFAULT_GENERATOR, generator_id
+from ._windows import NoiseShape, c_strides, noise_window
+
+try:
+    import jax
+    import jax.numpy as jnp
+    import jaxlib
+    from jax.custom_derivatives import SymbolicZero
+    from jax.extend.core import Primitive
+    from jax.interpreters import ad, batching, mlir, xla
+    from jax.sharding import PartitionSpec
+except ImportError as error:
+    raise host_error("fastdrop.jax", "JAX", "jax") from error
+
+__all__ = ["dropout", "key_words"]
+
+Array: TypeAlias = Any  # a jax.Array, or what stands for one while JAX traces
+_TARGET = "fastdrop_dropout"
+_ORDER = "the order is dropout(x, p, key)"
+
+
+def dropout(
+    x: Array,
+    p: float | Array,
+    key: Array | Sequence[int],
+    *,
+    stream: int | Array = 0,
+    noise_shape: NoiseShape = None,
+    generator: str = DEFAULT_GENERATOR,
+    training: bool = True,
+    spec: Any = None,
+) -> Array:
+    """Drop elements at random and scale the others.
+
+    ``y = round(x * s)`` where the mask keeps and ``+0.0`` where it drops, with ``s = 1 / (1 - p)``: bit for bit
+    what ``fastdrop.Mask(x.shape, p, key=key_words(key), stream=stream).apply(x)`` gives in NumPy.
+
+    Parameters
+    ----------
+    x : jax.Array or numpy.ndarray of float16, bfloat16, float32 or float64
+        Values, of any shape.
+    p : float, or jax.Array without axes
+        Probability of dropping, from 0 to 1. A Python number is a constant of the compiled program, and exact.
+        An array is an operand: a schedule does not compile again. It is as exact as its dtype, so that a float32
+        0.1 has not quite the mask of 0.1.
+    key : key of jax.random, or four 32-bit words
+        A typed key (`jax.random.key`), a raw one (`jax.random.PRNGKey`), or the four words themselves as an array
+        of uint32 or as integers, such as the `key` of a `fastdrop.Mask`; see `key_words`. The same key gives the
+        same mask: split it as for every function of `jax.random`.
+    stream : int or jax.Array of an integer dtype without axes, default 0
+        Which mask of that key, 0 <= stream < 2**63: a layer's number, or a step. An array counts modulo 2**32,
+        or 2**63 if it has 64 bits.
+    noise_shape : sequence of int or None, optional
+        For every axis of `x` its length, or 1: one decision is shared along the whole axis; None means the
+        length. With `spec`, lengths are those of the whole array.
+    generator : {"ars4x32-7", "philox4x32-10"}
+        The counter-based generator.
+    training : bool, default True
+        False: the result is `x`.
+    spec : jax.sharding.PartitionSpec, optional
+        Inside `jax.shard_map`: how `x` is split over the mesh, as in its ``in_specs``. Then each shard has the
+        bits that it has in the whole. Without it every shard that has the same key has the same mask.
+
+    Returns
+    -------
+    jax.Array
+        Of the shape and dtype of `x`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind or out of range; the message names it. A p that is an array is
+        looked at when the program runs, and is then refused by JAX's own error.
+    NotImplementedError
+        If the program is compiled for another platform than the CPU.
+
+    Notes
+    -----
+    Under `jax.vmap`, one key gives every example of the batch the same mask, as in `jax.random`; a batch of keys
+    gives each its own. Both are what a Python loop gives, bit for bit. `p` cannot be differentiated.
+
+    Examples
+    --------
+    >>> import jax, jax.numpy as jnp
+    >>> from fastdrop.jax import dropout
+    >>> key = jax.random.key(0)
+    >>> jax.jit(dropout, static_argnums=1)(jnp.ones(8), 0.5, key)
+    Array([2., 0., 2., 2., 0., 2., 2., 0.], dtype=float32)
+    >>> jax.grad(lambda x: dropout(x, 0.5, key).sum())(jnp.ones(8))
+    Array([2., 0., 2., 2., 0., 2., 2., 0.], dtype=float32)
+    """
+    values = _float_array(x)
+    words = key_words(key)
+    if words.ndim != 1:
+        raise ValueError(f"key must be one key, not {words.shape[:-1]} of them: use jax.vmap over keys")
+    number = generator_id(generator)
+    whole, places = (values.shape, ()) if spec is None else _split(values.shape, spec)
+    strides = None if noise_shape is None else noise_window(whole, noise_shape)[1]
+    strides = c_strides(whole) if strides is None else strides
+    steps = tuple(values.shape[axis] * strides[axis] for _, axis in places)
+    operands = [words, _stream_words(stream), *(place for place, _ in places)]
+    constant, rate = _rate(p)
+    if rate is not None:
+        operands.append(_array_words(rate))
+    if not _checks.boolean(training, "training"):
+        return values
+    return _drop(values, operands, p=constant, generator=number, strides=strides, steps=steps)
+
+
+def key_words(key: Array | Sequence[int]) -> Array:
+    """The four 32-bit words that a key is for fastdrop.
+
+    A key of two words, such as JAX's own ``threefry2x32``, is followed by two zeros. A key of four words, such
+    as that of ``rbg``, is taken as it is. So keys that differ for JAX differ here.
+
+    Parameters
+    ----------
+    key : key of jax.random, or four 32-bit words
+        As in `dropout`; also a batch of keys.
+
+    Returns
+    -------
+    jax.Array of uint32
+        Of the shape ``(4,)``, or ``(..., 4)`` of a batch.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If that is no key.
+
+    Examples
+    --------
+    >>> import fastdrop, jax, numpy as np
+    >>> from fastdrop.jax import dropout, key_words
+    >>> key = jax.random.key(7)
+    >>> key_words(key)
+    Array([0, 7, 0, 0], dtype=uint32)
+    >>> mask = fastdrop.Mask(8, p=0.5, key=np.asarray(key_words(key)))
+    >>> bool((mask.apply(np.ones(8, np.float32)) == dropout(jnp.ones(8), 0.5, key)).all())
+    True
+    """
+    wanted = "a key of jax.random or four 32-bit words"
+    if isinstance(key, (tuple, list)):
+        return jnp.asarray(unpack_key(*given_key(key, None)), jnp.uint32)
+    if not isinstance(key, (jax.Array, np.ndarray)):
+        remedy = "; write jax.random.key(seed)" if isinstance(key, (int, np.integer)) else ""
+        raise TypeError(f"key must be {wanted}, not {_checks.describe(key)}{remedy}")
+    words = jax.random.key_data(key) if _is_key(key) else jnp.asarray(key)
+    if words.dtype != jnp.uint32 or words.ndim == 0 or words.shape[-1] not in (2, 4):
+        given = f"an array of {words.dtype} of the shape {words.shape}"
+        raise TypeError(f"key must be {wanted}, not {given}: {_ORDER}")
+    return words if words.shape[-1] == 4 else jnp.concatenate([words, jnp.zeros_like(words)], -1)
+
+
+# What dropout's arguments are.
+
+
+def _is_key(value: Any) -> bool:
+    return isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+
+
+def _float_array(x: Any) -> Array:
+    wanted = "an array of float16, bfloat16, float32 or float64"
+    if not isinstance(x, (jax.Array, np.ndarray, np.generic)):
+        raise TypeError(f"x must be {wanted}, not {_checks.describe(x)}")
+    if isinstance(x, np.ndarray):
+        _checks.refuse_masked(x, "x")
+    if _is_key(x) or x.dtype == np.uint32:
+        raise TypeError(f"x must be {wanted}, not of {x.dtype}: {_ORDER}")
+    if not any(x.dtype == dtype for dtype in (jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64)):
+        raise TypeError(f"x must be {wanted}, not of {x.dtype}")
+    return jnp.asarray(x)
+
+
+def _rate(p: Any) -> tuple[float, None] | tuple[None, Array]:
+    """p as a constant, or as an array of float32 or float64."""
+    if _is_key(p):
+        raise TypeError(f"p must be a real number, the probability of dropping, not a key: {_ORDER}")
+    if not isinstance(p, jax.Array):
+        return _checks.scalar_probability(p), None
+    if p.ndim != 0 or p.dtype == jnp.bool_ or not jnp.isrealobj(p):
+        raise TypeError(f"p must be one real number, not an array of {p.dtype} of the shape {p.shape}")
+    return None, p if p.dtype == jnp.float64 else p.astype(jnp.float32)
+
+
+def _stream_words(stream: Any) -> Array:
+    if not isinstance(stream, jax.Array):
+        number = _checks.integer(stream, "stream", 0, _checks.INDEX_LIMIT)
+        return np.array([number & 0xFFFFFFFF, number >> 32], np.uint32)
+    if stream.ndim != 0 or not jnp.issubdtype(stream.dtype, jnp.integer):
+        given = f"an array of {stream.dtype} of the shape {stream.shape}"
+        raise TypeError(f"stream must be one integer, not {given}")
+    upper = (stream >> 32) & 0x7FFFFFFF if stream.dtype.itemsize == 8 else jnp.zeros_like(stream)
+    return jnp.stack([stream.astype(jnp.uint32), upper.astype(jnp.uint32)])
+
+
+@jax.custom_jvp
+def _array_words(p: Array) -> Array:
+    return jax.lax.bitcast_convert_type(p, jnp.uint32).reshape(-1)
+
+
+@functools.partial(_array_words.defjvp, symbolic_zeros=True)
+def _refuse_gradient(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    if type(tangents[0]) is not SymbolicZero:
+        remedy = "write jax.lax.stop_gradient(p), or differentiate with respect to x only"
+        raise TypeError(f"p must not be differentiated, since a mask is no smooth function of it: {remedy}")
+    words = _array_words(*primals)
+    return words, np.zeros(words.shape, jax.dtypes.float0)
+
+
+def _split(shape: tuple[int, ...], spec: Any) -> tuple[tuple[int, ...], list[tuple[Array, int]]]:
+    """The shape of the whole array; and for each axis that is split this shard's place along it, and the axis."""
+    if not isinstance(spec, PartitionSpec):
+        raise TypeError(f"spec must be a jax.sharding.PartitionSpec, not {_checks.describe(spec)}")
+    if len(spec) > len(shape):
+        raise ValueError(f"spec must have at most an entry for each axis of x, {len(shape)}, not {len(spec)}")
+    whole, places = list(shape), []
+    for axis, names in enumerate(spec):
+        if names is None or names == ():
+            continue
+        if not isinstance(names, (str, tuple)):
+            raise ValueError(f"spec must have names of the mesh's axes, not {_checks.describe(names)}")
+        whole[axis] *= jax.lax.axis_size(names)
+        places.append((jax.lax.axis_index(names).astype(jnp.uint32).reshape(1), axis))
+    return tuple(whole), places
+
+
+# The operator. It is linear in x: its derivative and its transpose are the same operator with the same words.
+
+_dropout = Primitive(_TARGET)
+
+
+@functools.partial(jax.jit, static_argnames=("p", "generator", "strides", "steps"), inline=True)
+def _drop(x: Array, operands: list[Array], **constants: Any) -> Array:
+    words = jnp.concatenate(operands)
+    if missing := tuple(_varying_axes(words) - _varying_axes(x)):
+        x = jax.lax.pcast(x, missing, to="varying")
+    return _dropout.bind(x, words, **constants)
+
+
+def _varying_axes(array: Array) -> frozenset[Any]:
+    """The axes of shard_map's mesh along which shards differ."""
+    aval = jax.typeof(array)
+    varying: frozenset[Any] = aval.mat.varying if hasattr(aval, "mat") else aval.vma
+    return varying
+
+
+@_dropout.def_abstract_eval
+def _result_type(x: Any, words: Any, **constants: Any) -> Any:
+    return x
+
+
+def _tangent(dx: Array, x: Array, words: Array, **constants: Any) -> Array:
+    return _dropout.bind(dx, words, **constants)
+
+
+def _transpose(dy: Array, x: Array, words: Array, **constants: Any) -> tuple[Array, None]:
+    return ad.Zero(x.aval) if type(dy) is ad.Zero else _dropout.bind(dy, words, **constants), None
+
+
+def _batch(
+    operands: tuple[Array, Array], axes: tuple[int | None, int | None], *, strides: tuple[int, ...], **others: Any
+) -> tuple[Array, int]:
+    """With one key, an axis that shares decisions; with a key for each, one more axis before those of x."""
+    (x, words), (axis, words_axis) = operands, axes
+    keys = words.ndim - 1 - (words_axis is not None)  # axes of x that have a key for each place already
+    if words_axis is None:
+        assert axis is not None
+        if axis < keys:
+            x, axis = jnp.moveaxis(x, axis, keys), keys
+        strides = (*strides[: axis - keys], 0, *strides[axis - keys :])
+        return _dropout.bind(x, words, strides=strides, **others), axis
+    words = jnp.moveaxis(words, words_axis, 0)
+    if axis is None:
+        x = jnp.broadcast_to(x, (words.shape[0], *x.shape))
+    else:
+        x = jnp.moveaxis(x, axis, 0)
+    return _dropout.bind(x, words, strides=strides, **others), 0
+
+
+def _lower(
+    context: Any,
+    *operands: Any,
+    p: float | None,
+    generator: int,
+    strides: tuple[int, ...],
+    steps: tuple[int, ...],
+) -> Any:
+    return jax.ffi.ffi_lowering(_TARGET)(
+        context,
+        *operands,
+        p=np.float64(math.nan if p is None else p),
+        generator=np.int64(generator),
+        strides=np.array(strides, np.int64),
+        steps=np.array(steps, np.int64),
+    )
+
+
+def _refuse_platform(context: Any, *operands: Any, **constants: Any) -> Any:
+    raise NotImplementedError(
+        "fastdrop.jax.dropout runs on the CPU only: compile for it, as in jax.jit(f, backend='cpu') or with "
+        "jax.default_device(jax.devices('cpu')[0])"
+    )
+
+
+_dropout.def_impl(functools.partial(xla.apply_primitive, _dropout))
+ad.defjvp(_dropout, _tangent, None)
+ad.primitive_transposes[_dropout] = _transpose
+batching.primitive_batchers[_dropout] = _batch
+mlir.register_lowering(_dropout, _refuse_platform)
+mlir.register_lowering(_dropout, _lower, platform="cpu")
+
+
+def _register() -> None:
+    """Make the compiled function known to XLA, if both speak the same version of XLA's FFI."""
+    header = (Path(jax.ffi.include_dir()) / "xla" / "ffi" / "api" / "c_api.h").read_text()
+    major, minor = map(int, re.findall(r"#define XLA_FFI_API_M(?:AJOR|INOR) (\d+)", header))
+    own_major, own_minor = _core.xla_version
+    try:
+        if major != own_major:
+            raise RuntimeError("the major versions differ")
+        jax.ffi.register_ffi_target(_TARGET, _core.xla_dropout, platform="cpu")
+    except Exception as error:  # of XLA, which knows the minor versions that it takes
+        raise ImportError(
+            f"fastdrop.jax speaks version {own_major}.{own_minor} of XLA's FFI, and jaxlib {jaxlib.__version__} "
+            f"speaks {major}.{minor}: install versions of fastdrop-kernels and jax that fit ({error})"
+        ) from error
+
+
+_register()
