@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -110,22 +110,26 @@ def dropout(
     >>> jax.grad(lambda x: dropout(x, 0.5, key).sum())(jnp.ones(8))
     Array([2., 0., 2., 2., 0., 2., 2., 0.], dtype=float32)
     """
-    values = _float_array(x)
-    words = key_words(key)
-    if words.ndim != 1:
-        raise ValueError(f"key must be one key, not {words.shape[:-1]} of them: use jax.vmap over keys")
-    number = generator_id(generator)
-    whole, places = (values.shape, ()) if spec is None else _split(values.shape, spec)
+    values, (constant, rate_words) = _float_array(x), _rate(p)
+    words = [key_words(key), _stream_words(stream), rate_words]
+    if words[0].ndim != 1:
+        raise ValueError(f"key must be one key, not {words[0].shape[:-1]} of them: use jax.vmap over keys")
+    draw = functools.partial(_drop, p=constant, generator=generator_id(generator))
+    whole = values.shape if spec is None else _whole_shape(values.shape, spec)
     strides = None if noise_shape is None else noise_window(whole, noise_shape)[1]
-    strides = c_strides(whole) if strides is None else strides
-    steps = tuple(values.shape[axis] * strides[axis] for _, axis in places)
-    operands = [words, _stream_words(stream), *(place for place, _ in places)]
-    constant, rate = _rate(p)
-    if rate is not None:
-        operands.append(_array_words(rate))
+    draw = functools.partial(draw, strides=c_strides(whole) if strides is None else strides)
     if not _checks.boolean(training, "training"):
         return values
-    return _drop(values, operands, p=constant, generator=number, strides=strides, steps=steps)
+    if spec is None and (spec := _explicit_spec(values)) is not None:
+        draw = jax.shard_map(
+            functools.partial(draw, spec=spec),
+            mesh=jax.typeof(values).sharding.mesh,
+            in_specs=(spec, PartitionSpec()),
+            out_specs=spec,
+            axis_names=set(_mesh_axes(spec)),
+        )
+        return draw(values, words)
+    return draw(values, words, spec=spec)
 
 
 def key_words(key: Array | Sequence[int]) -> Array:
@@ -193,15 +197,15 @@ def _float_array(x: Any) -> Array:
     return jnp.asarray(x)
 
 
-def _rate(p: Any) -> tuple[float, None] | tuple[None, Array]:
-    """p as a constant, or as an array of float32 or float64."""
+def _rate(p: Any) -> tuple[float | None, Array]:
+    """p as a constant and no words, or as words and no constant."""
     if _is_key(p):
         raise TypeError(f"p must be a real number, the probability of dropping, not a key: {_ORDER}")
     if not isinstance(p, jax.Array):
-        return _checks.scalar_probability(p), None
+        return _checks.scalar_probability(p), np.empty(0, np.uint32)
     if p.ndim != 0 or p.dtype == jnp.bool_ or not jnp.isrealobj(p):
         raise TypeError(f"p must be one real number, not an array of {p.dtype} of the shape {p.shape}")
-    return None, p if p.dtype == jnp.float64 else p.astype(jnp.float32)
+    return None, _array_words(p if p.dtype == jnp.float64 else p.astype(jnp.float32))
 
 
 def _stream_words(stream: Any) -> Array:
@@ -229,21 +233,27 @@ def _refuse_gradient(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Arr
     return words, np.zeros(words.shape, jax.dtypes.float0)
 
 
-def _split(shape: tuple[int, ...], spec: Any) -> tuple[tuple[int, ...], list[tuple[Array, int]]]:
-    """The shape of the whole array; and for each axis that is split this shard's place along it, and the axis."""
+def _whole_shape(shape: tuple[int, ...], spec: Any) -> tuple[int, ...]:
+    """The shape of an array whose shards have that shape."""
     if not isinstance(spec, PartitionSpec):
         raise TypeError(f"spec must be a jax.sharding.PartitionSpec, not {_checks.describe(spec)}")
     if len(spec) > len(shape):
         raise ValueError(f"spec must have at most an entry for each axis of x, {len(shape)}, not {len(spec)}")
-    whole, places = list(shape), []
+    whole = list(shape)
     for axis, names in enumerate(spec):
-        if names is None or names == ():
-            continue
-        if not isinstance(names, (str, tuple)):
-            raise ValueError(f"spec must have names of the mesh's axes, not {_checks.describe(names)}")
-        whole[axis] *= jax.lax.axis_size(names)
-        places.append((jax.lax.axis_index(names).astype(jnp.uint32).reshape(1), axis))
-    return tuple(whole), places
+        whole[axis] *= jax.lax.axis_size(names) if names else 1
+    return tuple(whole)
+
+
+def _explicit_spec(x: Array) -> Any:
+    """How x is split over a mesh with explicit axes, where its type says so; else None."""
+    spec = jax.typeof(x).sharding.spec
+    return spec if any(spec) else None
+
+
+def _mesh_axes(spec: Any) -> Iterator[Any]:
+    for names in filter(None, spec):
+        yield from names if isinstance(names, tuple) else (names,)
 
 
 # The operator. It is linear in x: its derivative and its transpose are the same operator with the same words.
@@ -251,12 +261,18 @@ def _split(shape: tuple[int, ...], spec: Any) -> tuple[tuple[int, ...], list[tup
 _dropout = Primitive(_TARGET)
 
 
-@functools.partial(jax.jit, static_argnames=("p", "generator", "strides", "steps"), inline=True)
-def _drop(x: Array, operands: list[Array], **constants: Any) -> Array:
-    words = jnp.concatenate(operands)
+@functools.partial(jax.jit, static_argnames=("p", "generator", "strides", "spec"), inline=True)
+def _drop(
+    x: Array, operands: list[Array], *, strides: tuple[int, ...], spec: Any, **constants: Any
+) -> Array:
+    *key_and_stream, rate = operands
+    split = [(axis, names) for axis, names in enumerate(spec or ()) if names]
+    places = [jax.lax.axis_index(names).astype(jnp.uint32).reshape(1) for _, names in split]
+    words = jnp.concatenate([*key_and_stream, *places, rate])
     if missing := tuple(_varying_axes(words) - _varying_axes(x)):
         x = jax.lax.pcast(x, missing, to="varying")
-    return _dropout.bind(x, words, **constants)
+    steps = tuple(x.shape[axis] * strides[axis] for axis, _ in split)
+    return _dropout.bind(x, words, strides=strides, steps=steps, **constants)
 
 
 def _varying_axes(array: Array) -> frozenset[Any]:
