@@ -2,6 +2,7 @@
 #include "dropout.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <exception>
 #include <stdexcept>
@@ -81,6 +82,10 @@ double probability(const std::uint32_t* words, std::int64_t count, double attrib
 }
 
 void run_frame(const CallFrame& frame) {
+  require(frame.arguments.struct_size == sizeof frame.arguments &&
+              frame.results.struct_size == sizeof frame.results &&
+              frame.attributes.struct_size == sizeof frame.attributes,
+          "this version of XLA's FFI is too new");
   const Buffer &x = buffer(frame.arguments, 0), &words = buffer(frame.arguments, 1);
   const Buffer& y = buffer(frame.results, 0);
   const Integers strides = integers(frame.attributes, "strides"), steps = integers(frame.attributes, "steps");
@@ -123,20 +128,17 @@ void run_frame(const CallFrame& frame) {
   }
 }
 
-// XLA asks which version a handler was written for. Where XLA's own is older, this one was written for that
-// too.
-void answer(const CallFrame& frame, Metadata& metadata) {
-  const int spoken = frame.api == nullptr ? kMinorVersion : frame.api->version.minor;
-  metadata.version.major = kMajorVersion;
-  metadata.version.minor = std::clamp(spoken, kOldestMinorVersion, kMinorVersion);
-}
+std::atomic<int> minor_version{kMinorVersion};
 
 }  // namespace
+
+void speak(int minor) { minor_version = std::min(minor, kMinorVersion); }
 
 Error* dropout(CallFrame* frame) noexcept {
   for (Extension* extension = frame->extensions; extension != nullptr; extension = extension->next)
     if (extension->type == kMetadata) {
-      answer(*frame, *reinterpret_cast<MetadataExtension*>(extension)->metadata);
+      Version& version = reinterpret_cast<MetadataExtension*>(extension)->metadata->version;
+      version.major = kMajorVersion, version.minor = minor_version;
       return nullptr;
     }
   if (frame->stage != kExecute) return nullptr;

@@ -14,4 +14,8 @@ namespace fastdrop::xla {
 //   index space).
 Error* dropout(CallFrame* frame) noexcept;
 
+// XLA asks a handler which version it was written for, and takes its own and some older ones: this one is
+// written for each, as far as kMinorVersion. Say XLA's own before the handler is registered.
+void speak(int minor);
+
 }  // namespace fastdrop::xla

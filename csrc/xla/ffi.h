@@ -8,9 +8,7 @@
 
 namespace fastdrop::xla {
 
-// The version of the interface. XLA refuses a handler of another major version when it is registered, and
-// one of a minor version that it has not yet, or no longer. What is read here has not changed since minor
-// version 1.
+// The version of the interface that this follows. What is read here is the same from minor version 1 on.
 constexpr int kMajorVersion = 0, kOldestMinorVersion = 1, kMinorVersion = 3;
 
 enum DataType : int { kU32 = 8, kS64 = 5, kF16 = 10, kF32 = 11, kF64 = 12, kBF16 = 16 };

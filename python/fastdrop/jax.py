@@ -110,8 +110,8 @@ def dropout(
     >>> jax.grad(lambda x: dropout(x, 0.5, key).sum())(jnp.ones(8))
     Array([2., 0., 2., 2., 0., 2., 2., 0.], dtype=float32)
     """
-    values, (constant, rate_words) = _float_array(x), _rate(p)
-    words = [key_words(key), _stream_words(stream), rate_words]
+    values, (constant, *rate_words) = _float_array(x), _rate(p)
+    words = [key_words(key), _stream_words(stream), *rate_words]
     if words[0].ndim != 1:
         raise ValueError(f"key must be one key, not {words[0].shape[:-1]} of them: use jax.vmap over keys")
     draw = functools.partial(_drop, p=constant, generator=generator_id(generator))
@@ -170,10 +170,17 @@ def key_words(key: Array | Sequence[int]) -> Array:
     if not isinstance(key, (jax.Array, np.ndarray)):
         remedy = "; write jax.random.key(seed)" if isinstance(key, (int, np.integer)) else ""
         raise TypeError(f"key must be {wanted}, not {_checks.describe(key)}{remedy}")
-    words = jax.random.key_data(key) if _is_key(key) else jnp.asarray(key)
-    if words.dtype != jnp.uint32 or words.ndim == 0 or words.shape[-1] not in (2, 4):
-        given = f"an array of {words.dtype} of the shape {words.shape}"
+    if not _is_key(key) and (key.dtype != jnp.uint32 or key.ndim == 0 or key.shape[-1] not in (2, 4)):
+        given = f"an array of {key.dtype} of the shape {key.shape}"
         raise TypeError(f"key must be {wanted}, not {given}: {_ORDER}")
+    return _four_words(key)
+
+
+@functools.partial(jax.jit, inline=True)
+def _four_words(key: Array) -> Array:
+    words = jax.random.key_data(key) if _is_key(key) else key
+    if words.shape[-1] not in (2, 4):
+        raise TypeError(f"key must have two or four words, not {words.shape[-1]} as {key.dtype} has")
     return words if words.shape[-1] == 4 else jnp.concatenate([words, jnp.zeros_like(words)], -1)
 
 
@@ -194,15 +201,15 @@ def _float_array(x: Any) -> Array:
         raise TypeError(f"x must be {wanted}, not of {x.dtype}: {_ORDER}")
     if not any(x.dtype == dtype for dtype in (jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64)):
         raise TypeError(f"x must be {wanted}, not of {x.dtype}")
-    return jnp.asarray(x)
+    return x if isinstance(x, jax.Array) else jnp.asarray(x)
 
 
-def _rate(p: Any) -> tuple[float | None, Array]:
-    """p as a constant and no words, or as words and no constant."""
+def _rate(p: Any) -> tuple[float] | tuple[None, Array]:
+    """p as a constant, or None and p as words."""
     if _is_key(p):
         raise TypeError(f"p must be a real number, the probability of dropping, not a key: {_ORDER}")
     if not isinstance(p, jax.Array):
-        return _checks.scalar_probability(p), np.empty(0, np.uint32)
+        return (_checks.scalar_probability(p),)
     if p.ndim != 0 or p.dtype == jnp.bool_ or not jnp.isrealobj(p):
         raise TypeError(f"p must be one real number, not an array of {p.dtype} of the shape {p.shape}")
     return None, _array_words(p if p.dtype == jnp.float64 else p.astype(jnp.float32))
@@ -265,10 +272,10 @@ _dropout = Primitive(_TARGET)
 def _drop(
     x: Array, operands: list[Array], *, strides: tuple[int, ...], spec: Any, **constants: Any
 ) -> Array:
-    *key_and_stream, rate = operands
+    key, stream, *rate = operands
     split = [(axis, names) for axis, names in enumerate(spec or ()) if names]
     places = [jax.lax.axis_index(names).astype(jnp.uint32).reshape(1) for _, names in split]
-    words = jnp.concatenate([*key_and_stream, *places, rate])
+    words = jnp.concatenate([key, stream, *places, *rate])
     if missing := tuple(_varying_axes(words) - _varying_axes(x)):
         x = jax.lax.pcast(x, missing, to="varying")
     steps = tuple(x.shape[axis] * strides[axis] for axis, _ in split)
@@ -349,19 +356,19 @@ mlir.register_lowering(_dropout, _lower, platform="cpu")
 
 
 def _register() -> None:
-    """Make the compiled function known to XLA, if both speak the same version of XLA's FFI."""
+    """Make the compiled function known to XLA, if both speak the same version of XLA's FFI.
+
+    XLA looks at the version no sooner than when it starts, and then does not start.
+    """
     header = (Path(jax.ffi.include_dir()) / "xla" / "ffi" / "api" / "c_api.h").read_text()
     major, minor = map(int, re.findall(r"#define XLA_FFI_API_M(?:AJOR|INOR) (\d+)", header))
-    own_major, own_minor = _core.xla_version
-    try:
-        if major != own_major:
-            raise RuntimeError("the major versions differ")
-        jax.ffi.register_ffi_target(_TARGET, _core.xla_dropout, platform="cpu")
-    except Exception as error:  # of XLA, which knows the minor versions that it takes
+    own, oldest, newest = _core.xla_versions
+    if major != own or minor < oldest:
         raise ImportError(
-            f"fastdrop.jax speaks version {own_major}.{own_minor} of XLA's FFI, and jaxlib {jaxlib.__version__} "
-            f"speaks {major}.{minor}: install versions of fastdrop-kernels and jax that fit ({error})"
-        ) from error
+            f"fastdrop.jax speaks the versions {own}.{oldest} to {own}.{newest} of XLA's FFI, and jaxlib "
+            f"{jaxlib.__version__} speaks {major}.{minor}: install versions of fastdrop-kernels and jax that fit"
+        )
+    jax.ffi.register_ffi_target(_TARGET, _core.xla_dropout(minor), platform="cpu")
 
 
 _register()
