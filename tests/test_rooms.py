@@ -56,7 +56,9 @@ PYTHON_ARROWS = {
     "reference_noise": set(),  # says that it is gone
     "__init__": {"_core", "_installation", "_layer", "config", "functional", "kinds", "layers", "mask"}
     | {"mask_generator", "reference", "training"},
-    "jax": BASE - {"_core"} | {"_installation"},
+    "jax/_operator": {"_core"},
+    "jax/functional": {"_checks", "_keys", "_states", "_windows", "jax/_operator"},
+    "jax/__init__": {"_installation", "jax"},
     "selftest": {"__init__"},
     "bench/": {"__init__"},  # and its own files
     "__main__": {"__init__", "_installation", "bench", "selftest"},
