@@ -340,6 +340,14 @@ def test_a_frame_of_our_own_is_answered():
     assert np.array_equal(y, fastdrop.Mask((2, 8), 0.5, key=(1, 2, 3, 4)).apply(np.ones((2, 8), np.float32)))
 
 
+def test_the_place_of_a_shard_goes_beyond_32_bits():
+    whole = fastdrop.Mask((16, 2**31, 2**20), 0.5, key=(1, 2, 3, 4))
+    words, steps = np.array([1, 2, 3, 4, 0, 0, 7, 2**30], np.uint32), np.array([2**52, 2**20], np.int64)
+    error, y = call(words=words, steps=steps, strides=np.array([2**51, 1], np.int64))
+    assert error is None
+    assert np.array_equal(y, whole[14:16, 2**30, :8].apply(np.ones((2, 8), np.float32)))
+
+
 def test_another_stage_does_nothing():
     error, y = call(stage=0)
     assert error is None
