@@ -92,9 +92,9 @@ def dropout(
     >>> from fastdrop.jax import dropout
     >>> key = jax.random.key(0)
     >>> jax.jit(dropout, static_argnums=1)(jnp.ones(8), 0.5, key)
-    Array([2., 0., 2., 2., 0., 2., 2., 0.], dtype=float32)
+    Array([0., 2., 2., 2., 0., 0., 0., 0.], dtype=float32)
     >>> jax.grad(lambda x: dropout(x, 0.5, key).sum())(jnp.ones(8))
-    Array([2., 0., 2., 2., 0., 2., 2., 0.], dtype=float32)
+    Array([0., 2., 2., 2., 0., 0., 0., 0.], dtype=float32)
     """
     values, (constant, *rate_words) = _float_array(x), _rate(p)
     if not _checks.boolean(training, "training"):
