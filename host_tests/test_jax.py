@@ -164,6 +164,15 @@ def test_gradients_have_the_dtype(dtype):
     assert equal(dx, mask_of(x.shape).apply(x))
 
 
+@pytest.mark.parametrize(("p", "slope"), [(0, 1), (1, 0)])
+def test_gradients_where_all_or_nothing_is_kept(p, slope):
+    """1 / (1 - p) is infinite for p = 1: no NaN comes of it."""
+    x = special_values((500,), np.float32)
+    for rate in (p, jnp.float32(p)):
+        dx = jax.grad(lambda x, rate=rate: dropout(x, rate, KEY).sum())(x)
+        assert equal(dx, np.full_like(x, slope))
+
+
 def test_nothing_is_drawn_for_a_gradient_that_nobody_wants():
     text = str(jax.make_jaxpr(jax.grad(lambda x: (x + drop(jax.lax.stop_gradient(x))).sum()))(X))
     assert text.count("fastdrop_dropout") <= 1

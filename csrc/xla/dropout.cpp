@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdio>
 #include <cstring>
 #include <exception>
 #include <stdexcept>
@@ -142,16 +143,15 @@ Error* dropout(CallFrame* frame) noexcept {
       return nullptr;
     }
   if (frame->stage != kExecute) return nullptr;
-  std::string message = "fastdrop.jax.dropout: ";
+  char message[256] = "fastdrop.jax.dropout: unknown error";
   try {
     run_frame(*frame);
     return nullptr;
   } catch (const std::exception& error) {
-    message += error.what();
+    std::snprintf(message, sizeof message, "fastdrop.jax.dropout: %s", error.what());
   } catch (...) {
-    message += "unknown error";
   }
-  ErrorArguments arguments{sizeof arguments, nullptr, message.c_str(), kInvalidArgument};
+  ErrorArguments arguments{sizeof arguments, nullptr, message, kInvalidArgument};
   return frame->api->create_error(&arguments);
 }
 
