@@ -23,7 +23,8 @@ ARROWS = {
     "kernels": {"kernels", "shared"},
     "dispatch": {"dispatch", "shared"},
     "runtime": {"runtime", "dispatch", "shared"},
-    "bindings": {"bindings", "runtime", "dispatch", "shared"},
+    "xla": {"xla", "runtime", "shared"},
+    "bindings": {"bindings", "xla", "runtime", "dispatch", "shared"},
 }
 # Inside the folders with most files: each file, with its header, and what it may include of its folder.
 # A file stands below those that it includes, so that no arrow runs back up.

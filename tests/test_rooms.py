@@ -71,6 +71,9 @@ PYTHON_ARROWS = {
     "torch/__init__": {"_installation", "torch"},
     "dask": {"_checks", "_installation", "_keys", "_states", "_windows", "mask"},
     "mpi": {"_checks", "mask"},  # whose host its user imports
+    "jax/_operator": {"_core"},
+    "jax/functional": {"_checks", "_keys", "_states", "_windows", "jax/_operator"},
+    "jax/__init__": {"_installation", "jax"},
     "selftest": {"__init__"},
     "bench/": {"__init__"},  # and its own files
     "__main__": {"__init__", "_installation", "bench", "selftest"},

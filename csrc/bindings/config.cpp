@@ -7,6 +7,7 @@
 
 #include "../dispatch/isa_registry.h"
 #include "../runtime/thread_limit.h"
+#include "../xla/dropout.h"
 #include "python_types.h"
 #include "seed.h"
 
@@ -102,6 +103,16 @@ PyObject* seed_key(PyObject*, PyObject* arguments) {
   return key_tuple(halves);
 }
 
+// As jax.ffi.register_ffi_target takes it.
+PyObject* xla_dropout(PyObject*, PyObject* minor) {
+  const long value = PyLong_AsLong(minor);
+  if (value == -1 && PyErr_Occurred()) return nullptr;
+  if (value < xla::kOldestMinorVersion || value > std::numeric_limits<int>::max())
+    return raise_value_error("XLA's FFI is too old");
+  xla::speak(static_cast<int>(value));
+  return PyCapsule_New(reinterpret_cast<void*>(&xla::dropout), nullptr, nullptr);
+}
+
 PyMethodDef methods[] = {
     {"isas", isas, METH_NOARGS,
      "isas($module, /)\n--\n\n(name, description, usable) of every ISA that was built, best first."},
@@ -120,6 +131,10 @@ PyMethodDef methods[] = {
      "thread_count($module, /)\n--\n\nThreads that a large call made here would use."},
     {"set_thread_limit", limit_threads, METH_O,
      "set_thread_limit($module, limit, /)\n--\n\nSet fastdrop's own limit; returns the one before."},
+    {"xla_dropout", xla_dropout, METH_O,
+     "xla_dropout($module, minor, /)\n--\n\nThe function that XLA calls, as a capsule, for an XLA whose FFI "
+     "has "
+     "that minor version."},
     {nullptr, nullptr, 0, nullptr}};
 
 // Takes a new reference, or null.
@@ -136,7 +151,10 @@ bool add_config(PyObject* module) {
          add(module, "compiler", PyUnicode_FromString(FASTDROP_COMPILER)) &&
          add(module, "has_openmp", PyBool_FromLong(has_openmp())) &&
          add(module, "generators", rule_names(kGeneratorCount)) &&
-         add(module, "rules", rule_names(kMaskRuleCount)) && PyModule_AddFunctions(module, methods) == 0;
+         add(module, "rules", rule_names(kMaskRuleCount)) &&
+         add(module, "xla_versions",
+             Py_BuildValue("(iii)", xla::kMajorVersion, xla::kOldestMinorVersion, xla::kMinorVersion)) &&
+         PyModule_AddFunctions(module, methods) == 0;
 }
 
 }  // namespace fastdrop
