@@ -15,8 +15,8 @@ except ImportError as error:
 from . import _checks
 from ._checks import Array
 from ._states import Drawn
-from .kinds import GaussianNoise, gaussian_dropout_backward
-from .mask import Mask, apply_mask
+from .kinds import GaussianNoise
+from .mask import Mask
 
 __all__ = ["dropout", "gaussian_dropout"]
 
@@ -57,7 +57,7 @@ def dropout(x: Any, /, mask: Mask) -> Array:
     """
     if not isinstance(mask, Mask):
         raise _refusal(mask, "mask", "a fastdrop.Mask", "masks.mask(x.shape, p)")
-    return apply_mask(mask, x, None, "x")
+    return mask.apply(x)
 
 
 @primitive  # type: ignore[untyped-decorator]
@@ -93,7 +93,7 @@ def gaussian_dropout(x: Any, /, noise: GaussianNoise) -> Array:
     if not isinstance(noise, GaussianNoise):
         made = "fastdrop.GaussianNoise(x.shape, p, seed=seed, stream=step)"
         raise _refusal(noise, "noise", "a fastdrop.GaussianNoise", made)
-    return gaussian_dropout_backward(x, noise)
+    return noise.apply(x)
 
 
 # Both are linear in x, so that every derivative is the function itself, with the same mask or noise.
