@@ -5,6 +5,7 @@ NumPy's masks and `fastdrop.reference` judge.
 """
 
 import os
+import sys
 
 import keras
 import ml_dtypes
@@ -41,8 +42,10 @@ def same_bits(given, expected):
     return given.dtype == expected.dtype and given.tobytes() == expected.tobytes()
 
 
-def test_the_backend_is_the_one_asked_for():
+def test_the_backend_is_the_one_asked_for_and_no_other_is_loaded():
     assert os.environ["KERAS_BACKEND"] == BACKEND
+    loaded = [name for name in ("numpy", "torch", "jax") if f"fastdrop.keras._{name}" in sys.modules]
+    assert loaded == [BACKEND]
 
 
 @pytest.mark.parametrize("name", DTYPES)
@@ -127,11 +130,22 @@ def test_spatial_dropout_drops_whole_channels(kind, options, shape, noise_shape)
         layer(x[0], training=True)
 
 
+class Block(keras.Layer):
+    """Keras learns the shape of its result by calling it, with what stands for a tensor on the backend."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def call(self, x, training=False):
+        return self.inner(x, training=training) + 1
+
+
 def test_symbols_have_shapes_and_draw_nothing():
     layer = Dropout(0.4, seed=7)
-    y = layer(keras.KerasTensor((None, 3), "float16"), training=True)
-    assert (y.shape, layer.compute_output_shape((None, 3))) == ((None, 3), (None, 3))
-    assert keras.backend.compute_output_spec(lambda x: layer.call(x, training=True), y).shape == (None, 3)
+    symbol = keras.KerasTensor((None, 3))
+    assert layer(symbol, training=True).shape == layer.compute_output_shape((None, 3)) == (None, 3)
+    assert Block(layer)(symbol, training=True).shape == (None, 3)
     assert to_numpy(layer.seed_generator.state).tolist() == [7, 0]
 
 
@@ -209,22 +223,6 @@ def test_a_layer_without_seed_follows_set_random_seed():
     assert results[0] == results[2] != results[1]
 
 
-def test_masks_of_seeds_and_calls_that_follow_each_other_are_independent():
-    """Seeds are neighbours, and keys are those numbers. Of 2**20 elements the agreement of two independent masks
-    at p = 0.5 is off by 6 standard deviations, 6 * 2**-11, once in 10**9. Blocks of two keys whose counters
-    agree after the first step of ARS, counter XOR key, are compared too."""
-    size, block = 2**20, np.arange(2**17)
-    kept = {}
-    for seed in range(4):
-        for call in range(3):
-            mask = fastdrop.Mask(size, 0.5, key=key(seed), stream=call)
-            kept[seed, call] = mask.to_numpy().reshape(-1, 8)
-    for (a, one), (b, other) in ((a, b) for a in kept for b in kept if a < b):
-        for order in (block, block ^ (a ^ b)):
-            agreement = (kept[a, one] == kept[b, other][order]).mean()
-            assert abs(agreement - 0.5) < 6 * 2.0**-11
-
-
 @pytest.mark.parametrize(
     ("rate", "options", "inputs", "kind", "message"),
     [
@@ -289,33 +287,35 @@ def test_second_derivatives():
     np.testing.assert_allclose(result, 6 * factor**3 * X, rtol=6 * 2.0**-24)  # at most six roundings
 
 
-def fitted(jit_compile):
-    trained = model()
-    trained.compile(keras.optimizers.SGD(0.01), "mse", jit_compile=jit_compile)
-    x = np.random.default_rng(1).standard_normal((64, 5)).astype(np.float32)
-    trained.fit(x, x[:, :1], batch_size=16, epochs=2, shuffle=False, verbose=0)
-    return trained
+DATA = np.random.default_rng(1).standard_normal((64, 5)).astype(np.float32)
 
 
-@TRAINS
-@pytest.mark.parametrize("jit_compile", [False, True] if BACKEND == "jax" else [False])
-def test_fit_takes_a_step_with_each_mask(jit_compile):
-    """The counter is an operand of the compiled program. The weights are those of steps by hand in NumPy."""
-    trained, start = fitted(jit_compile), model()
-    assert to_numpy(trained.get_layer("drop").seed_generator.state).tolist() == [7, 8]
-    w1, b1, w2, b2 = (weight.astype(np.float64) for weight in start.get_weights())
-    data = np.random.default_rng(1).standard_normal((64, 5)).astype(np.float32).astype(np.float64)
+def fitted_by_hand(start, first_call):
+    """Eight steps of 16 rows in NumPy, in float64."""
+    w1, b1, w2, b2 = (weight.astype(np.float64) for weight in start)
     for step in range(8):
-        x = data[step % 4 * 16 :][:16]
-        mask = fastdrop.Mask((16, 8), 0.4, key=key(7), stream=step)
+        x = DATA[step % 4 * 16 :][:16].astype(np.float64)
+        mask = fastdrop.Mask((16, 8), 0.4, key=key(7), stream=first_call + step)
         before = x @ w1 + b1
         hidden = mask.apply(np.maximum(before, 0))
         error = 2 / 16 * (hidden @ w2 + b2 - x[:, :1])
         back = mask.apply(error @ w2.T) * (before > 0)
         w2, b2 = w2 - 0.01 * hidden.T @ error, b2 - 0.01 * error.sum(0)
         w1, b1 = w1 - 0.01 * x.T @ back, b1 - 0.01 * back.sum(0)
-    for weight, expected in zip(trained.get_weights(), (w1, b1, w2, b2), strict=True):
-        np.testing.assert_allclose(weight, expected, rtol=0, atol=1e-5)  # another mask moves them by 1e-3
+    return np.concatenate([weight.ravel() for weight in (w1, b1, w2, b2)])
+
+
+@TRAINS
+@pytest.mark.parametrize("jit_compile", [False, True] if BACKEND == "jax" else [False])
+def test_fit_takes_a_step_with_each_mask(jit_compile):
+    """The weights are those of steps by hand, and not those with the masks of one call later."""
+    trained, start = model(), model().get_weights()
+    trained.compile(keras.optimizers.SGD(0.01), "mse", jit_compile=jit_compile)
+    trained.fit(DATA, DATA[:, :1], batch_size=16, epochs=2, shuffle=False, verbose=0)
+    assert to_numpy(trained.get_layer("drop").seed_generator.state).tolist() == [7, 8]
+    weights = np.concatenate([weight.ravel() for weight in trained.get_weights()])
+    off = [abs(weights - fitted_by_hand(start, first_call)).max() for first_call in (0, 1)]
+    assert off[0] < off[1] / 1000
 
 
 @pytest.mark.skipif(BACKEND != "jax", reason="jax compiles calls")

@@ -3,6 +3,7 @@
 
 import doctest
 import importlib
+import os
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 import fastdrop
 
+os.environ.setdefault("KERAS_BACKEND", "torch")  # as on Keras's page: a process has one
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(fastdrop.__file__).parent
 PAGES = sorted((ROOT / "docs" / "hosts").glob("*.md"))

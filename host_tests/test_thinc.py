@@ -255,6 +255,8 @@ def test_refusals():
     refuse(lambda: Dropout(0.4, seed=-1), ValueError, "seed must be")
     other = Dropout(0.4)
     other.ops = thinc.api.Ops()
-    refuse(lambda: other(X, is_train=True), TypeError, "fastdrop.Dropout.v1 needs arrays in CPU memory", "Ops")
+    refuse(
+        lambda: other(X, is_train=True), TypeError, "fastdrop.Dropout.v1 needs arrays in CPU memory", "Ops"
+    )
     _, backprop = Dropout(0.4)(X, is_train=True)
     refuse(lambda: backprop(X[:2]), ValueError, "x must have the shape (6, 5), not (2, 5)")
