@@ -33,9 +33,9 @@ def test_backend(backend):
 
 
 def test_masks_of_seeds_and_calls_that_follow_each_other_are_independent():
-    """Seeds are neighbours, and keys are those numbers. Of 2**20 elements the agreement of two independent masks
-    at p = 0.5 is off by 6 standard deviations, 6 * 2**-11, once in 10**9. Blocks of two keys whose counters
-    agree after the first step of ARS, counter XOR key, are compared too."""
+    """The seeds are neighbours. Two independent masks of 2**20 elements at p = 0.5 agree in half of them; the
+    share is off by 6 standard deviations, 6 * 2**-11, once in 10**9. Blocks of two keys that are equal after
+    the first step of ARS, counter XOR key, are compared too."""
     size, block = 2**20, np.arange(2**17)
     kept = {}
     for seed in range(4):

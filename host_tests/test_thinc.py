@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""thinc's layer fastdrop.Dropout.v1: the masks are NumPy's, and everything else is as in thinc's Dropout.v1."""
+"""thinc's layer fastdrop.Dropout.v1: masks are NumPy's, and everything else is as in thinc's Dropout.v1."""
 
 import copy
 import tomllib
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import thinc.api
-from thinc.api import Config, Linear, Relu, chain, fix_random_seed, list2padded, list2ragged, registry
+from thinc.api import Config, Linear, Relu, chain, fix_random_seed, list2padded, registry
 from thinc.types import Padded, Ragged
 
 import fastdrop
@@ -82,7 +82,7 @@ def test_inputs_stay_as_they_are():
     before = X.copy()
     y, backprop = Dropout(0.4)(X, is_train=True)
     dx = backprop(DY)
-    assert (X == before).all()
+    assert (before == X).all()
     assert not any(np.shares_memory(a, b) for a, b in [(X, y), (DY, dx), (y, dx)])
 
 
@@ -238,7 +238,8 @@ def test_thincs_own_layers_are_replaced_in_a_model():
 
 
 def test_the_expected_value_is_the_input():
-    """Of 2**20 elements the mean is off by 6 standard deviations, sqrt(p / (1 - p) / 2**20), once in 10**9."""
+    """The mean of 2**20 elements has the variance p / (1 - p) / 2**20. It is off by 6 standard deviations once
+    in 10**9."""
     x = np.ones((1024, 1024), np.float32)
     y, _ = Dropout(0.2, seed=0)(x, is_train=True)
     assert abs(float(y.mean(dtype=np.float64)) - 1) < 6 * (0.25 / 2**20) ** 0.5
