@@ -238,8 +238,8 @@ def test_thincs_own_layers_are_replaced_in_a_model():
 
 
 def test_the_expected_value_is_the_input():
-    """The mean of 2**20 elements has the variance p / (1 - p) / 2**20. It is off by 6 standard deviations once
-    in 10**9."""
+    """The mean of 2**20 elements has the variance p / (1 - p) / 2**20. It is off by 6 standard deviations
+    once in 10**9."""
     x = np.ones((1024, 1024), np.float32)
     y, _ = Dropout(0.2, seed=0)(x, is_train=True)
     assert abs(float(y.mean(dtype=np.float64)) - 1) < 6 * (0.25 / 2**20) ** 0.5

@@ -35,8 +35,8 @@ class Dropout(keras.layers.Dropout):
 
     ``fastdrop.Mask(inputs.shape, rate, noise_shape=noise_shape, key=(seed, 0, 0, 0), stream=counter)``
 
-    on every backend. Both numbers count modulo 2**32. The counter is 0 at the first call in training, and Keras
-    adds 1 at each.
+    on every backend. Both numbers count modulo 2**32. The counter is 0 at the first call in training, and
+    Keras adds 1 at each.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ class Dropout(keras.layers.Dropout):
 
     Notes
     -----
-    The inputs of a call in training are tensors of float16, bfloat16, float32 or float64 in CPU memory; others
-    raise TypeError. The result has the dtype of the inputs.
+    The inputs of a call in training are tensors of float16, bfloat16, float32 or float64 in CPU memory;
+    others raise TypeError. The result has the dtype of the inputs.
 
     Examples
     --------
@@ -92,7 +92,8 @@ def _spatial(layer: Any, inputs: Any, training: bool) -> Any:
 class SpatialDropout1D(keras.layers.SpatialDropout1D):
     """`keras.layers.SpatialDropout1D` in one pass: whole channels of ``(samples, steps, channels)``.
 
-    Arguments are those of Keras's layer, and masks those of `Dropout`, with the noise shape ``(None, 1, None)``.
+    Arguments are those of Keras's layer. Masks are those of `Dropout`, with the noise shape
+    ``(None, 1, None)``.
 
     Examples
     --------
@@ -111,8 +112,8 @@ class SpatialDropout1D(keras.layers.SpatialDropout1D):
 class SpatialDropout2D(keras.layers.SpatialDropout2D):
     """`keras.layers.SpatialDropout2D` in one pass: whole channels of images.
 
-    Arguments, `data_format` among them, are those of Keras's layer. Masks are those of `Dropout`, with 1 in the
-    noise shape for both axes of an image.
+    Arguments, `data_format` among them, are those of Keras's layer. Masks are those of `Dropout`, with 1 in
+    the noise shape for both axes of an image.
 
     Examples
     --------
