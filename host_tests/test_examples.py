@@ -13,6 +13,8 @@ import fastdrop
 
 os.environ.setdefault("KERAS_BACKEND", "torch")  # as on Keras's page: a process has one
 ROOT = Path(__file__).parents[1]
+# Keras's tensors complain so when Keras makes them arrays of NumPy.
+pytestmark = pytest.mark.filterwarnings("default:__array__ implementation:DeprecationWarning")
 PACKAGE = Path(fastdrop.__file__).parent
 PAGES = sorted((ROOT / "docs" / "hosts").glob("*.md"))
 HOSTS = [page.stem for page in PAGES]  # every adapter has a page of its name

@@ -21,8 +21,7 @@ from .mask import Mask
 __all__ = ["dropout", "gaussian_dropout"]
 
 
-@primitive  # type: ignore[untyped-decorator]
-def dropout(x: Any, /, mask: Mask) -> Array:
+def dropout(x: Any, mask: Mask) -> Array:
     """Apply a mask: `Mask.apply` as a function that autograd differentiates.
 
     The mask is an argument, and is made outside. So every pass that autograd adds, also those of higher
@@ -57,11 +56,10 @@ def dropout(x: Any, /, mask: Mask) -> Array:
     """
     if not isinstance(mask, Mask):
         raise _refusal(mask, "mask", "a fastdrop.Mask", "masks.mask(x.shape, p)")
-    return mask.apply(x)
+    return _apply(x, mask)
 
 
-@primitive  # type: ignore[untyped-decorator]
-def gaussian_dropout(x: Any, /, noise: GaussianNoise) -> Array:
+def gaussian_dropout(x: Any, noise: GaussianNoise) -> Array:
     """Multiply by Gaussian noise: `GaussianNoise.apply` as a function that autograd differentiates.
 
     Parameters
@@ -93,14 +91,17 @@ def gaussian_dropout(x: Any, /, noise: GaussianNoise) -> Array:
     if not isinstance(noise, GaussianNoise):
         made = "fastdrop.GaussianNoise(x.shape, p, seed=seed, stream=step)"
         raise _refusal(noise, "noise", "a fastdrop.GaussianNoise", made)
-    return noise.apply(x)
+    return _apply(x, noise)
 
 
-# Both are linear in x, so that every derivative is the function itself, with the same mask or noise.
-for _function in (dropout, gaussian_dropout):
-    defjvp(_function, "same")
-defvjp(dropout, lambda y, x, mask: lambda dy: dropout(dy, mask))
-defvjp(gaussian_dropout, lambda y, x, noise: lambda dy: gaussian_dropout(dy, noise))
+@primitive  # type: ignore[untyped-decorator]
+def _apply(x: Any, drawn: Mask | GaussianNoise) -> Array:
+    return drawn.apply(x)
+
+
+# It is linear in x. So every derivative is the function itself, with the same mask or noise.
+defjvp(_apply, "same")
+defvjp(_apply, lambda y, x, drawn: lambda dy: _apply(dy, drawn))
 
 
 def _refusal(value: Any, name: str, wanted: str, made: str) -> TypeError:
