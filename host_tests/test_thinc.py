@@ -2,6 +2,9 @@
 """thinc's layer fastdrop.Dropout.v1: masks are NumPy's, and everything else is as in thinc's Dropout.v1."""
 
 import copy
+import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -171,11 +174,22 @@ def test_a_config_with_a_seed_that_is_none_is_refused():
         from_config(CONFIG.replace("[0, 1]", '"x"'))
 
 
-def test_the_entry_point_names_the_layer():
-    """With it a config finds the layer in an installed fastdrop that nobody has imported."""
+def test_a_config_finds_the_layer_of_an_installed_fastdrop_that_nobody_has_imported(tmp_path):
+    """By the entry point, which stands here as an installer writes it."""
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
-    assert project["entry-points"]["thinc_layers"] == {"fastdrop.Dropout.v1": "fastdrop.thinc:Dropout"}
-    assert registry.layers.get("fastdrop.Dropout.v1") is Dropout
+    installed = tmp_path / "installed-1.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: installed\nVersion: 1\n")
+    points = (f"{name} = {target}\n" for name, target in project["entry-points"]["thinc_layers"].items())
+    (installed / "entry_points.txt").write_text("[thinc_layers]\n" + "".join(points))
+    code = (
+        "from thinc.api import registry; import sys; assert 'fastdrop' not in sys.modules;"
+        "print(registry.layers.get('fastdrop.Dropout.v1').__module__)"
+    )
+    path = os.pathsep.join([str(tmp_path), str(Path(fastdrop.__file__).parents[1])])
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == "fastdrop.thinc", done.stderr
 
 
 def steps(model, count):

@@ -13,7 +13,6 @@ except ImportError as error:
     raise host_error("fastdrop.autograd", "HIPS autograd", "autograd") from error
 
 from . import _checks
-from ._checks import Array
 from ._states import Drawn
 from .kinds import GaussianNoise
 from .mask import Mask
@@ -21,7 +20,7 @@ from .mask import Mask
 __all__ = ["dropout", "gaussian_dropout"]
 
 
-def dropout(x: Any, mask: Mask) -> Array:
+def dropout(x: Any, mask: Mask) -> Any:
     """Apply a mask: `Mask.apply` as a function that autograd differentiates.
 
     The mask is an argument, and is made outside. So every pass that autograd adds, also those of higher
@@ -59,7 +58,7 @@ def dropout(x: Any, mask: Mask) -> Array:
     return _apply(x, mask)
 
 
-def gaussian_dropout(x: Any, noise: GaussianNoise) -> Array:
+def gaussian_dropout(x: Any, noise: GaussianNoise) -> Any:
     """Multiply by Gaussian noise: `GaussianNoise.apply` as a function that autograd differentiates.
 
     Parameters
@@ -95,7 +94,7 @@ def gaussian_dropout(x: Any, noise: GaussianNoise) -> Array:
 
 
 @primitive  # type: ignore[untyped-decorator]
-def _apply(x: Any, drawn: Mask | GaussianNoise) -> Array:
+def _apply(x: Any, drawn: Mask | GaussianNoise) -> Any:
     return drawn.apply(x)
 
 
