@@ -269,6 +269,26 @@ def test_the_gradient_has_the_mask_of_its_own_call():
     assert same_bits(slope, twice.apply(np.ones_like(X)))
 
 
+@pytest.mark.skipif(BACKEND != "torch", reason="torch runs the same Python again")
+def test_a_layer_that_runs_again_in_the_backward_pass():
+    """Alone it is right. In a layer of the user's it would have the mask of the next call."""
+    import torch
+
+    class Squared(Block):
+        def call(self, x, training=False):
+            return self.inner(x, training=training) ** 2
+
+    with keras.RematScope(mode="full"):
+        alone, inside = Dropout(0.5, seed=7), Squared(Dropout(0.5, seed=7))
+    mask = fastdrop.Mask(X.shape, 0.5, key=key(7))
+    slope = gradient(lambda x: keras.ops.sum(alone(x, training=True) ** 2 / 2), X)
+    assert same_bits(slope, mask.apply(mask.apply(X)))
+    x = torch.tensor(X, requires_grad=True)
+    y = inside(x, training=True)
+    with pytest.raises(RuntimeError, match="dropout was called in a backward pass"):
+        y.sum().backward()
+
+
 @TRAINS
 def test_second_derivatives():
     layer = Dropout(0.5, seed=7)

@@ -21,6 +21,11 @@ def dropout(inputs: Any, rate: float, noise_shape: NoiseShape, state: Any) -> An
             f"inputs must be in CPU memory, not on {inputs.device}: use keras.layers.Dropout there, or "
             "with keras.device('cpu')"
         )
+    if torch._C._current_graph_task_id() != -1:  # asked by torch.utils.checkpoint too
+        raise RuntimeError(
+            "dropout was called in a backward pass, with another mask than in the forward pass: keep "
+            "keras.RematScope from layers that call a dropout layer, as with mode='list_of_layers'"
+        )
     mask = state_mask(tuple(inputs.shape), rate, noise_shape, state.tolist())
     return _Dropout.apply(inputs, mask)
 
