@@ -21,8 +21,8 @@ from refusal import refuse
 
 X = np.random.default_rng(0).standard_normal((6, 5), dtype=np.float32)
 DY = np.random.default_rng(1).standard_normal((6, 5), dtype=np.float32)
-LENGTHS = np.array([1, 2, 3], np.int32)
-PARTS = [X[:1], X[1:3], X[3:]]
+LENGTHS = np.array([1, 1, 4], np.int32)
+PARTS = [X[:1], X[1:2], X[2:]]
 PADDED = list2padded().predict(PARTS)
 INPUTS = {
     "array": X,
