@@ -56,12 +56,12 @@ PYTHON_ARROWS = {
     "reference_noise": set(),  # says that it is gone
     "__init__": {"_core", "_installation", "_layer", "config", "functional", "kinds", "layers", "mask"}
     | {"mask_generator", "reference", "training"},
+    "selftest": {"__init__"},
+    "bench/": {"__init__"},  # and its own files
     "autograd": {"_checks", "_installation", "_states", "kinds", "mask"},
     "thinc": {"_checks", "_installation", "mask", "mask_generator"},
     "keras/_masks": {"_keys", "_windows", "mask"},
     "keras/": {"_checks", "_installation", "_windows", "jax", "keras/_masks", "mask"},
-    "selftest": {"__init__"},
-    "bench/": {"__init__"},  # and its own files
     "__main__": {"__init__", "_installation", "bench", "selftest"},
 }
 MODULES = {str(path.relative_to(PACKAGE).with_suffix("")): path for path in PACKAGE.rglob("*.py")}
