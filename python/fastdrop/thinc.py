@@ -18,7 +18,7 @@ except ImportError as error:
 
     raise host_error("fastdrop.thinc", "thinc", "thinc") from error
 
-from ._checks import Array
+from ._checks import Array, scalar_probability
 from .mask import Mask
 from .mask_generator import MaskGenerator
 
@@ -71,10 +71,10 @@ def Dropout(  # noqa: N802 -- thinc's name
     array([[1., 1., 1., 1.]], dtype=float32)
     """
     masks = None if seed is None else MaskGenerator(seed)
-    return Model("dropout", forward, attrs={"dropout_rate": rate, "is_enabled": True, "masks": masks})
+    return Model("dropout", _forward, attrs={"dropout_rate": rate, "is_enabled": True, "masks": masks})
 
 
-def forward(model: Model[InT, InT], x: Any, is_train: bool) -> tuple[Any, Callable[[Any], Any]]:
+def _forward(model: Model[InT, InT], x: Any, is_train: bool) -> tuple[Any, Callable[[Any], Any]]:
     """The layer's step: the result, and what gives the gradient."""
     if not (is_train and model.attrs["is_enabled"]) or model.attrs["dropout_rate"] == 0:
         return x, lambda dy: dy
@@ -109,7 +109,7 @@ def _arrays(x: Any) -> tuple[Sequence[Array], Callable[[list[Array]], Any]]:
 
 
 def _next_mask(model: Model[InT, InT], shape: tuple[int, ...]) -> Mask:
-    masks, rate = model.attrs["masks"], model.attrs["dropout_rate"]
+    masks, rate = model.attrs["masks"], scalar_probability(model.attrs["dropout_rate"], "dropout_rate")
     if masks is None:
         words = np.random.randint(2**32, size=4, dtype=np.uint32)  # noqa: NPY002 -- what thinc seeds
         return Mask(shape, rate, key=words.tolist())
