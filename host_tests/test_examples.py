@@ -3,6 +3,7 @@
 
 import doctest
 import importlib
+import os
 import re
 from pathlib import Path
 
@@ -10,7 +11,10 @@ import pytest
 
 import fastdrop
 
+os.environ.setdefault("KERAS_BACKEND", "torch")  # as on Keras's page: a process has one
 ROOT = Path(__file__).parents[1]
+# Keras's tensors complain so when Keras makes them arrays of NumPy.
+pytestmark = pytest.mark.filterwarnings("default:__array__ implementation:DeprecationWarning")
 PACKAGE = Path(fastdrop.__file__).parent
 PAGES = sorted((ROOT / "docs" / "hosts").glob("*.md"))
 HOSTS = [page.stem for page in PAGES]  # every adapter has a page of its name
