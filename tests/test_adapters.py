@@ -12,7 +12,7 @@ import fastdrop
 PACKAGE = Path(fastdrop.__file__).parent
 # An adapter's name, the module of its host, and what its users call the host.
 HOSTS = {
-    "autograd": ("autograd", "autograd"),
+    "autograd": ("autograd", "HIPS autograd"),
     "dask": ("dask", "Dask"),
     "jax": ("jax", "JAX"),
     "keras": ("keras", "Keras"),

@@ -74,12 +74,12 @@ PYTHON_ARROWS = {
     "jax/_operator": {"_core"},
     "jax/functional": {"_checks", "_keys", "_states", "_windows", "jax/_operator"},
     "jax/__init__": {"_installation", "jax"},
-    "selftest": {"__init__"},
-    "bench/": {"__init__"},  # and its own files
     "autograd": {"_checks", "_installation", "_states", "kinds", "mask"},
     "thinc": {"_checks", "_installation", "mask", "mask_generator"},
     "keras/_masks": {"_keys", "_windows", "mask"},
-    "keras/": {"_checks", "_installation", "_windows", "jax", "keras/_masks", "mask"},
+    "keras/": {"_checks", "_installation", "_windows", "jax", "keras/_masks", "mask", "torch"},
+    "selftest": {"__init__"},
+    "bench/": {"__init__"},  # and its own files
     "__main__": {"__init__", "_installation", "bench", "selftest"},
 }
 MODULES = {str(path.relative_to(PACKAGE).with_suffix("")): path for path in PACKAGE.rglob("*.py")}
@@ -135,12 +135,8 @@ def test_every_arrow_of_the_table_is_used(row):
     assert PYTHON_ARROWS[row] <= used
 
 
-# torch has no public name for the question whether a backward pass runs.
-OF_HOSTS = {"_C", "_current_graph_task_id"}
-
-
 def is_private(name):
-    return name.startswith("_") and not name.startswith("__") and name not in OF_HOSTS
+    return name.startswith("_") and not name.startswith("__")
 
 
 def foreign_private_names(path):
