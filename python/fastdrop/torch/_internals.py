@@ -7,12 +7,14 @@ import torch
 from torch._C import _are_functorch_transforms_active as has_function_transforms
 from torch._C import _current_graph_task_id, _get_tracing_state
 from torch._C import _len_torch_dispatch_stack as count_dispatch_modes
+from torch._C._functorch import is_legacy_batchedtensor as is_batched
 from torch.autograd import forward_ad
 
 __all__ = [
     "count_dispatch_modes",
     "has_forward_derivatives",
     "has_function_transforms",
+    "is_batched",
     "is_in_backward_pass",
     "is_traced",
     "safe_softmax",

@@ -44,6 +44,7 @@ def is_plain(tensor: Tensor) -> bool:
         and tensor.is_cpu
         and tensor.dtype in ELEMENTS
         and tensor.layout is torch.strided
+        and not tensor.is_nested
         and not has_torch_function_unary(tensor)  # which asks for modes too
         and not count_dispatch_modes()
         and not has_function_transforms()

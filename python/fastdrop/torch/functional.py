@@ -334,9 +334,7 @@ def _scale(p: float) -> float:
 
 def _next_state(rng: Any, input: Tensor, p: float, noise_shape: NoiseShape) -> Any:
     """The next mask of a `MaskGenerator`, unless it would be another one than in the forward pass."""
-    if not isinstance(rng, MaskGenerator):
-        wanted = "a fastdrop.MaskGenerator, or None for torch's generator"
-        raise TypeError(f"rng must be {wanted}, not {_checks.describe(rng)}")
+    check_generator(rng)
     if not is_ours(input):
         raise TypeError(f"rng needs a float tensor in CPU memory, not {_described(input)}")
     if is_in_backward_pass():
@@ -346,6 +344,12 @@ def _next_state(rng: Any, input: Tensor, p: float, noise_shape: NoiseShape) -> A
             "draw the mask outside with rng.mask and use fastdrop.torch.apply_mask"
         )
     return draw_state(rng, whole_window(tuple(input.shape), noise_shape, p))
+
+
+def check_generator(rng: Any) -> None:
+    if not isinstance(rng, MaskGenerator):
+        wanted = "a fastdrop.MaskGenerator, or None for torch's generator"
+        raise TypeError(f"rng must be {wanted}, not {_checks.describe(rng)}")
 
 
 def _check_tensor(input: Any) -> None:

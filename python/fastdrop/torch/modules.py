@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from .. import _checks
 from ..mask_generator import MaskGenerator
 from . import functional
 from ._functional_mode import replace_functional
@@ -23,8 +24,9 @@ class _Kind:
     rng: MaskGenerator | None = None  # of the class, so that a replaced module needs no attribute of its own
 
     def __init__(self, p: float = 0.5, inplace: bool = False, *, rng: MaskGenerator | None = None) -> None:
-        super().__init__(p, inplace)  # type: ignore[call-arg]
+        super().__init__(_checks.scalar_probability(p), _checks.boolean(inplace, "inplace"))  # type: ignore[call-arg]
         if rng is not None:
+            functional.check_generator(rng)
             self.rng = rng
 
     def forward(self, input: Tensor) -> Tensor:
