@@ -30,7 +30,7 @@ def apply_drawn(
 ) -> Tensor | None:
     """The operation with a key of torch's generator. None, and no key is drawn, if torch has to do it."""
     if is_plain(input):
-        strides = None if noise_shape is None else noise_window(input.shape, tuple(noise_shape))[1]
+        strides = None if noise_shape is None else noise_window(input.shape, noise_shape)[1]
         state = draw_state(p, input.shape, strides)
         return _apply_plain(operation, input, state, constants, inplace)
     if not is_ours(input):
