@@ -106,8 +106,15 @@ PATHS = {"plain": nullcontext, "operator": lambda: torch.device("cpu")}  # a mod
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(
     ("noise_shape", "error"),
-    [((2, 3), ValueError), ((2, 3, 4, 5, 1), ValueError), ((2, 2, 4, 5), ValueError), (1, TypeError)]
-    + [((2, 3, 4, True), TypeError), ((2, 3, 4, 1.0), TypeError), ("abcd", TypeError)],
+    [
+        ((2, 3), ValueError),
+        ((2, 3, 4, 5, 1), ValueError),
+        ((2, 2, 4, 5), ValueError),
+        (1, TypeError),
+        ((2, 3, 4, True), TypeError),
+        ((2, 3, 4, 1.0), TypeError),
+        ("abcd", TypeError),
+    ],
 )
 def test_noise_shape(noise_shape, error, path):
     with pytest.raises(error, match="noise_shape"), PATHS[path]():

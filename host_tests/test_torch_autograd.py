@@ -144,8 +144,8 @@ def test_nothing_is_saved_for_the_backward_pass():
 def test_anomaly_mode():
     with torch.autograd.detect_anomaly():
         ft.dropout(X).sum().backward(inputs=[X])
-        with pytest.raises(RuntimeError, match="_ApplyBackward|fastdrop_dropout"):
-            y = ft.dropout(torch.full_like(X, torch.nan).requires_grad_(), 0.1)
+        y = ft.dropout(X, 0.1)
+        with pytest.raises(RuntimeError, match=r"_ApplyBackward"):
             y.backward(torch.full_like(y, torch.nan))
 
 

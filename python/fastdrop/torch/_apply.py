@@ -16,7 +16,7 @@ from torch.autograd import Function
 from .. import _checks
 from .._windows import noise_window
 from ..mask import new_mask
-from ._internals import is_batched, is_traced
+from ._internals import has_proxies, is_batched, is_traced
 from ._memory import is_ours, is_plain, run
 from ._operators import call, draw_key, draw_state
 
@@ -78,8 +78,8 @@ class _Apply(Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
         # torch.autograd.grad(is_grads_batched=True) has a vmap of its own, which `is_plain` does not see.
-        apply = _composed if is_batched(gradient) else apply_state
-        return apply("dropout", gradient, ctx.state, ctx.scale), None, None, None, None
+        apply = _apply_plain if is_plain(gradient) and not is_batched(gradient) else _composed
+        return apply("dropout", gradient, ctx.state, ctx.scale, False), None, None, None, None
 
 
 # `_Apply.apply` less what it does for transforms of torch.func, which `is_plain` has ruled out: 1 us.
@@ -101,10 +101,10 @@ def _refuse_leaf(input: Tensor) -> None:
 
 
 def _composed(
-    operation: str, input: Tensor, state: MaskState, constants: tuple[Value, ...], inplace: bool = False
+    operation: str, input: Tensor, state: MaskState, constants: tuple[Value, ...], inplace: bool
 ) -> Tensor:
     """As `apply_state`, in operations of torch, for a tensor that is more than memory."""
-    if torch.compiler.is_compiling() or is_traced():
+    if torch.compiler.is_compiling() or is_traced() or has_proxies():
         raise TypeError(
             "a mask of fastdrop would become a constant of compiled or traced code: leave rng= out, so that "
             "the mask is drawn from torch's generator at every call"
@@ -113,7 +113,7 @@ def _composed(
         raise TypeError(f"{operation} with rng= takes plain tensors only: leave rng= out")
     mask = new_mask(state, constants[0])
     compute = torch.float64 if input.dtype is torch.float64 else torch.float32
-    scale = torch.as_tensor(mask.scale, dtype=compute, device="cpu")
+    scale = torch.tensor(mask.scale, dtype=compute, device="cpu")
     kept = (input.to(compute) * scale).to(input.dtype)
     result = torch.where(torch.from_numpy(mask.to_numpy()), kept, 0)
     return input.copy_(result) if inplace else result

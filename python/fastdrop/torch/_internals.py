@@ -5,7 +5,12 @@ from __future__ import annotations
 
 import torch
 from torch._C import _are_functorch_transforms_active as has_function_transforms
-from torch._C import _current_graph_task_id, _get_tracing_state
+from torch._C import (
+    _current_graph_task_id,
+    _get_dispatch_mode,
+    _get_tracing_state,
+    _TorchDispatchModeKey,
+)
 from torch._C import _len_torch_dispatch_stack as count_dispatch_modes
 from torch._C._functorch import is_legacy_batchedtensor as is_batched
 from torch.autograd import forward_ad
@@ -14,6 +19,7 @@ __all__ = [
     "count_dispatch_modes",
     "has_forward_derivatives",
     "has_function_transforms",
+    "has_proxies",
     "is_batched",
     "is_in_backward_pass",
     "is_traced",
@@ -27,6 +33,11 @@ safe_softmax = torch.ops.aten._safe_softmax
 def has_forward_derivatives() -> bool:
     """Whether tensors may carry derivatives forward (`torch.autograd.forward_ad`)."""
     return forward_ad._current_level >= 0
+
+
+def has_proxies() -> bool:
+    """Whether `torch.fx.experimental.proxy_tensor.make_fx` records what is called."""
+    return _get_dispatch_mode(_TorchDispatchModeKey.PROXY) is not None
 
 
 def is_traced() -> bool:
