@@ -60,13 +60,13 @@ PYTHON_ARROWS = {
     "torch/_internals": set(),
     "torch/_memory": {"_core", "_values", "torch/_internals"},
     "torch/_operators": {"_core", "_states", "_windows", "torch/_internals", "torch/_memory"},
-    "torch/_apply": {"_core", "_values", "_windows", "mask"}
+    "torch/_apply": {"_checks", "_core", "_values", "_windows", "mask"}
     | {"torch/_internals", "torch/_memory", "torch/_operators"},
     "torch/functional": {"_checks", "_states", "_values", "_windows", "kinds", "mask"}
     | {"mask_generator", "torch/_apply", "torch/_internals", "torch/_memory", "torch/_operators"},
-    "torch/_attention": {"torch/_internals", "torch/_memory", "torch/functional"},
-    "torch/_functional_mode": {"torch/_attention", "torch/functional"},
-    "torch/modules": {"mask_generator", "torch/_functional_mode", "torch/functional"},
+    "torch/_attention": {"_checks", "torch/_internals", "torch/_memory", "torch/functional"},
+    "torch/_functional_mode": {"torch/_attention", "torch/_internals", "torch/functional"},
+    "torch/modules": {"_checks", "mask_generator", "torch/_functional_mode", "torch/functional"},
     "torch/_replace": {"_checks", "torch/modules"},
     "torch/__init__": {"_installation", "torch"},
     "selftest": {"__init__"},

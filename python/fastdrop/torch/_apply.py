@@ -16,7 +16,7 @@ from torch.autograd import Function
 from .. import _checks
 from .._windows import noise_window
 from ..mask import new_mask
-from ._internals import has_proxies, is_batched, is_traced
+from ._internals import base_of, has_proxies, is_batched, is_traced
 from ._memory import is_ours, is_plain, run
 from ._operators import call, draw_key, draw_state
 
@@ -92,7 +92,7 @@ def _is_dense(tensor: Tensor) -> bool:
 
 def _refuse_leaf(input: Tensor) -> None:
     """As torch does itself, but before the values are written over."""
-    base = input if input._base is None else input._base
+    base = base_of(input)
     if base.is_leaf and base.requires_grad:
         raise RuntimeError(
             "inplace must be False for a leaf that requires a gradient, or a view of one: its values are "

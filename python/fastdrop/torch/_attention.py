@@ -4,15 +4,13 @@
 from __future__ import annotations
 
 import math
-from types import FunctionType
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .. import _checks
-from ._internals import safe_softmax
+from ._internals import safe_softmax, with_names
 from ._memory import is_ours
 from .functional import dropout
 
@@ -100,21 +98,7 @@ def _shared_by_heads(heads: Tensor, count: int) -> Tensor:
     return heads.repeat_interleave(times, -3)
 
 
-def _with_names(function: FunctionType, **names: Any) -> FunctionType:
-    """The function, in whose body these names mean something else.
-
-    torch.compile looks names up in the module that `__name__` says, so that the copy has no `__name__`.
-    """
-    scope = {name: value for name, value in vars(F).items() if name != "__name__"} | names
-    copy = FunctionType(
-        function.__code__, scope, function.__name__, function.__defaults__, function.__closure__
-    )
-    copy.__kwdefaults__ = function.__kwdefaults__
-    scope[function.__name__] = copy  # it calls itself by this name for subclasses of tensors
-    return copy
-
-
 # torch's own function draws inside by these two names.
-multi_head_attention_forward = _with_names(
+multi_head_attention_forward = with_names(
     F.multi_head_attention_forward, dropout=dropout, scaled_dot_product_attention=scaled_dot_product_attention
 )

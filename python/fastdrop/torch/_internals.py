@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from types import FunctionType
+from typing import Any
+
 import torch
 from torch._C import _are_functorch_transforms_active as has_function_transforms
 from torch._C import (
@@ -16,6 +19,7 @@ from torch._C._functorch import is_legacy_batchedtensor as is_batched
 from torch.autograd import forward_ad
 
 __all__ = [
+    "base_of",
     "count_dispatch_modes",
     "has_forward_derivatives",
     "has_function_transforms",
@@ -24,10 +28,16 @@ __all__ = [
     "is_in_backward_pass",
     "is_traced",
     "safe_softmax",
+    "with_names",
 ]
 
 # Softmax that makes zeros of a row of -inf, where `torch.softmax` makes NaN.
 safe_softmax = torch.ops.aten._safe_softmax
+
+
+def base_of(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor that this is a view of, or the tensor itself."""
+    return tensor if tensor._base is None else tensor._base
 
 
 def has_forward_derivatives() -> bool:
@@ -48,3 +58,17 @@ def is_traced() -> bool:
 def is_in_backward_pass() -> bool:
     """Whether autograd's engine runs in this thread."""
     return _current_graph_task_id() != -1
+
+
+def with_names(function: FunctionType, **names: Any) -> FunctionType:
+    """The function, in whose body these names mean something else, and its own name means the copy.
+
+    torch.compile looks names up in the module that `__name__` says, so that the copy has no `__name__`.
+    """
+    scope = {name: value for name, value in function.__globals__.items() if name != "__name__"} | names
+    copy = FunctionType(
+        function.__code__, scope, function.__name__, function.__defaults__, function.__closure__
+    )
+    copy.__kwdefaults__ = function.__kwdefaults__
+    scope[function.__name__] = copy
+    return copy
