@@ -21,8 +21,8 @@ ADDED = torch.randn(5, 7)
 def bound(query, keys):
     """What float32 may lose against float64, with values, scores and weights of a few units.
 
-    A sum of n products is off by at most n * 2^-24 times the sum of their sizes (Higham 2002, section 3.1). That
-    of a score, at most E, moves its weight by the same ratio. Then come the sums of the softmax and over the
+    A sum of n products is off by at most n * 2^-24 times the sum of their sizes (Higham 2002, section 3.1).
+    That of a score, n = E, moves its weight by the same ratio. Then come the sums of the softmax and over the
     keys. All sizes here are below 64.
     """
     return (query.size(-1) + 2 * keys) * 2.0**-24 * 64

@@ -198,7 +198,7 @@ def feature_alpha_dropout(
     """`torch.nn.functional.feature_alpha_dropout`: `alpha_dropout` of whole channels of (N, C, ...).
 
     Parameters, results and errors are those of `alpha_dropout`. A tensor with fewer than two axes raises
-    ValueError.
+    ValueError in training.
 
     Examples
     --------
@@ -208,7 +208,7 @@ def feature_alpha_dropout(
     True
     """
     _check_tensor(input)
-    if input.dim() < 2:
+    if input.dim() < 2 and training:  # torch does not ask in evaluation
         raise ValueError(f"input must have two axes or more, (N, C, ...), not {input.dim()}")
     shared = (None, None) + (1,) * (input.dim() - 2)
     return _draw(F.feature_alpha_dropout, "alpha_dropout", input, p, training, inplace, shared, rng)
