@@ -8,6 +8,7 @@ from torch import nn
 from torch._dynamo.testing import CompileCounter
 from torch._subclasses import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils.checkpoint import checkpoint
 
 import fastdrop
 import fastdrop.torch as ft
@@ -243,3 +244,21 @@ def test_modes_see_the_operators():
         ft.dropout(torch.ones(3))
         ft.alpha_dropout(torch.ones(3), training=True)
     assert (draws.ours, draws.torchs) == (2, 0)
+
+
+def test_checkpoints_in_compiled_code():
+    weight = torch.randn(6, 6, requires_grad=True)
+
+    def function(x):
+        return ft.dropout(torch.sin(ft.dropout(x @ weight) @ weight))
+
+    def gradient(call):
+        weight.grad = None
+        seeded(call, torch.ones(4, 6)).sum().backward()
+        return weight.grad
+
+    def in_parts(x):
+        return checkpoint(function, x, use_reentrant=False)
+
+    compiled = torch.compile(in_parts, backend="aot_eager", fullgraph=True)
+    assert torch.equal(gradient(compiled), gradient(function))

@@ -202,3 +202,15 @@ def test_replaced_models_are_not_scripted():
     ft.replace_dropout(model)
     with pytest.warns(DeprecationWarning, match="torch.jit.script"), pytest.raises(Exception, match="bool"):
         torch.jit.script(model)
+
+
+def test_traced_graphs_are_replaced():
+    """torch.fx keeps torch's modules, which are replaced in its graph. It cannot look into ours."""
+    model, x = nn.Sequential(nn.Linear(8, 8), nn.Dropout(0.5)), torch.randn(4, 8)
+    traced = torch.fx.symbolic_trace(model)
+    assert list(ft.replace_dropout(traced).modules) == ["1"]
+    wanted = seeded(traced, x)
+    ft.replace_dropout(model)
+    assert torch.equal(seeded(model, x), wanted)
+    with pytest.raises(TypeError, match=r"^input must be a torch.Tensor, not Proxy"):
+        torch.fx.symbolic_trace(model)
