@@ -8,6 +8,7 @@ from torch import nn
 from torch._dynamo.testing import CompileCounter
 from torch._subclasses import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
 import fastdrop
@@ -244,6 +245,16 @@ def test_modes_see_the_operators():
         ft.dropout(torch.ones(3))
         ft.alpha_dropout(torch.ones(3), training=True)
     assert (draws.ours, draws.torchs) == (2, 0)
+    seen = []
+
+    class Watch(TorchFunctionMode):
+        def __torch_function__(self, function, types, arguments=(), keywords=None):
+            seen.append(str(function))
+            return function(*arguments, **(keywords or {}))
+
+    with Watch():
+        ft.dropout(torch.ones(3))
+    assert "fastdrop.dropout" in seen
 
 
 def test_checkpoints_in_compiled_code():

@@ -2,6 +2,7 @@
 """The keys come from torch's generator: seeds, states, forks of it, threads, processes."""
 
 import os
+import sys
 import threading
 
 import pytest
@@ -44,20 +45,24 @@ def test_a_call_advances_the_generator_as_a_key_does_whatever_the_size():
         assert torch.equal(seeded(lambda x=x: (ft.dropout(x), torch.rand(2))[1]), after)
 
 
+@pytest.fixture
+def _threads_alternate():
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("_threads_alternate")
 def test_threads_draw_every_key_once_and_never_each_others():
     """Whatever the order, the masks are those of the keys that the generator gives one after another."""
-    calls, threads = 100, 4
+    calls, threads = 1000, 4
     wanted = seeded(lambda: {tuple(ft.dropout(X).tolist()) for _ in range(calls * threads)})
     found, start = [], threading.Barrier(threads)
 
     def draw():
         start.wait()
-        for _ in range(calls):
-            x = X.clone().requires_grad_()
-            y = ft.dropout(x)
-            y.sum().backward()
-            assert torch.equal(x.grad, y)
-            found.append(tuple(y.tolist()))
+        found.extend([ft.dropout(X) for _ in range(calls)])
 
     torch.manual_seed(3)
     workers = [threading.Thread(target=draw) for _ in range(threads)]
@@ -65,9 +70,27 @@ def test_threads_draw_every_key_once_and_never_each_others():
         worker.start()
     for worker in workers:
         worker.join()
-    assert len(found) == calls * threads
-    # Calls of random_ are not split: it holds the generator's lock.
-    assert set(found) == wanted
+    assert {tuple(y.tolist()) for y in found} == wanted
+    assert len(found) == len(wanted) == calls * threads
+
+
+def test_threads_have_their_own_backward_passes():
+    failed = []
+
+    def train():
+        for _ in range(100):
+            x = X.clone().requires_grad_()
+            y = ft.dropout(x)
+            y.sum().backward()
+            if not torch.equal(x.grad, y):
+                failed.append(x)
+
+    workers = [threading.Thread(target=train) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert failed == []
 
 
 class Dropped(Dataset):

@@ -92,3 +92,12 @@ def test_linearize_and_functional_calls_of_modules():
     gradients = seeded(func.grad(of_parameters), parameters, X)
     wanted = torch.autograd.grad(seeded(model, X).square().sum(), list(parameters.values()))
     assert all(map(torch.equal, gradients.values(), wanted))
+
+
+@pytest.mark.filterwarnings("ignore")  # Dynamo looks into much of torch that warns
+def test_compiled_transforms_run_as_eager_code():
+    transformed = func.grad(loss)
+    with pytest.raises(torch._dynamo.exc.Unsupported):
+        torch.compile(transformed, backend="aot_eager", fullgraph=True)(X)
+    compiled = torch.compile(transformed, backend="aot_eager")
+    assert torch.equal(seeded(compiled, X), seeded(transformed, X))
