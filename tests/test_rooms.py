@@ -66,7 +66,8 @@ PYTHON_ARROWS = {
     | {"mask_generator", "torch/_apply", "torch/_internals", "torch/_memory", "torch/_operators"},
     "torch/_attention": {"_checks", "torch/_internals", "torch/_memory", "torch/functional"},
     "torch/_functional_mode": {"torch/_attention", "torch/_internals", "torch/functional"},
-    "torch/modules": {"_checks", "mask_generator", "torch/_functional_mode", "torch/functional"},
+    "torch/modules": {"_checks", "mask_generator", "torch/_attention", "torch/_internals"}
+    | {"torch/functional"},
     "torch/_replace": {"_checks", "torch/modules"},
     "torch/__init__": {"_installation", "torch"},
     "selftest": {"__init__"},

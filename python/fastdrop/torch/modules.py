@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from types import SimpleNamespace
+from typing import ClassVar
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import _checks
 from ..mask_generator import MaskGenerator
 from . import functional
-from ._functional_mode import replace_functional
+from ._attention import multi_head_attention_forward
+from ._internals import with_names
 
 
 class _Kind:
@@ -136,6 +139,10 @@ class FeatureAlphaDropout(_Kind, nn.FeatureAlphaDropout):
     _function = staticmethod(functional.feature_alpha_dropout)
 
 
+# What torch's module knows as F, with our attention. A mode around its `forward` would cost 50 us a call.
+_F = SimpleNamespace(**vars(F) | {"multi_head_attention_forward": multi_head_attention_forward})
+
+
 class MultiheadAttention(nn.MultiheadAttention):
     """`torch.nn.MultiheadAttention`, whose weights are dropped by fastdrop.
 
@@ -151,8 +158,4 @@ class MultiheadAttention(nn.MultiheadAttention):
     torch.Size([4, 5, 8])
     """
 
-    def forward(self, *arguments: Any, **keywords: Any) -> Any:
-        if not self.training or self.dropout == 0:
-            return super().forward(*arguments, **keywords)
-        with replace_functional():
-            return super().forward(*arguments, **keywords)
+    forward = with_names(nn.MultiheadAttention.forward, F=_F)
