@@ -13,7 +13,7 @@ import fastdrop
 
 HERE = Path(__file__).parent
 PACKAGE = str(Path(fastdrop.__file__).parents[1])
-KERAS = ("keras.src.layers.regularization.dropout_test", "keras.src.layers.regularization.spatial_dropout_test")
+KERAS = [f"keras.src.layers.regularization.{name}_test" for name in ("dropout", "spatial_dropout")]
 THINC = (
     "thinc.tests.layers.test_feed_forward",
     "thinc.tests.layers.test_layers_api",

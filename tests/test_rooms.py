@@ -58,15 +58,18 @@ PYTHON_ARROWS = {
     | {"mask_generator", "reference", "training"},
     # Modules for arrays of other libraries: nobody imports them but their users.
     "torch/_internals": set(),
-    "torch/_memory": {"_core", "_values", "torch/_internals"},
+    "torch/_memory": {"_checks", "_core", "_values", "torch/_internals"},
     "torch/_operators": {"_core", "_states", "_windows", "torch/_internals", "torch/_memory"},
-    "torch/_apply": {"_core", "_values", "_windows", "mask"}
+    "torch/_apply": {"_checks", "_core", "_values", "_windows", "mask"}
     | {"torch/_internals", "torch/_memory", "torch/_operators"},
-    "torch/functional": {"_checks", "_states", "_values", "_windows", "kinds", "mask"}
-    | {"mask_generator", "torch/_apply", "torch/_internals", "torch/_memory", "torch/_operators"},
-    "torch/_attention": {"torch/_internals", "torch/_memory", "torch/functional"},
-    "torch/_functional_mode": {"torch/_attention", "torch/functional"},
-    "torch/modules": {"mask_generator", "torch/_functional_mode", "torch/functional"},
+    "torch/masks": {"_checks", "_core", "_states", "_values", "_windows", "mask", "mask_generator"}
+    | {"torch/_apply", "torch/_internals", "torch/_memory", "torch/_operators"},
+    "torch/functional": {"_checks", "_windows", "kinds", "mask_generator"}
+    | {"torch/_apply", "torch/_memory", "torch/masks"},
+    "torch/_attention": {"_checks", "torch/_internals", "torch/_memory", "torch/functional"},
+    "torch/_functional_mode": {"torch/_attention", "torch/_internals", "torch/functional"},
+    "torch/modules": {"_checks", "mask_generator", "torch/_attention", "torch/_internals"}
+    | {"torch/functional", "torch/masks"},
     "torch/_replace": {"_checks", "torch/modules"},
     "torch/__init__": {"_installation", "torch"},
     "dask": {"_checks", "_installation", "_keys", "_states", "_windows", "mask"},

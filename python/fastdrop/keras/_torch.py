@@ -9,7 +9,7 @@ import torch
 
 from .._windows import NoiseShape
 from ..torch._internals import is_in_backward_pass
-from ..torch.functional import apply_mask
+from ..torch.masks import apply_mask
 from ._masks import state_mask
 
 

@@ -16,14 +16,13 @@ from ._functional_mode import replace_functional
 from ._replace import Replacement, replace_dropout
 from .functional import (
     alpha_dropout,
-    apply_mask,
-    draw_mask,
     dropout,
     dropout1d,
     dropout2d,
     dropout3d,
     feature_alpha_dropout,
 )
+from .masks import apply_mask, draw_mask
 from .modules import (
     AlphaDropout,
     Dropout,

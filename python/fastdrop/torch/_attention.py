@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import math
-from types import FunctionType
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ._internals import safe_softmax
+from .. import _checks
+from ._internals import safe_softmax, with_names
 from ._memory import is_ours
 from .functional import dropout
 
@@ -66,6 +65,8 @@ def scaled_dot_product_attention(
     >>> fastdrop.torch.scaled_dot_product_attention(query, key, value, dropout_p=0.1).shape
     torch.Size([2, 4, 5, 8])
     """
+    if type(dropout_p) is not float or not 0.0 <= dropout_p <= 1.0:
+        dropout_p = _checks.scalar_probability(dropout_p, "dropout_p")
     if dropout_p == 0 or not is_ours(query):
         return F.scaled_dot_product_attention(
             query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
@@ -73,8 +74,7 @@ def scaled_dot_product_attention(
     if is_causal and attn_mask is not None:
         raise ValueError("attn_mask must be None if is_causal is True: the causal mask is one already")
     if enable_gqa:
-        key = key.repeat_interleave(query.size(-3) // key.size(-3), -3)
-        value = value.repeat_interleave(query.size(-3) // value.size(-3), -3)
+        key, value = (_shared_by_heads(heads, query.size(-3)) for heads in (key, value))
     factor = 1 / math.sqrt(query.size(-1)) if scale is None else scale
     # The scale goes to the queries: they are fewer numbers than the scores.
     scores = (query * factor) @ key.transpose(-2, -1)
@@ -88,20 +88,17 @@ def scaled_dot_product_attention(
     return dropout(weights, dropout_p) @ value
 
 
-def _with_names(function: FunctionType, **names: Any) -> FunctionType:
-    """The function, in whose body these names mean something else.
-
-    torch.compile looks names up in the module that `__name__` says, so that the copy has no `__name__`.
-    """
-    scope = {name: value for name, value in vars(F).items() if name != "__name__"} | names
-    copy = FunctionType(
-        function.__code__, scope, function.__name__, function.__defaults__, function.__closure__
-    )
-    copy.__kwdefaults__ = function.__kwdefaults__
-    return copy
+def _shared_by_heads(heads: Tensor, count: int) -> Tensor:
+    """Keys or values, for so many heads of queries."""
+    times, rest = divmod(count, heads.size(-3))
+    if rest or not times:
+        raise ValueError(
+            f"query must have a multiple of the {heads.size(-3)} heads of key and value, not {count}"
+        )
+    return heads.repeat_interleave(times, -3)
 
 
 # torch's own function draws inside by these two names.
-multi_head_attention_forward = _with_names(
+multi_head_attention_forward = with_names(
     F.multi_head_attention_forward, dropout=dropout, scaled_dot_product_attention=scaled_dot_product_attention
 )

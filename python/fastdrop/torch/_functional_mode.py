@@ -11,20 +11,25 @@ import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
 from . import _attention, functional
+from ._internals import with_names
 
 
-def _dropout(input: Any, p: float, train: bool) -> Any:
-    """By the names of `torch.dropout`, which has no default values."""
-    return functional.dropout(input, p, train)
+def _as_torchs(function: Callable[..., Any], inplace: bool) -> Callable[..., Any]:
+    """By the names of `torch.dropout` and its kin, which have no default values."""
 
+    def dropout(input: Any, p: float, train: bool) -> Any:
+        return function(input, p, train, inplace)
 
-def _dropout_(input: Any, p: float, train: bool) -> Any:
-    return functional.dropout(input, p, train, True)
+    return dropout
 
 
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {
-    torch.dropout: _dropout,
-    torch.dropout_: _dropout_,
+    torch.dropout: _as_torchs(functional.dropout, False),
+    torch.dropout_: _as_torchs(functional.dropout, True),
+    torch.alpha_dropout: _as_torchs(functional.alpha_dropout, False),
+    torch.alpha_dropout_: _as_torchs(functional.alpha_dropout, True),
+    torch.feature_alpha_dropout: _as_torchs(functional.feature_alpha_dropout, False),
+    torch.feature_alpha_dropout_: _as_torchs(functional.feature_alpha_dropout, True),
     F.dropout: functional.dropout,
     F.dropout1d: functional.dropout1d,
     F.dropout2d: functional.dropout2d,
@@ -33,6 +38,22 @@ _FUNCTIONS: dict[Any, Callable[..., Any]] = {
     F.feature_alpha_dropout: functional.feature_alpha_dropout,
     F.scaled_dot_product_attention: _attention.scaled_dot_product_attention,
     F.multi_head_attention_forward: _attention.multi_head_attention_forward,
+}
+
+
+def _unwatched(function: Any) -> Any:
+    """The function, which does not ask whether there are modes."""
+    return with_names(function, has_torch_function=_none, has_torch_function_unary=_none)
+
+
+def _none(_: Any) -> bool:
+    return False
+
+
+# torch leaves the mode while it runs these. In checkpoints they call functions of the forward pass again.
+_BACKWARD = {
+    function: _unwatched(function)
+    for function in (torch.Tensor.backward, torch.autograd.backward, torch.autograd.grad)
 }
 
 
@@ -61,4 +82,7 @@ class replace_functional(TorchFunctionMode):  # noqa: N801 -- called as a functi
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in _BACKWARD:
+            with self:
+                return _BACKWARD[func](*args, **(kwargs or {}))
         return _FUNCTIONS.get(func, func)(*args, **(kwargs or {}))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.overrides import has_torch_function_unary
 
-from .. import _core
+from .. import _checks, _core
 from ._internals import is_watched
 
 if TYPE_CHECKING:
@@ -32,6 +32,18 @@ def is_ours(tensor: Any) -> bool:
     )
 
 
+def check_tensor(input: Any) -> None:
+    if not isinstance(input, Tensor):
+        raise TypeError(f"input must be a torch.Tensor, not {_checks.describe(input)}")
+
+
+def not_ours(what: str, input: Tensor) -> TypeError:
+    """What to raise for a tensor that fastdrop cannot compute with; `what` is who wants another one."""
+    wanted = "a tensor of float16, bfloat16, float32 or float64 in CPU memory"
+    layout = str(input.layout).removeprefix("torch.")
+    return TypeError(f"{what} {wanted}, not {input.dtype} ({layout}) on {input.device}")
+
+
 def is_plain(tensor: Tensor) -> bool:
     """Whether the tensor is memory and nothing else, and nobody watches what is done with it.
 
@@ -44,6 +56,7 @@ def is_plain(tensor: Tensor) -> bool:
         and tensor.is_cpu
         and tensor.dtype in ELEMENTS
         and tensor.layout is torch.strided
+        and not tensor.is_nested
         and not has_torch_function_unary(tensor)  # which asks for modes too
         and not is_watched()
         and not tensor.is_neg()

@@ -49,7 +49,8 @@ def draw_state(p: float, shape: tuple[int, ...], strides: tuple[int, ...] | None
 def draw_key() -> Tensor:
     """A key of torch's generator for the CPU: int64 of shape (2,), the halves of four 32-bit words."""
     if has_function_transforms():
-        return torch.randint(2**63 - 1, (2,), device="cpu")  # for which vmap has rules
+        # Both have rules for vmap, which random_ has not. They give the numbers of random_.
+        return torch.randint(-(2**63), 2**63 - 1, (2,), device="cpu") & (2**63 - 1)
     # random_, as compilers take it. Compiled code calls it too, where it would replace randint.
     return torch.ops.aten.random(torch.empty(2, dtype=torch.int64, device="cpu"))
 

@@ -4,23 +4,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from .. import _checks
-from .._states import whole_window
-from .._values import scale_for
 from .._windows import NoiseShape
 from ..kinds.alpha import affine
-from ..mask import Mask, new_mask, state_and_scale
-from ..mask_generator import MaskGenerator, draw_state, new_generator
+from ..mask_generator import MaskGenerator
 from ._apply import apply_drawn, apply_state
-from ._internals import is_in_backward_pass
-from ._memory import is_ours
-from ._operators import GENERATOR, draw_key
+from ._memory import check_tensor, not_ours
+from .masks import next_state
 
 
 def dropout(
@@ -203,7 +198,7 @@ def feature_alpha_dropout(
     """`torch.nn.functional.feature_alpha_dropout`: `alpha_dropout` of whole channels of (N, C, ...).
 
     Parameters, results and errors are those of `alpha_dropout`. A tensor with fewer than two axes raises
-    ValueError.
+    ValueError in training.
 
     Examples
     --------
@@ -212,92 +207,11 @@ def feature_alpha_dropout(
     >>> bool((y == y[..., :1]).all())
     True
     """
-    _check_tensor(input)
-    if input.dim() < 2:
+    check_tensor(input)
+    if input.dim() < 2 and training:  # torch does not ask in evaluation
         raise ValueError(f"input must have two axes or more, (N, C, ...), not {input.dim()}")
     shared = (None, None) + (1,) * (input.dim() - 2)
     return _draw(F.feature_alpha_dropout, "alpha_dropout", input, p, training, inplace, shared, rng)
-
-
-def apply_mask(input: Tensor, mask: Mask, inplace: bool = False) -> Tensor:
-    """`Mask.apply` for a tensor, with its gradient: NumPy's masks for torch's arrays.
-
-    Parameters
-    ----------
-    input : Tensor of float16, bfloat16, float32 or float64
-        Values in CPU memory, of the mask's shape.
-    mask : Mask
-        Any mask: of a `MaskGenerator`, a window, one of your own, or one whose p is an array.
-    inplace : bool, default False
-        Write the result over `input`.
-
-    Returns
-    -------
-    Tensor
-        ``round(x * s)`` where the mask keeps and ``+0.0`` where it drops.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is of the wrong kind or shape, or code is compiled or traced, which a mask would be a
-        constant of.
-
-    Examples
-    --------
-    >>> import torch, fastdrop, fastdrop.torch
-    >>> mask = fastdrop.MaskGenerator(0).mask((2, 3), 0.5)
-    >>> x = torch.ones(2, 3)
-    >>> bool((fastdrop.torch.apply_mask(x, mask).numpy() == mask.apply(x.numpy())).all())
-    True
-    """
-    _check_tensor(input)
-    if not isinstance(mask, Mask):
-        raise _checks.not_drawn(mask, "mask", "a fastdrop.Mask", isinstance(input, Mask))
-    if not is_ours(input):
-        raise TypeError(f"input must be a float tensor in CPU memory, not {_described(input)}")
-    if tuple(input.shape) != mask.shape:
-        raise ValueError(f"input must have the mask's shape {mask.shape}, not {tuple(input.shape)}")
-    state, scale = state_and_scale(mask)
-    return apply_state("dropout", input, state, (scale,), _checks.boolean(inplace, "inplace"))
-
-
-def draw_mask(shape: int | Sequence[int], p: float = 0.5, *, noise_shape: NoiseShape = None) -> Mask:
-    """The mask that the next call of `dropout` would draw from torch's generator, which it advances.
-
-    Parameters
-    ----------
-    shape : int or sequence of int
-        Shape of the tensor.
-    p : float, default 0.5
-        Probability of dropping an element, from 0 to 1.
-    noise_shape : sequence of int or None, optional
-        As for `dropout`.
-
-    Returns
-    -------
-    Mask
-        For `apply_mask`, and for NumPy.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is of the wrong kind or out of range.
-
-    Examples
-    --------
-    >>> import torch, fastdrop.torch
-    >>> x = torch.ones(2, 3)
-    >>> _ = torch.manual_seed(0)
-    >>> y = fastdrop.torch.dropout(x, 0.5)
-    >>> _ = torch.manual_seed(0)
-    >>> bool((fastdrop.torch.draw_mask((2, 3), 0.5).apply(x.numpy()) == y.numpy()).all())
-    True
-    """
-    lengths, p = _checks.shape(shape), _checks.scalar_probability(p)
-    window = whole_window(lengths, noise_shape, p)
-    low, high = draw_key().tolist()
-    state = draw_state(new_generator(GENERATOR, (low, high)), window)
-    return new_mask(state, scale_for(window.p, True))
 
 
 def _draw(
@@ -318,18 +232,18 @@ def _draw(
         training = _checks.boolean(training, "training")
     if inplace is not True and inplace is not False:
         inplace = _checks.boolean(inplace, "inplace")
-    _check_tensor(input)
+    check_tensor(input)
     if not training or p == 0:
         return input
     constants: tuple[float, ...] = affine(p) if operation == "alpha_dropout" else (_scale(p),)
     if rng is not None:
-        state = _next_state(rng, input, p, noise_shape)
+        state = next_state(rng, input, p, noise_shape)
         return apply_state(operation, input, state, constants, inplace)
     result = apply_drawn(operation, input, p, constants, noise_shape, inplace)
     if result is not None:
         return result
     if torchs is F.dropout and noise_shape is not None:
-        raise TypeError(f"noise_shape needs a float tensor in CPU memory, not {_described(input)}")
+        raise not_ours("noise_shape needs", input)
     return torchs(input, p, True, inplace)
 
 
@@ -337,34 +251,9 @@ def _scale(p: float) -> float:
     return 1 / (1 - p) if p < 1 else 0.0
 
 
-def _next_state(rng: Any, input: Tensor, p: float, noise_shape: NoiseShape) -> Any:
-    """The next mask of a `MaskGenerator`, unless it would be another one than in the forward pass."""
-    if not isinstance(rng, MaskGenerator):
-        wanted = "a fastdrop.MaskGenerator, or None for torch's generator"
-        raise TypeError(f"rng must be {wanted}, not {_checks.describe(rng)}")
-    if not is_ours(input):
-        raise TypeError(f"rng needs a float tensor in CPU memory, not {_described(input)}")
-    if is_in_backward_pass():
-        raise RuntimeError(
-            "rng would draw another mask while a backward pass computes a part of the forward pass again, as "
-            "in torch.utils.checkpoint: leave rng out, because torch's generator is restored for that, or "
-            "draw the mask outside with rng.mask and use fastdrop.torch.apply_mask"
-        )
-    return draw_state(rng, whole_window(tuple(input.shape), noise_shape, p))
-
-
-def _check_tensor(input: Any) -> None:
-    if not isinstance(input, Tensor):
-        raise TypeError(f"input must be a torch.Tensor, not {_checks.describe(input)}")
-
-
-def _described(input: Tensor) -> str:
-    return f"{input.dtype} ({str(input.layout).removeprefix('torch.')}) on {input.device}"
-
-
 def _channels(input: Tensor, spatial: int) -> NoiseShape:
     """The noise shape that shares a decision among the elements of a channel, which has so many axes."""
-    _check_tensor(input)
+    check_tensor(input)
     if input.dim() not in (spatial + 1, spatial + 2):
         wanted = f"{spatial + 1} or {spatial + 2} axes"
         raise ValueError(f"input must have {wanted} for dropout{spatial}d, not {input.dim()}")

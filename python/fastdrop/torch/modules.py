@@ -4,13 +4,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from types import SimpleNamespace
+from typing import ClassVar
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .. import _checks
 from ..mask_generator import MaskGenerator
 from . import functional
-from ._functional_mode import replace_functional
+from ._attention import multi_head_attention_forward
+from ._internals import with_names
+from .masks import check_generator
 
 
 class _Kind:
@@ -23,8 +28,9 @@ class _Kind:
     rng: MaskGenerator | None = None  # of the class, so that a replaced module needs no attribute of its own
 
     def __init__(self, p: float = 0.5, inplace: bool = False, *, rng: MaskGenerator | None = None) -> None:
-        super().__init__(p, inplace)  # type: ignore[call-arg]
+        super().__init__(_checks.scalar_probability(p), _checks.boolean(inplace, "inplace"))  # type: ignore[call-arg]
         if rng is not None:
+            check_generator(rng)
             self.rng = rng
 
     def forward(self, input: Tensor) -> Tensor:
@@ -134,6 +140,10 @@ class FeatureAlphaDropout(_Kind, nn.FeatureAlphaDropout):
     _function = staticmethod(functional.feature_alpha_dropout)
 
 
+# What torch's module knows as F, with our attention. A mode around its `forward` would cost 50 us a call.
+_F = SimpleNamespace(**vars(F) | {"multi_head_attention_forward": multi_head_attention_forward})
+
+
 class MultiheadAttention(nn.MultiheadAttention):
     """`torch.nn.MultiheadAttention`, whose weights are dropped by fastdrop.
 
@@ -149,8 +159,4 @@ class MultiheadAttention(nn.MultiheadAttention):
     torch.Size([4, 5, 8])
     """
 
-    def forward(self, *arguments: Any, **keywords: Any) -> Any:
-        if not self.training or self.dropout == 0:
-            return super().forward(*arguments, **keywords)
-        with replace_functional():
-            return super().forward(*arguments, **keywords)
+    forward = with_names(nn.MultiheadAttention.forward, F=_F)
