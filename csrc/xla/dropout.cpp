@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "../runtime/floating_point.h"
 #include "../runtime/run.h"
 
 namespace fastdrop::xla {
@@ -83,6 +84,7 @@ double probability(const std::uint32_t* words, std::int64_t count, double attrib
 }
 
 void run_frame(const CallFrame& frame) {
+  const DefaultFloatingPoint environment;  // on XLA's threads a subnormal p, of either sign, equals 0
   require(frame.arguments.struct_size == sizeof frame.arguments &&
               frame.results.struct_size == sizeof frame.results &&
               frame.attributes.struct_size == sizeof frame.attributes,
