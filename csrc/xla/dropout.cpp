@@ -77,10 +77,10 @@ double probability(const std::uint32_t* words, std::int64_t count, double attrib
   } else if (count == 2) {
     std::memcpy(&p, words, sizeof p);
   }
-  if (!(p >= 0 && p <= 1))
-    throw std::invalid_argument("p must be from 0 to 1, the probability of dropping, not " +
-                                std::to_string(p));
-  return p;
+  if (p >= 0 && p <= 1) return p;
+  char refusal[96];
+  std::snprintf(refusal, sizeof refusal, "p must be from 0 to 1, the probability of dropping, not %.17g", p);
+  throw std::invalid_argument(refusal);
 }
 
 void run_frame(const CallFrame& frame) {
