@@ -91,6 +91,18 @@ def test_every_layout_gets_the_bits_of_the_reference(isa, name, dtype, layout):
         assert memory(given) == memory(filled(LAYOUTS[layout](x), y)), form
 
 
+@pytest.mark.parametrize("name", WITH_INPUTS)
+def test_one_operand_may_have_strides_and_the_other_none(name):
+    operation, (mask, slow) = OPERATIONS[name], twins(SHAPE, 0.3)
+    (x,) = operation.inputs(SHAPE, np.float32)
+    y = operation.reference(slow, [x])
+    turned, outs = x.copy("F"), [np.full(SHAPE, 7, np.float32, order) for order in "CF"]
+    for places in ((*place(turned), *place(outs[0], None)), (*place(x, None), *place(outs[1]))):
+        _core.run_memory(name, mask._state, 0, *places, *operation.constants)
+    assert same_bytes(outs[0], y)
+    assert same_bytes(outs[1].copy("C"), y)
+
+
 @pytest.mark.parametrize("shared", [(0,), (1,), (2,), (0, 1), (1, 2), (0, 1, 2)], ids=str)
 @pytest.mark.parametrize("name", WITH_INPUTS)
 def test_an_input_may_have_strides_of_zero(name, shared):
