@@ -207,6 +207,16 @@ def test_the_place_of_a_shard_goes_beyond_32_bits():
     assert np.array_equal(y, whole[14:16, 2**30, :8].apply(np.ones((2, 8), np.float32)))
 
 
+@pytest.mark.parametrize("shape", [(0, 8), (2, 0)], ids=str)
+def test_without_elements_arguments_are_looked_at_all_the_same(shape):
+    x = np.ones(shape, np.float32)
+    assert call(x=x)[0] is None
+    assert call(x=x, p=np.float64(2))[0] == (
+        3,
+        "fastdrop.jax.dropout: p must be from 0 to 1, the probability of dropping, not 2",
+    )
+
+
 def test_another_stage_does_nothing():
     error, y = call(stage=0)
     assert error is None

@@ -112,7 +112,6 @@ void run_frame(const CallFrame& frame) {
   request.mask.rule = static_cast<KeepRule>(generator);
   request.window = {0, static_cast<int>(strides.count), x.shape + batch_rank, strides.values};
   const std::uint64_t bytes = element_count(request.window) * kElementBytes[request.element];
-  if (bytes == 0) return;
   const std::uint64_t batch = product(x.shape, 0, static_cast<int>(batch_rank));
   for (std::uint64_t i = 0; i < batch; ++i) {
     const auto* own = static_cast<const std::uint32_t*>(words.data) + i * static_cast<std::uint64_t>(count);
