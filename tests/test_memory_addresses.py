@@ -212,7 +212,7 @@ def test_without_elements_no_memory_is_needed(shape):
 
 @pytest.mark.parametrize("name", WITH_INPUTS)
 def test_threads_do_not_matter(isa, threads, name):
-    """The GIL is given up for as many elements."""
+    """So many elements are worked on without the GIL."""
     shape, operation = (1024, 1300), OPERATIONS[name]
     x, mask = special_values(shape, np.float32), fastdrop.Mask((1025, 1301), 0.3, seed=1)[1:, 1:]
     y = operation.call(mask, [x])
