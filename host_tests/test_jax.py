@@ -319,6 +319,38 @@ def test_many_calls_at_a_time():
     assert run(code, OMP_NUM_THREADS="3", FASTDROP_NUM_THREADS="3") == "16"
 
 
+def test_calls_while_threads_and_isa_are_switched():
+    code = """
+        import itertools, threading
+        from concurrent.futures import ThreadPoolExecutor
+        import fastdrop, jax, numpy as np
+        from fastdrop.jax import dropout, key_words
+
+        xs = [np.ones(100, np.float32), np.ones((200, 400), np.float32), np.ones((3, 1 << 18), np.float32)]
+        f = jax.jit(lambda x, key: dropout(x, 0.3, key))
+        keys = jax.random.split(jax.random.key(7), 40)
+        calls = [(x, key) for key in keys for x in xs]
+        wanted = [fastdrop.Mask(x.shape, 0.3, key=np.asarray(key_words(key))).apply(x) for x, key in calls]
+        done = threading.Event()
+
+        def switch():
+            for isa, threads in itertools.cycle(itertools.product(fastdrop.isas(), (1, 2, 3))):
+                fastdrop.use_isa(isa)
+                fastdrop.set_num_threads(threads)
+                if done.wait(1e-4):
+                    return
+
+        switching = threading.Thread(target=switch)
+        switching.start()
+        with ThreadPoolExecutor(4) as pool:
+            results = list(pool.map(lambda call: np.asarray(f(*call)), calls))
+        done.set()
+        switching.join()
+        print(sum(np.array_equal(y, z) for y, z in zip(results, wanted)))
+    """
+    assert run(code, OMP_NUM_THREADS="3") == "120"
+
+
 def test_subnormal_numbers_are_kept():
     """XLA's threads flush them to zero."""
     x = np.full(100_000, np.finfo(np.float32).smallest_subnormal * 8)

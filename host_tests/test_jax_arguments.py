@@ -60,6 +60,14 @@ def test_p_out_of_range(p):
         jax.jit(dropout)(X, p, KEY).block_until_ready()
 
 
+@pytest.mark.parametrize("p", [-5e-324, -1e-310, -1e-300, 1 + 2.0**-52])
+def test_p_just_out_of_range(p):
+    """XLA's threads take subnormal numbers for 0, and the core a negative p for a probability of keeping."""
+    with jax.enable_x64(True), pytest.raises((ValueError, jax.errors.JaxRuntimeError)) as caught:
+        jax.jit(dropout)(X, jnp.asarray(p, jnp.float64), KEY).block_until_ready()
+    assert f"the probability of dropping, not {p:.17g}" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "p", [None, True, "0.5", 0.5j, jnp.ones(2) / 2, np.ones(3) / 2, jnp.array(True), jnp.array(0.5j)], ids=str
 )

@@ -2,6 +2,7 @@
 """Calls of the compiled function that XLA would not make: what is wrong is an error of XLA, not a crash."""
 
 import ctypes as c
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -103,7 +104,17 @@ def answered_version(minor):
 TYPES = {"uint32": 8, "int64": 5, "float16": 10, "float32": 11, "float64": 12, "int32": 4}
 
 
-def call(x=None, words=None, y=None, arguments=2, results=1, wrong_size=False, stage=3, **attributes):
+def call(
+    x=None,
+    words=None,
+    y=None,
+    arguments=2,
+    results=1,
+    types=(1, 1, 1),
+    wrong_size=None,
+    stage=3,
+    **attributes,
+):
     """The error that the handler makes of such a call, or None; and y."""
     x = np.ones((2, 8), np.float32) if x is None else x
     words = np.array([1, 2, 3, 4, 0, 0], np.uint32) if words is None else words
@@ -154,9 +165,9 @@ def call(x=None, words=None, y=None, arguments=2, results=1, wrong_size=False, s
         api=c.addressof(api),
         stage=stage,
         arguments=Values(
-            count=arguments, types=integers([1, 1]), values=pointers([buffer(x), buffer(words)])
+            count=arguments, types=integers(types[:2]), values=pointers([buffer(x), buffer(words)])
         ),
-        results=Values(count=results, types=integers([1]), values=pointers([buffer(y)])),
+        results=Values(count=results, types=integers(types[2:]), values=pointers([buffer(y)])),
         attributes=Attributes(
             count=len(given),
             types=integers([3 if np.ndim(value) == 0 else 1 for value in given.values()]),
@@ -164,8 +175,8 @@ def call(x=None, words=None, y=None, arguments=2, results=1, wrong_size=False, s
             values=pointers([attribute(value) for value in given.values()]),
         ),
     )
-    if wrong_size:
-        frame.arguments.struct_size += 8
+    if wrong_size is not None:
+        getattr(frame, wrong_size).struct_size += 8
     returned = handler()(c.byref(frame))
     assert (returned is None) == (not made)
     return (made[0] if made else None), y
@@ -196,10 +207,23 @@ def test_the_place_of_a_shard_goes_beyond_32_bits():
     assert np.array_equal(y, whole[14:16, 2**30, :8].apply(np.ones((2, 8), np.float32)))
 
 
+@pytest.mark.parametrize("shape", [(0, 8), (2, 0)], ids=str)
+def test_without_elements_arguments_are_looked_at_all_the_same(shape):
+    x = np.ones(shape, np.float32)
+    assert call(x=x)[0] is None
+    assert call(x=x, p=np.float64(2))[0] == (
+        3,
+        "fastdrop.jax.dropout: p must be from 0 to 1, the probability of dropping, not 2",
+    )
+
+
 def test_another_stage_does_nothing():
     error, y = call(stage=0)
     assert error is None
     assert (y == 7).all()
+
+
+WORDS = "words must be uint32, an array of them for each of the batch"
 
 
 @pytest.mark.parametrize(
@@ -207,27 +231,31 @@ def test_another_stage_does_nothing():
     [
         ({"arguments": 1}, "x and words go in, and y comes out"),
         ({"results": 0}, "x and words go in, and y comes out"),
+        ({"types": (2, 1, 1)}, "x and words go in, and y comes out"),
+        ({"types": (1, 2, 1)}, "x and words go in, and y comes out"),
+        ({"types": (1, 1, 2)}, "x and words go in, and y comes out"),
         ({"x": np.ones((2, 8), np.int32)}, "x must be an array of float16, bfloat16, float32 or float64"),
         ({"y": np.full((2, 8), 7, np.float64)}, "y must have the shape and dtype of x"),
         ({"y": np.full((8, 2), 7, np.float32)}, "y must have the shape and dtype of x"),
-        ({"words": np.ones(6, np.int64)}, "words must be uint32, an array of them for each of the batch"),
-        (
-            {"words": np.ones((2, 6), np.uint32)},
-            "words must be uint32, an array of them for each of the batch",
-        ),
+        ({"words": np.ones(6, np.int64)}, WORDS),
+        ({"words": np.ones((2, 6), np.uint32)}, WORDS),
         ({"words": np.ones(5, np.uint32)}, "there must be words for key, stream, places and p"),
         ({"words": np.ones(9, np.uint32)}, "there must be words for key, stream, places and p"),
-        ({"strides": np.ones(3, np.int64)}, "words must be uint32, an array of them for each of the batch"),
+        ({"strides": np.ones(3, np.int64)}, WORDS),
+        ({"strides": np.ones(3, np.int64), "words": np.array(1, np.uint32)}, WORDS),
+        ({"strides": np.ones(1, np.int64), "words": np.ones((3, 6), np.uint32)}, WORDS),
         ({"strides": None}, "the attribute strides is missing, or of another type"),
         ({"strides": np.int64(1)}, "the attribute strides is missing, or of another type"),
         ({"strides": np.ones(2)}, "an attribute must have its type"),
         ({"p": np.float32(0.5)}, "an attribute must have its type"),
-        ({"p": np.float64(1.5)}, "p must be from 0 to 1, the probability of dropping, not 1.500000"),
+        ({"p": np.float64(1.5)}, "p must be from 0 to 1, the probability of dropping, not 1.5"),
         ({"p": np.float64("nan")}, "p must be from 0 to 1, the probability of dropping, not nan"),
         ({"generator": np.int64(2)}, "no such generator"),
         ({"generator": np.int64(-1)}, "no such generator"),
         ({"words": np.array([1, 2, 3, 4, 0, 2**31], np.uint32)}, "stream must be less than 2^63"),
-        ({"wrong_size": True}, "this version of XLA's FFI is too new"),
+        ({"wrong_size": "arguments"}, "this version of XLA's FFI is too new"),
+        ({"wrong_size": "results"}, "this version of XLA's FFI is too new"),
+        ({"wrong_size": "attributes"}, "this version of XLA's FFI is too new"),
     ],
     ids=str,
 )
@@ -235,6 +263,20 @@ def test_a_wrong_frame_is_an_error_of_xla(wrong, message):
     error, y = call(**wrong)
     assert error == (3, f"fastdrop.jax.dropout: {message}")
     assert (y == y.flat[0]).all()
+
+
+def test_more_axes_than_the_core_has():
+    """NumPy has no such array, and XLA may."""
+
+    def with_axes(count):
+        values = np.full(8, 7, np.float32)
+        shape = (1,) * (count - 1) + (8,)
+        return SimpleNamespace(shape=shape, ndim=count, dtype=values.dtype, ctypes=values.ctypes), values
+
+    for count, wanted in ((64, None), (65, (3, "fastdrop.jax.dropout: x must have at most 64 axes"))):
+        (x, _), (y, values) = with_axes(count), with_axes(count)
+        assert call(x=x, y=y, strides=np.ones(count, np.int64))[0] == wanted
+        assert (values == 7).all() == (wanted is not None)
 
 
 def test_a_wrong_environment_is_an_error_of_xla():

@@ -72,8 +72,10 @@ INNER_ARROWS = {
         "arrays": {"mask_state"},
         "seed": set(),
         "config": {"python_types", "seed"},
-        "operations": {"arrays", "fastcall", "gil", "mask_source", "mask_state"},
-        "memory": {"fastcall", "gil", "mask_state", "operations"},
+        "parsed_request": {"mask_state"},
+        "operations": {"arrays", "fastcall", "gil", "mask_source", "mask_state", "parsed_request"}
+        | {"python_types"},
+        "memory": {"fastcall", "gil", "mask_state", "operations", "parsed_request", "python_types"},
         "module": {"config", "mask_source", "mask_state", "memory", "operations"},
     },
 }

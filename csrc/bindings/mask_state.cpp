@@ -34,24 +34,6 @@ std::uint64_t items_reached(const Window& window) {
   return lowest < 0 || highest >= most ? ~std::uint64_t{0} : static_cast<std::uint64_t>(highest) + 1;
 }
 
-// Throws std::invalid_argument with that message if the object is no integer of 64 bits.
-std::int64_t integer(PyObject* object, const char* message) {
-  const std::int64_t value = PyLong_AsLongLong(object);
-  if (value != -1 || !PyErr_Occurred()) return value;
-  PyErr_Clear();
-  throw std::invalid_argument(message);
-}
-
-// Converts a tuple of that many integers, and throws as integer() does.
-void copy_integers(PyObject* from, int count, std::int64_t* to, const char* message) {
-  if (!PyTuple_Check(from) || PyTuple_GET_SIZE(from) != count) throw std::invalid_argument(message);
-  for (int i = 0; i < count; ++i) to[i] = integer(PyTuple_GET_ITEM(from, i), message);
-}
-
-void copy_strides(PyObject* from, int rank, std::int64_t* to) {
-  copy_integers(from, rank, to, "strides must be None or an integer for every axis");
-}
-
 std::uint64_t bytes_in(PyObject* bytes) { return static_cast<std::uint64_t>(PyBytes_GET_SIZE(bytes)); }
 
 // A whole mask of that many axes whose lengths are missing. Null with a Python exception set if there is no
@@ -70,7 +52,7 @@ void fill(MaskStateObject& mask, PyObject* p, PyObject* shape, PyObject* strides
   for (int axis = 0; axis < rank; ++axis)
     if (mask.axes[axis] < 0) throw std::invalid_argument("shape must have no negative length");
   mask.c_order = strides == Py_None;
-  if (!mask.c_order) copy_strides(strides, rank, mask.axes + rank);
+  if (!mask.c_order) parse_strides(strides, rank, mask.axes + rank);
   ValueArgument checked;
   const Value value = checked.parse(p, mask.window());
   mask.state.p = {value.constant, nullptr};
@@ -269,7 +251,7 @@ PyObject* new_mask_state(const MaskState& state, int rank, const std::int64_t* s
   for (int axis = 0; axis < rank; ++axis) mask->axes[axis] = shape[axis];
   mask->c_order = strides == Py_None;
   try {
-    if (!mask->c_order) copy_strides(strides, rank, mask->axes + rank);
+    if (!mask->c_order) parse_strides(strides, rank, mask->axes + rank);
   } catch (const std::invalid_argument&) {
     Py_DECREF(mask);
     throw;

@@ -11,6 +11,8 @@
 #include "gil.h"
 #include "mask_state.h"
 #include "operations.h"
+#include "parsed_request.h"
+#include "python_types.h"
 
 namespace fastdrop {
 namespace {
@@ -24,10 +26,12 @@ void* address_of(PyObject* number) {
 // key_state(generator, address, p, shape, strides): the mask of the 16 bytes that lie there as its key.
 py::object key_state(PyObject* const* arguments, Py_ssize_t count, PyObject* keywords) {
   if (count != 5 || keywords != nullptr) throw py::type_error("wrong number of arguments");
-  const long rule = PyLong_AsLong(arguments[0]);
+  const std::int64_t rule = integer(arguments[0], "no such generator");
   if (rule < 0 || rule >= kGeneratorCount) throw std::invalid_argument("no such generator");
   MaskState state{static_cast<KeepRule>(rule), {}, 0, {}, nullptr};
-  std::memcpy(state.key, address_of(arguments[1]), sizeof state.key);
+  const void* key = address_of(arguments[1]);
+  if (key == nullptr) throw std::invalid_argument("no memory is there");
+  std::memcpy(state.key, key, sizeof state.key);
   auto mask = py::reinterpret_steal<py::object>(
       new_mask_state(state, 0, arguments[2], arguments[3], arguments[4], Py_None));
   if (!mask) throw py::error_already_set();
@@ -36,25 +40,24 @@ py::object key_state(PyObject* const* arguments, Py_ssize_t count, PyObject* key
 
 // An operand that lies somewhere in memory: an address, and None for contiguous elements or a stride for
 // every axis, counted in elements. False: only the strided walk can read it.
-bool take_memory(PyObject* address, PyObject* given_strides, const OperandInfo& info, Element element,
-                 const Window& window, Operand& operand, Lengths& strides) {
+bool take_memory(PyObject* address, PyObject* given_strides, const OperandInfo& info, const Request& request,
+                 Operand& operand, Lengths& strides) {
+  const Window& window = request.window;
   operand = {address_of(address), strides.data(), false};
   if (operand.data == nullptr && element_count(window) > 0) throw std::invalid_argument("no memory is there");
-  const auto bytes = static_cast<std::int64_t>(item_bytes(info, element));
-  const bool contiguous = given_strides == Py_None;
-  if (!contiguous && (!PyTuple_Check(given_strides) || PyTuple_GET_SIZE(given_strides) != window.rank))
-    throw std::invalid_argument("strides must be None or a tuple with one for every axis");
-  std::int64_t next = bytes;
+  const bool is_contiguous = given_strides == Py_None;
+  if (!is_contiguous) parse_strides(given_strides, window.rank, strides.data());
+  // Modulo 2^64, as addresses are. A host may say anything along an axis of one element, or of no elements.
+  const std::uint64_t bytes = item_bytes(info, request.element);
+  std::uint64_t next = 1;
   for (int axis = window.rank - 1; axis >= 0; --axis) {
-    const auto at = static_cast<std::size_t>(axis);
-    strides[at] = contiguous ? next : bytes * py::cast<std::int64_t>(PyTuple_GET_ITEM(given_strides, axis));
-    if (has_axis(info, axis, window.rank))
-      next *= window.shape[axis];
-    else
-      strides[at] = 0;
+    std::int64_t& stride = strides[static_cast<std::size_t>(axis)];
+    const bool is_there = has_axis(info, axis, window.rank);
+    const std::uint64_t items = !is_there ? 0 : is_contiguous ? next : static_cast<std::uint64_t>(stride);
+    stride = static_cast<std::int64_t>(items * bytes);
+    if (is_there) next *= static_cast<std::uint64_t>(window.shape[axis]);
   }
-  return contiguous &&
-         reinterpret_cast<std::uintptr_t>(operand.data) % static_cast<std::uint64_t>(bytes) == 0;
+  return is_contiguous && reinterpret_cast<std::uintptr_t>(operand.data) % bytes == 0;
 }
 
 // run_memory(operation, mask, element, address, strides, ..., constants...): as `run`, on memory of others.
@@ -63,28 +66,22 @@ py::object run_memory(PyObject* const* arguments, Py_ssize_t count, PyObject* ke
   const Operation operation = find_operation(arguments[0]);
   const OperationInfo& info = kOperations[operation];
   const int inputs = operand_count(info.inputs), operands = inputs + operand_count(info.outputs);
-  const int constants = constant_count(info);
-  if (count != 3 + 2 * operands + constants) throw py::type_error("wrong number of arguments");
-  const MaskStateObject& mask = mask_state(arguments[1]);
-  const auto element = static_cast<Element>(PyLong_AsLong(arguments[2]));
-  if (element < 0 || element >= kBool || inputs == 0) throw std::invalid_argument("no such element type");
+  if (count != 3 + 2 * operands + constant_count(info)) throw py::type_error("wrong number of arguments");
+  if (inputs == 0) throw std::invalid_argument("an operation without inputs makes bytes, of no element type");
+  ParsedRequest parsed(operation, arguments[1], arguments + 3 + 2 * operands);
+  Request& request = parsed.request;
+  const std::int64_t element = integer(arguments[2], "no such element type");
+  if (element < 0 || element >= kBool) throw std::invalid_argument("no such element type");
+  request.element = static_cast<Element>(element);
 
-  Request request{operation, element, mask.state, mask.window(), {}, {}, {}};
-  ValueArgument p, values[kMaxConstants];
-  if (mask.p != nullptr) request.mask.p = p.parse(mask.p, request.window);
-  for (int i = 0; i < constants; ++i)
-    request.constants[i] = values[i].parse(arguments[3 + 2 * operands + i], request.window);
   Lengths strides[kMaxOperands];
   bool direct = true;
   for (int i = 0; i < operands; ++i) {
     PyObject* const* given = arguments + 3 + 2 * i;
     Operand& operand = i < inputs ? request.inputs[i] : request.outputs[i - inputs];
     const OperandInfo& row = i < inputs ? info.inputs[i] : info.outputs[i - inputs];
-    direct &= take_memory(given[0], given[1], row, element, request.window, operand, strides[i]);
+    direct &= take_memory(given[0], given[1], row, request, operand, strides[i]);
   }
-  if (direct)
-    for (int i = 0; i < operands; ++i)
-      (i < inputs ? request.inputs[i] : request.outputs[i - inputs]).strides = nullptr;
   without_gil(element_count(request.window), [&] { direct ? run(request) : run_strided(request); });
   return py::none();
 }

@@ -15,6 +15,8 @@
 #include "gil.h"
 #include "mask_source.h"
 #include "mask_state.h"
+#include "parsed_request.h"
+#include "python_types.h"
 
 namespace fastdrop {
 namespace {
@@ -143,16 +145,8 @@ py::object run_operation(PyObject* const* arguments, Py_ssize_t count, PyObject*
   if (count > needed && !PyBool_Check(arguments[needed])) throw py::type_error("wrong number of arguments");
   const bool checked = count > needed && arguments[needed] == Py_True;
 
-  const MaskStateObject& mask = mask_state(arguments[1]);
-  Request request{operation, kElementCount, mask.state, mask.window(), {}, {}, {}};
-  if (request.window.rank == 0 && has_row_ends(kOperations[operation]))
-    throw std::invalid_argument("an operation on rows needs an axis");
-  if (kOperations[operation].draw == kNormals && mask.state.rule >= kGeneratorCount)
-    throw std::invalid_argument("normal numbers come from a generator, not from stored bits");
-  ValueArgument p, values[kMaxConstants];
-  if (mask.p != nullptr) request.mask.p = p.parse(mask.p, request.window);
-  for (int i = 0; i < constants; ++i)
-    request.constants[i] = values[i].parse(arguments[2 + arrays.count() + i], request.window);
+  ParsedRequest parsed(operation, arguments[1], arguments + 2 + arrays.count());
+  Request& request = parsed.request;
   const std::uint64_t elements = element_count(request.window);
 
   if (!checked) {
@@ -233,15 +227,13 @@ py::object blocks(PyObject* const* arguments, Py_ssize_t count, PyObject* keywor
   const MaskStateObject& corners = mask_state(arguments[0]);
   const int rank = corners.rank();
   const Window window = corners.window();
-  for (PyObject* lengths : {arguments[1], arguments[2]})
-    if (!PyTuple_Check(lengths) || PyTuple_GET_SIZE(lengths) != rank)
-      throw std::invalid_argument("shape and block must be tuples of a length for every axis of the corners");
+  constexpr const char* kWanted = "shape and block must be tuples of a length for every axis of the corners";
   Lengths shape, block;
+  copy_integers(arguments[1], rank, shape.data(), kWanted);
+  copy_integers(arguments[2], rank, block.data(), kWanted);
   std::uint64_t size = 1;
   for (int axis = 0; axis < rank; ++axis) {
     const auto at = static_cast<std::size_t>(axis);
-    shape[at] = py::cast<std::int64_t>(PyTuple_GET_ITEM(arguments[1], axis));
-    block[at] = py::cast<std::int64_t>(PyTuple_GET_ITEM(arguments[2], axis));
     const bool is_whole = block[at] >= 1 && block[at] <= std::max(shape[at], std::int64_t{1});
     if (!is_whole || shape[at] - block[at] + 1 != window.shape[axis])
       throw std::invalid_argument("corners must be where whole blocks begin");

@@ -26,6 +26,25 @@ PyObject* or_value_error(const Function& function) {
   }
 }
 
+// Throws std::invalid_argument with that message if the object is no integer of 64 bits.
+inline std::int64_t integer(PyObject* object, const char* message) {
+  const std::int64_t value = PyLong_AsLongLong(object);
+  if (value != -1 || !PyErr_Occurred()) return value;
+  PyErr_Clear();
+  throw std::invalid_argument(message);
+}
+
+// Converts a tuple of that many integers, and throws as integer() does.
+inline void copy_integers(PyObject* from, int count, std::int64_t* to, const char* message) {
+  if (!PyTuple_Check(from) || PyTuple_GET_SIZE(from) != count) throw std::invalid_argument(message);
+  for (int i = 0; i < count; ++i) to[i] = integer(PyTuple_GET_ITEM(from, i), message);
+}
+
+// None is for the caller to see.
+inline void parse_strides(PyObject* from, int rank, std::int64_t* to) {
+  copy_integers(from, rank, to, "strides must be None or an integer for every axis");
+}
+
 inline PyObject* key_tuple(const std::uint64_t key[2]) {
   return Py_BuildValue("(KK)", static_cast<unsigned long long>(key[0]),
                        static_cast<unsigned long long>(key[1]));

@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "../runtime/floating_point.h"
 #include "../runtime/run.h"
 
 namespace fastdrop::xla {
@@ -76,13 +77,14 @@ double probability(const std::uint32_t* words, std::int64_t count, double attrib
   } else if (count == 2) {
     std::memcpy(&p, words, sizeof p);
   }
-  if (!(p >= 0 && p <= 1))
-    throw std::invalid_argument("p must be from 0 to 1, the probability of dropping, not " +
-                                std::to_string(p));
-  return p;
+  if (p >= 0 && p <= 1) return p;
+  char refusal[96];
+  std::snprintf(refusal, sizeof refusal, "p must be from 0 to 1, the probability of dropping, not %.17g", p);
+  throw std::invalid_argument(refusal);
 }
 
 void run_frame(const CallFrame& frame) {
+  const DefaultFloatingPoint environment;  // on XLA's threads a subnormal p, of either sign, equals 0
   require(frame.arguments.struct_size == sizeof frame.arguments &&
               frame.results.struct_size == sizeof frame.results &&
               frame.attributes.struct_size == sizeof frame.attributes,
@@ -110,7 +112,6 @@ void run_frame(const CallFrame& frame) {
   request.mask.rule = static_cast<KeepRule>(generator);
   request.window = {0, static_cast<int>(strides.count), x.shape + batch_rank, strides.values};
   const std::uint64_t bytes = element_count(request.window) * kElementBytes[request.element];
-  if (bytes == 0) return;
   const std::uint64_t batch = product(x.shape, 0, static_cast<int>(batch_rank));
   for (std::uint64_t i = 0; i < batch; ++i) {
     const auto* own = static_cast<const std::uint32_t*>(words.data) + i * static_cast<std::uint64_t>(count);

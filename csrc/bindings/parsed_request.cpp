@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "parsed_request.h"
+
+#include <stdexcept>
+
+#include "../runtime/operands.h"
+
+namespace fastdrop {
+
+ParsedRequest::ParsedRequest(Operation operation, PyObject* given_mask, PyObject* const* given_constants)
+    : request{operation, kElementCount, {}, {}, {}, {}, {}} {
+  const OperationInfo& info = kOperations[operation];
+  const MaskStateObject& mask = mask_state(given_mask);
+  request.mask = mask.state;
+  request.window = mask.window();
+  if (mask.rank() == 0 && has_row_ends(info))
+    throw std::invalid_argument("an operation on rows needs an axis");
+  if (info.draw == kNormals && mask.state.rule >= kGeneratorCount)
+    throw std::invalid_argument("normal numbers come from a generator, not from stored bits");
+  if (mask.p != nullptr) request.mask.p = p_.parse(mask.p, request.window);
+  for (int i = 0; i < constant_count(info); ++i)
+    request.constants[i] = constants_[i].parse(given_constants[i], request.window);
+}
+
+}  // namespace fastdrop
