@@ -229,12 +229,20 @@ def test_a_layer_without_seed_follows_set_random_seed():
         (1.5, {}, X, ValueError, "rate"),
         (0.5, {"noise_shape": (5,)}, X, ValueError, r"noise_shape must have for every axis of \(4, 6, 5\)"),
         (0.5, {"noise_shape": (2, 1, 1)}, X, ValueError, "noise_shape must have"),
-        (0.5, {}, np.ones((2, 3), np.int32), TypeError, "must be an array of float16, bfloat16, float32"),
+        (
+            0.5,
+            {},
+            np.ones((2, 3), np.int32),
+            TypeError,
+            "inputs must be a tensor of float16, bfloat16, .* int32",
+        ),
+        (0.5, {}, [X, X], TypeError, "inputs must be one tensor, not .* of type list"),
     ],
 )
 def test_refusals(rate, options, inputs, kind, message):
+    """A layer of Keras makes tensors of arrays, also of those in a list."""
     with pytest.raises(kind, match=message):
-        Dropout(rate, **options)(keras.ops.convert_to_tensor(inputs), training=True)
+        Dropout(rate, **options)(inputs, training=True)
 
 
 # --- Gradients and training: not on the backend numpy ------------------------------------------------
