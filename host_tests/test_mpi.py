@@ -129,7 +129,8 @@ def test_the_loss_has_the_same_bits_on_1_2_3_and_4_processes(tmp_path):
     plot = tmp_path / "picture.png"
     outputs = {}
     for count in (1, 2, 3, 4):
-        output, errors = mpiexec(count, EXAMPLES / "train_mpi.py", "--epochs", "1", "--plot", plot)
+        command = "-m", "mpi4py", EXAMPLES / "train_mpi.py", "--epochs", "1", "--plot", plot
+        output, errors = mpiexec(count, *command)
         assert errors == ""
         outputs[count] = output
         assert plot.read_bytes().startswith(PNG_SIGNATURE)
@@ -220,6 +221,24 @@ def test_a_wrong_option_is_one_line_before_the_work(option, words):
     assert output == ""
     (line,) = errors.splitlines()
     assert words in line
+
+
+def test_an_error_in_one_process_ends_all(tmp_path):
+    """As the page starts it: the other process waits for a message at that time."""
+    program = tmp_path / "program.py"
+    program.write_text(f"""
+import sys
+sys.path.insert(0, {str(EXAMPLES)!r})
+import train_mpi as example
+def step(trainer, batch, right=example.Trainer.step):
+    if trainer.comm.rank == 1:
+        raise ValueError("on purpose")
+    return right(trainer, batch)
+example.Trainer.step = step
+example.main()
+""")
+    _, errors = mpiexec(2, "-m", "mpi4py", program, "--plot", tmp_path / "picture.png", code=1)
+    assert "ValueError: on purpose" in errors
 
 
 def test_help_is_shown_once():
