@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A plugin for pytest: the layers of fastdrop stand where those of a host stood, so that its own tests judge them.
+"""A plugin for pytest: fastdrop's layers stand where those of a host stood, so that its own tests judge them.
 
 It is loaded into a process that runs tests of the host's package: see test_their_own_tests.py.
 """

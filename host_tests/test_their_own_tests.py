@@ -13,7 +13,10 @@ import fastdrop
 
 HERE = Path(__file__).parent
 PACKAGE = str(Path(fastdrop.__file__).parents[1])
-KERAS = ("keras.src.layers.regularization.dropout_test", "keras.src.layers.regularization.spatial_dropout_test")
+KERAS = (
+    "keras.src.layers.regularization.dropout_test",
+    "keras.src.layers.regularization.spatial_dropout_test",
+)
 THINC = (
     "thinc.tests.layers.test_feed_forward",
     "thinc.tests.layers.test_layers_api",
