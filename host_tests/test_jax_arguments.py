@@ -110,6 +110,13 @@ def test_key(key, kind, fragments):
     assert all(fragment in str(caught.value) for fragment in fragments), caught.value
 
 
+def test_keys_of_jax_where_numpys_masks_want_words():
+    for key in (KEY, key_words(KEY)):
+        remedy = "write numpy.asarray(fastdrop.jax.key_words(key))"
+        refuse(lambda key=key: fastdrop.Mask(3, key=key), TypeError, "key must be four 32-bit words", remedy)
+        assert fastdrop.Mask(3, key=np.asarray(key_words(key))).key == tuple(key_words(KEY).tolist())
+
+
 def test_a_tuple_of_words_that_is_traced():
     f = jax.jit(lambda x, key: dropout(x, 0.5, key))
     remedy = "; give a compiled function the words as an array: np.array(key, np.uint32)"
