@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Train a NumPy MLP with dropout on several processes: its loss has the same bits for any number of them.
 
-    mpiexec -n 4 python examples/train_mpi.py    # or -n 1, -n 2, or without mpiexec: the same digests
+    mpiexec -n 4 python -m mpi4py examples/train_mpi.py    # or -n 1, or without mpiexec: the same digests
+
+`-m mpi4py` ends all processes if one of them fails. Without it the others would wait for it for ever.
 
 Each process has some micro-batches of every batch. Three things make the number of processes invisible:
 

@@ -234,13 +234,15 @@ def test_a_layer_without_seed_follows_set_random_seed():
             {},
             np.ones((2, 3), np.int32),
             TypeError,
-            "of float16, bfloat16, float32 or float64",
+            "inputs must be a tensor of float16, bfloat16, .* int32",
         ),
+        (0.5, {}, [X, X], TypeError, "inputs must be one tensor, not .* of type list"),
     ],
 )
 def test_refusals(rate, options, inputs, kind, message):
+    """A layer of Keras makes tensors of arrays, also of those in a list."""
     with pytest.raises(kind, match=message):
-        Dropout(rate, **options)(keras.ops.convert_to_tensor(inputs), training=True)
+        Dropout(rate, **options)(inputs, training=True)
 
 
 # --- Gradients and training: not on the backend numpy ------------------------------------------------

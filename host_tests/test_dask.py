@@ -239,6 +239,7 @@ def test_what_is_refused():
     array, one = np.ones((4, 6)), fastdrop.Mask((4, 1), 0.5, seed=1)
     own = fastdrop.Mask.from_array(np.ones((3, 1), bool), p=0.5)
     masked, unknown, frame = da.ma.masked_greater(x, 2), x[x > 0], xr.DataArray(x)
+    several = xr.Dataset({"a": frame})
     for mask_, x_, error, *words in [
         (mask, array, TypeError, "x must be a dask.array.Array, not", "in memory use fastdrop.dropout"),
         (x, mask, TypeError, "mask must be a fastdrop.Mask, not dask.array"),
@@ -250,12 +251,24 @@ def test_what_is_refused():
         (mask, unknown, ValueError, "x must have known chunk sizes, not ((nan", "compute_chunk_sizes()"),
         (mask, masked, TypeError, "x must have blocks of numpy.ndarray", "dask.array.ma.filled(x, 0)"),
         (mask, frame, TypeError, "x must be a dask.array.Array", "x.copy(data=fastdrop.dask.apply(mask"),
+        (mask, several, TypeError, "x must be a dask.array.Array", "one variable at a time, as in x.map(f)"),
         (mask, frame.compute(), TypeError, "x must be a dask.array.Array", "in memory use fastdrop.dropout"),
     ]:
         refuse(lambda mask=mask_, x=x_: fastdrop.dask.apply(mask, x), error, *words)
     refuse(lambda: fastdrop.dask.dropout(unknown), ValueError, "x must have known chunk sizes")
     refuse(lambda: fastdrop.dask.dropout(x, 1.5), ValueError, "p must be from 0 to 1")
     refuse(lambda: fastdrop.dask.dropout(x, 0.5, "1"), TypeError, "seed must be", "write int(seed)")
+
+
+@pytest.mark.parametrize("chunks", [(4, 4), (2, 6)])
+def test_a_block_that_has_not_the_size_that_dask_was_told_is_refused(chunks):
+    """`map_blocks` without `chunks=` takes the sizes for unchanged. No place of the block would be right."""
+    halved = da.ones((8,), chunks=(chunks,)).map_blocks(lambda block: block[::2], dtype=float)
+    y, _ = fastdrop.dask.dropout(halved, 0.5, 1)
+    with pytest.raises(
+        ValueError, match=r"x must have the shape \((4,\), not \(2|2,\), not \(1|6,\), not \(3),"
+    ):
+        y.compute(scheduler="synchronous")
 
 
 def test_the_remedy_for_unknown_chunks_works():

@@ -34,7 +34,7 @@ def test_the_order_of_other_libraries(key):
         (1.0, "1.0 of type float"),
         ([1.0], "[1.0] of type list"),
         (None, "None of type NoneType"),
-        (jnp.arange(3), "of int32"),
+        (jnp.arange(3), "of int32; convert it with x.astype('float32')"),
         (np.arange(3), "of int64"),
         (jnp.ones(3, bool), "of bool"),
         (jnp.ones(3, jnp.complex64), "of complex64"),
@@ -96,6 +96,7 @@ def test_p_cannot_be_differentiated():
         (None, TypeError, ["not None of type NoneType"]),
         (np.random.default_rng(0), TypeError, ["of type Generator"]),
         (fastdrop.MaskGenerator(0), TypeError, ["of type MaskGenerator"]),
+        (fastdrop.Mask(3), TypeError, ["of type Mask; write key=mask.key, stream=mask.stream"]),
         (jnp.ones(4), TypeError, ["not an array of float32 of the shape (4,)", ORDER]),
         (jnp.ones(3, jnp.uint32), TypeError, ["not an array of uint32 of the shape (3,)"]),
         (np.ones(4, np.int64), TypeError, ["not an array of int64 of the shape (4,)"]),
@@ -115,6 +116,20 @@ def test_key(key, kind, fragments):
     with pytest.raises(kind) as caught:
         dropout(X, 0.5, key)
     assert all(fragment in str(caught.value) for fragment in fragments), caught.value
+
+
+def test_keys_of_jax_where_numpys_masks_want_words():
+    for key in (KEY, key_words(KEY)):
+        remedy = "write numpy.asarray(fastdrop.jax.key_words(key))"
+        refuse(lambda key=key: fastdrop.Mask(3, key=key), TypeError, "key must be four 32-bit words", remedy)
+        assert fastdrop.Mask(3, key=np.asarray(key_words(key))).key == tuple(key_words(KEY).tolist())
+
+
+def test_a_tuple_of_words_that_is_traced():
+    f = jax.jit(lambda x, key: dropout(x, 0.5, key))
+    remedy = "; give a compiled function the words as an array: np.array(key, np.uint32)"
+    refuse(lambda: f(X, (1, 2, 3, 4)), TypeError, "key must be a key of jax.random or four", remedy)
+    assert np.array_equal(f(X, np.array((1, 2, 3, 4), np.uint32)), dropout(X, 0.5, (1, 2, 3, 4)))
 
 
 def test_a_generator_of_jax_with_other_words():

@@ -20,6 +20,8 @@ import processes
 from example_runs import EXAMPLES, PNG_SIGNATURE, run_example
 from refusal import refuse
 
+PACKAGE = str(Path(fastdrop.__file__).parents[1])
+
 sys.path.insert(0, str(EXAMPLES))
 try:
     import train_mpi as example
@@ -40,7 +42,8 @@ def mpiexec(count, *command, code=0):
     """What that many processes printed, and their errors. The mpiexec beside this Python comes first."""
     beside = Path(sys.executable).with_name("mpiexec")
     launcher = str(beside) if beside.exists() else shutil.which("mpiexec")
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    paths = os.pathsep.join(filter(None, [PACKAGE, os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": paths}
     for name in ("MPLBACKEND", "DISPLAY"):
         environment.pop(name, None)
     done = subprocess.run(
@@ -129,7 +132,8 @@ def test_the_loss_has_the_same_bits_on_1_2_3_and_4_processes(tmp_path):
     plot = tmp_path / "picture.png"
     outputs = {}
     for count in (1, 2, 3, 4):
-        output, errors = mpiexec(count, EXAMPLES / "train_mpi.py", "--epochs", "1", "--plot", plot)
+        command = "-m", "mpi4py", EXAMPLES / "train_mpi.py", "--epochs", "1", "--plot", plot
+        output, errors = mpiexec(count, *command)
         assert errors == ""
         outputs[count] = output
         assert plot.read_bytes().startswith(PNG_SIGNATURE)
@@ -220,6 +224,24 @@ def test_a_wrong_option_is_one_line_before_the_work(option, words):
     assert output == ""
     (line,) = errors.splitlines()
     assert words in line
+
+
+def test_an_error_in_one_process_ends_all(tmp_path):
+    """As the page starts it: the other process waits for a message at that time."""
+    program = tmp_path / "program.py"
+    program.write_text(f"""
+import sys
+sys.path.insert(0, {str(EXAMPLES)!r})
+import train_mpi as example
+def step(trainer, batch, right=example.Trainer.step):
+    if trainer.comm.rank == 1:
+        raise ValueError("on purpose")
+    return right(trainer, batch)
+example.Trainer.step = step
+example.main()
+""")
+    _, errors = mpiexec(2, "-m", "mpi4py", program, "--plot", tmp_path / "picture.png", code=1)
+    assert "ValueError: on purpose" in errors
 
 
 def test_help_is_shown_once():

@@ -266,6 +266,8 @@ def test_refusals():
 
     refuse(step(X.astype(int)), TypeError, "x must be an array of float16, bfloat16, float32 or float64")
     refuse(step([X, X > 0]), TypeError, "x must be an array of float16", "bool")
+    for nested in ([[X]], [1.0, 2.0], [X, None], "text", None):
+        refuse(step(nested), TypeError, "x must be an array, a Ragged, a Padded or a sequence of arrays, not")
     refuse(step(X, 1.5), ValueError, "dropout_rate must be from 0 to 1, the probability of dropping, not 1.5")
     refuse(lambda: Dropout(0.4, seed=-1), ValueError, "seed must be")
     other = Dropout(0.4)

@@ -101,6 +101,11 @@ class Dropped(Dataset):
         return ft.dropout(X)
 
 
+# Python warns of fork() in a process that has threads, and so does JAX if another test has imported it.
+forks = pytest.mark.filterwarnings("ignore:.*fork()")
+
+
+@forks
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than cores
 def test_workers_of_a_data_loader():
     """Every worker has a seed of its own, and the same one for the same seed of the parent."""
@@ -110,6 +115,7 @@ def test_workers_of_a_data_loader():
     assert len({tuple(row.tolist()) for row in first}) == 4
 
 
+@forks
 def test_after_a_fork_both_processes_draw():
     ft.dropout(torch.ones(1000, 1000))
     torch.manual_seed(3)

@@ -75,7 +75,7 @@ PYTHON_ARROWS = {
     "dask": {"_checks", "_installation", "_keys", "_states", "_windows", "mask"},
     "mpi": {"_checks", "mask"},  # whose host its user imports
     "jax/_operator": {"_core"},
-    "jax/functional": {"_checks", "_keys", "_states", "_windows", "jax/_operator"},
+    "jax/functional": {"_checks", "_keys", "_states", "_windows", "jax/_operator", "mask"},
     "jax/__init__": {"_installation", "jax"},
     "autograd": {"_checks", "_installation", "_states", "kinds", "mask"},
     "thinc": {"_checks", "_installation", "mask", "mask_generator"},

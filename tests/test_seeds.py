@@ -134,7 +134,12 @@ def test_a_seed_that_can_be_made_into_one_comes_with_advice(entrance, seed, sour
         (np.zeros(5, np.uint32), ValueError, "key must be four 32-bit words, not 5 of them"),
         (np.zeros((2, 2), np.uint32), TypeError, "key must be four 32-bit words, not array("),
         (np.array(1), TypeError, "key must be four 32-bit words, not array(1)"),
-        (1, TypeError, "key must be four 32-bit words, not 1 of type int"),
+        (
+            1,
+            TypeError,
+            "key must be four 32-bit words, not 1 of type int; an integer is a seed: write seed=...",
+        ),
+        (memoryview(b"1234"), TypeError, "key must be four 32-bit words, not <memory"),
         ("1234", TypeError, "key must be four 32-bit words, not '1234' of type str"),
         (b"1234", TypeError, "key must be four 32-bit words, not b'1234' of type bytes"),
         ((1, 2, 3, 2**32), ValueError, "a word of key must be at least 0 and less than 4294967296"),
@@ -146,6 +151,17 @@ def test_a_seed_that_can_be_made_into_one_comes_with_advice(entrance, seed, sour
 )
 def test_a_key_that_is_not_four_words_is_refused(make, key, kind, message):
     refuse(lambda: make(key=key), kind, message)
+
+
+@pytest.mark.parametrize("make", [lambda **key: fastdrop.Mask(3, **key), fastdrop.MaskGenerator])
+def test_what_has_a_key_comes_with_advice(make):
+    for source in (fastdrop.Mask(3, seed=1), fastdrop.MaskGenerator(seed=1)):
+        with pytest.raises(TypeError, match=r"key must be four 32-bit words, not .*; write key\.key$"):
+            make(key=source)
+        assert make(key=source.key).key == source.key
+    for name, module in (("ArrayImpl", "jaxlib._jax"), ("PRNGKeyArray", "jax._src.prng")):
+        with pytest.raises(TypeError, match=r"; write numpy\.asarray\(fastdrop\.jax\.key_words\(key\)\)$"):
+            make(key=foreign(name, module))
 
 
 @pytest.mark.parametrize("make", [lambda **key: fastdrop.Mask(3, **key), fastdrop.MaskGenerator])

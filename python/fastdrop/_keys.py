@@ -49,8 +49,11 @@ def given_key(key: Any, seed: Any) -> tuple[int, int]:
     if seed is not None:
         raise ValueError("seed and key exclude each other: a seed makes a key. Give one of them")
     is_array = isinstance(key, np.ndarray) and key.ndim == 1
-    if not is_array and (not isinstance(key, Sequence) or isinstance(key, (str, bytes, bytearray))):
-        raise TypeError(f"key must be four 32-bit words, not {_checks.describe(key)}")
+    if not is_array and (
+        not isinstance(key, Sequence) or isinstance(key, (str, bytes, bytearray, memoryview))
+    ):
+        remedy = _remedies.for_key(key)
+        raise TypeError(f"key must be four 32-bit words, not {_checks.describe(key)}{remedy}")
     if len(key) != 4:
         raise ValueError(f"key must be four 32-bit words, not {len(key)} of them")
     return pack_key([_checks.integer(word, "a word of key", 0, WORD_LIMIT) for word in key])

@@ -98,6 +98,15 @@ def for_seed(seed: Any, name: str) -> str:
     return f"; write fastdrop.MaskGenerator({source}), once" if name == "rng" else f"; write {source}"
 
 
+def for_key(key: Any) -> str:
+    """For what is no key: the object that has one, or what makes one of it."""
+    if type(key).__module__.split(".")[0] in ("jax", "jaxlib"):
+        return "; write numpy.asarray(fastdrop.jax.key_words(key))"
+    if type(key).__name__ in ("Mask", "MaskGenerator"):
+        return "; write key.key"
+    return "; an integer is a seed: write seed=..." if isinstance(key, (int, np.integer)) else ""
+
+
 def _source_from(seed: Any, name: str) -> str | None:
     kind, package = type(seed).__name__, type(seed).__module__.split(".")[0]
     if seed is np.random:  # what numpy.random.seed does has no effect on other generators

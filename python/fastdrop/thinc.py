@@ -18,7 +18,7 @@ except ImportError as error:
 
     raise host_error("fastdrop.thinc", "thinc", "thinc") from error
 
-from ._checks import Array, scalar_probability
+from ._checks import Array, describe, scalar_probability
 from .mask import Mask
 from .mask_generator import MaskGenerator
 
@@ -84,6 +84,11 @@ def _forward(model: Model[InT, InT], x: Any, is_train: bool) -> tuple[Any, Calla
             f"{type(model.ops).__name__}; use thinc's own Dropout.v1 for others"
         )
     parts, _ = _arrays(x)
+    for part in parts:
+        if not isinstance(part, (np.ndarray, np.generic)):
+            raise TypeError(
+                f"x must be an array, a Ragged, a Padded or a sequence of arrays, not {describe(x)}"
+            )
     masks = [_next_mask(model, part.shape) for part in parts]
 
     def backprop(dy: Any) -> Any:

@@ -17,6 +17,7 @@ from .. import _checks
 from .._keys import given_key, unpack_key
 from .._states import DEFAULT_GENERATOR, generator_id
 from .._windows import NoiseShape, c_strides, noise_window
+from ..mask import Mask
 from ._operator import Array, draw
 
 __all__ = ["dropout", "key_words"]
@@ -70,7 +71,7 @@ def dropout(
     Returns
     -------
     jax.Array
-        Of the shape and dtype of `x`.
+        Of the shape and dtype of `x`. There is no mask to keep: the key is the mask.
 
     Raises
     ------
@@ -141,11 +142,10 @@ def key_words(key: Array | Sequence[int] | None) -> Array:
     True
     """
     wanted = "a key of jax.random or four 32-bit words"
-    if isinstance(key, (tuple, list)):
+    if isinstance(key, (tuple, list)) and not any(isinstance(word, jax.core.Tracer) for word in key):
         return jnp.asarray(unpack_key(*given_key(key, None)), jnp.uint32)
     if not isinstance(key, (jax.Array, np.ndarray)):
-        remedy = "; write jax.random.key(seed)" if isinstance(key, (int, np.integer)) else ""
-        raise TypeError(f"key must be {wanted}, not {_checks.describe(key)}{remedy}")
+        raise TypeError(f"key must be {wanted}, not {_checks.describe(key)}{_key_remedy(key)}")
     if not _is_key(key) and (key.dtype != jnp.uint32 or key.ndim == 0 or key.shape[-1] not in (2, 4)):
         given = f"an array of {key.dtype} of the shape {key.shape}"
         raise TypeError(f"key must be {wanted}, not {given}: {_ORDER}")
@@ -167,6 +167,16 @@ def _is_key(value: Any) -> bool:
     return isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
 
 
+def _key_remedy(key: Any) -> str:
+    if isinstance(key, (int, np.integer)):
+        return "; write jax.random.key(seed)"
+    if isinstance(key, Mask):
+        return "; write key=mask.key, stream=mask.stream"
+    if isinstance(key, (tuple, list)):
+        return "; give a compiled function the words as an array: np.array(key, np.uint32)"
+    return ""
+
+
 def _float_array(x: Any) -> Array:
     wanted = "an array of float16, bfloat16, float32 or float64"
     if not isinstance(x, (jax.Array, np.ndarray, np.generic)):
@@ -176,7 +186,7 @@ def _float_array(x: Any) -> Array:
     if _is_key(x) or x.dtype == np.uint32:
         raise TypeError(f"x must be {wanted}, not of {x.dtype}: {_ORDER}")
     if not any(x.dtype == dtype for dtype in (jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64)):
-        raise TypeError(f"x must be {wanted}, not of {x.dtype}")
+        raise TypeError(f"x must be {wanted}, not of {x.dtype}; convert it with x.astype('float32')")
     return x if isinstance(x, jax.Array) else jnp.asarray(x)
 
 

@@ -15,6 +15,8 @@ except ModuleNotFoundError as error:
 
     raise host_error("fastdrop.keras", "Keras", "keras") from error
 
+from .._checks import describe
+
 __all__ = ["Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"]
 
 _backend = keras.backend.backend()
@@ -77,6 +79,14 @@ class Dropout(keras.layers.Dropout):
 def _call(layer: Any, inputs: Any, training: bool, noise_shape: Any) -> Any:
     if not training or layer.rate == 0:
         return inputs
+    if not keras.ops.is_tensor(inputs):
+        raise TypeError(f"inputs must be one tensor, not {describe(inputs)}")
+    dtype = keras.backend.standardize_dtype(inputs.dtype)
+    if dtype not in ("float16", "bfloat16", "float32", "float64"):
+        raise TypeError(
+            f"inputs must be a tensor of float16, bfloat16, float32 or float64, not of {dtype}; "
+            "convert it with keras.ops.cast(inputs, 'float32')"
+        )
     return _dropout(inputs, layer.rate, noise_shape, layer.seed_generator.next())
 
 
