@@ -135,9 +135,9 @@ def test_generators_and_masks():
     with pytest.raises(ValueError, match=r"^input must have the mask's shape \(2, 3\), not \(3, 2\)"):
         ft.apply_mask(torch.ones(3, 2), mask)
     for x in (torch.ones(2, 3, dtype=torch.int32), torch.ones(2, 3, device="meta")):
-        with pytest.raises(TypeError, match="a tensor of float16, bfloat16, .* in CPU memory"):
+        with pytest.raises(TypeError, match=r"a tensor of float16, bfloat16, .* in CPU memory"):
             ft.apply_mask(x, mask)
-        with pytest.raises(TypeError, match="a tensor of float16, bfloat16, .* in CPU memory"):
+        with pytest.raises(TypeError, match=r"a tensor of float16, bfloat16, .* in CPU memory"):
             ft.dropout(x, rng=fastdrop.MaskGenerator(0))
 
 
