@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, is_grad_enabled
 from torch.autograd import Function
 
 from .. import _checks
@@ -57,7 +57,7 @@ def _apply_plain(
 ) -> Tensor:
     if inplace and not _is_dense(input):  # torch refuses to write where elements share memory
         return input.copy_(_apply_plain(operation, input, state, constants, False))
-    is_recorded = input.requires_grad and torch.is_grad_enabled()
+    is_recorded = input.requires_grad and is_grad_enabled()
     if inplace and is_recorded:
         _refuse_leaf(input)
     if inplace or is_recorded:

@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, empty_like, strided
+from torch.compiler import is_dynamo_compiling
 from torch.overrides import has_torch_function_unary
 
 from .. import _checks, _core
@@ -27,7 +28,7 @@ def is_ours(tensor: Any) -> bool:
         isinstance(tensor, Tensor)
         and tensor.device.type == "cpu"
         and tensor.dtype in ELEMENTS
-        and tensor.layout is torch.strided
+        and tensor.layout is strided
         and not tensor.is_nested
     )
 
@@ -51,11 +52,11 @@ def is_plain(tensor: Tensor) -> bool:
     subclasses, modes, compilers, function transforms and views with a lazy sign ask for.
     """
     return (
-        not torch.compiler.is_dynamo_compiling()
+        not is_dynamo_compiling()
         and type(tensor) in _PLAIN
         and tensor.is_cpu
         and tensor.dtype in ELEMENTS
-        and tensor.layout is torch.strided
+        and tensor.layout is strided
         and not tensor.is_nested
         and not has_torch_function_unary(tensor)  # which asks for modes too
         and not is_watched()
@@ -72,7 +73,7 @@ def run(
 ) -> Tensor:
     """The operation on a plain tensor: into one laid out alike, which is made, or into the input itself."""
     if output is None:
-        output = torch.empty_like(input)
+        output = empty_like(input)
     from_strides = to_strides = None
     if not input.is_contiguous():
         from_strides, to_strides = input.stride(), output.stride()
