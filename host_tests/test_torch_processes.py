@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """DistributedDataParallel over gloo, with two processes."""
 
+import os
+
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
@@ -32,7 +34,10 @@ def work(rank, store, results):
     made = DistributedDataParallel(model())
     found, y = gradients(made, X[rank * 4 : rank * 4 + 4], seed=10 + rank)
     torch.save((found, y), f"{results}/{rank}.pt")
-    dist.destroy_process_group()
+    dist.barrier()
+    # Not destroy_process_group: torch 2.13 then aborts once in 20 times, with its own dropout too ("terminate
+    # called without an active exception").
+    os._exit(0)
 
 
 def test_gradients_are_the_mean_over_the_processes(tmp_path):
