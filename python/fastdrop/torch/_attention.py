@@ -83,8 +83,8 @@ def scaled_dot_product_attention(
     if attn_mask is not None:
         is_bool = attn_mask.dtype is torch.bool
         scores = scores.masked_fill(~attn_mask, -math.inf) if is_bool else scores + attn_mask
-    # As on torch's own path with dropout, a row of -inf becomes zeros, not NaN. Only a mask that is given makes
-    # such rows: a causal one leaves the first key. The check takes three passes more.
+    # As on torch's own path with dropout, a row of -inf becomes zeros, not NaN. Only a mask that is given
+    # makes such rows: a causal one leaves the first key. The check takes three passes more.
     has_empty_rows = attn_mask is not None and not is_causal
     weights = safe_softmax(scores, -1) if has_empty_rows else torch.softmax(scores, -1)
     return dropout(weights, dropout_p) @ value
