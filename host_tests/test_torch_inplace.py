@@ -23,6 +23,15 @@ def test_the_values_are_those_of_a_new_tensor(kind, is_recorded):
         assert all(map(torch.equal, torch.autograd.grad(z, x, dy), torch.autograd.grad(wanted, x, dy)))
 
 
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_without_gradients_it_returns_the_input_itself(context):
+    leaf = torch.ones(8, requires_grad=True)
+    for x in (leaf, leaf * 1, leaf.view(2, 4)):
+        with context():
+            assert ft.dropout(x, inplace=True) is x
+        assert x.requires_grad
+
+
 LAYOUTS = {
     "transposed": lambda x: x.t(),
     "sliced": lambda x: x[:, ::2],

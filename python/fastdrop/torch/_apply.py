@@ -61,7 +61,8 @@ def _apply_plain(
     if inplace and is_recorded:
         _refuse_leaf(input)
     if inplace or is_recorded:
-        return _record(input, (operation, state, constants, inplace))
+        result = _record(input, (operation, state, constants, inplace))
+        return result if is_recorded else input  # without a gradient autograd makes a detached alias
     return run(operation, state, input, constants)
 
 
