@@ -54,7 +54,12 @@ def test_apply_mask_is_mask_apply_in_both_passes(name, dtype, path):
 def test_layouts():
     mask = MASKS["drawn"]()
     for x in (torch.randn(6, 4).t(), torch.randn(4, 12)[:, ::2], torch.randn(1, 6).expand(4, 6)):
-        assert same_bits(ft.apply_mask(x, mask), mask.apply(x.numpy()))
+        y = ft.apply_mask(x, mask)
+        assert same_bits(y, mask.apply(x.numpy()))
+        with torch.device("cpu"):  # a mode: in operations of torch
+            z = ft.apply_mask(x, mask)
+        assert torch.equal(z, y)
+        assert z.stride() == y.stride() == torch.empty_like(x).stride()
 
 
 @pytest.mark.parametrize("generator", ["ars4x32-7", "philox4x32-10"])

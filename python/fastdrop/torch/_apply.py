@@ -119,5 +119,7 @@ def _composed(
     compute = torch.float64 if input.dtype is torch.float64 else torch.float32
     scale = torch.tensor(mask.scale, dtype=compute, device="cpu")
     kept = (input.to(compute) * scale).to(input.dtype)
-    result = torch.where(torch.from_numpy(mask.to_numpy()), kept, 0)
+    # `where` lays its result out as its first operand.
+    is_kept = torch.empty_like(kept, dtype=torch.bool).copy_(torch.from_numpy(mask.to_numpy()))
+    result = torch.where(is_kept, kept, 0)
     return input.copy_(result) if inplace else result
