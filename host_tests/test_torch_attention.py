@@ -99,6 +99,41 @@ def test_what_is_refused_or_torchs():
     assert (attend(Q, K, V, dropout_p=1.0) == 0).all()
 
 
+@pytest.mark.parametrize("given", [torch.ones(5, 7, dtype=torch.uint8), torch.ones(5, 7).long(), [[0.0]]])
+def test_numbers_0_and_1_are_no_mask(given):
+    """They would be added to the scores. torch refuses them too."""
+    for function, error in ((attend, TypeError), (F.scaled_dot_product_attention, (TypeError, RuntimeError))):
+        with pytest.raises(error, match="attn_mask"):
+            function(Q, K, V, given, dropout_p=0.5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_mask_of_float32_for_shorter_floats(dtype):
+    q, k, v = (t.detach().to(dtype) for t in (Q, K, V))
+    mask = ADDED.clone()
+    mask[1], mask[2] = -math.inf, torch.finfo(torch.float32).min  # nothing, and everything alike
+    y = attend(q, k, v, mask, dropout_p=1e-12)
+    assert y.dtype is dtype
+    wanted = F.scaled_dot_product_attention(q, k, v, mask, dropout_p=1e-12)
+    torch.testing.assert_close(y, wanted, rtol=2e-2, atol=2e-2)
+    assert (y[..., 1, :] == 0).all()
+
+
+def test_scores_beyond_float16_are_finite():
+    q = torch.full((1, 4, 8), 900.0, dtype=torch.float16, requires_grad=True)
+    for k in (q, -q):
+        y = attend(q, k, q, dropout_p=1e-12)
+        assert torch.equal(y, F.scaled_dot_product_attention(q, k, q, dropout_p=1e-12))
+        assert y.isfinite().all()
+        assert torch.autograd.grad(y.sum(), q)[0].isfinite().all()
+
+
+def test_scores_of_minus_infinity_without_a_mask():
+    q, k, v = torch.full((2, 4), 1e30), torch.full((3, 4), -1e30), torch.ones(3, 4)
+    assert attend(q, k, v, dropout_p=1e-12).isnan().all()  # the docstring says so
+    assert (attend(q, k, v, torch.zeros(2, 3), dropout_p=1e-12) == 0).all()
+
+
 # --- MultiheadAttention ---------------------------------------------------------------------------
 
 OPTIONS = [

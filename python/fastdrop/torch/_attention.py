@@ -51,12 +51,14 @@ def scaled_dot_product_attention(
     Returns
     -------
     Tensor of shape (..., heads, L, Ev)
-        A query that may attend to nothing gets zeros.
+        A query that may attend to nothing gets zeros. One whose scores all overflow to -inf gets zeros from
+        torch, and NaN here unless `attn_mask` is given.
 
     Raises
     ------
     TypeError, ValueError
-        If `dropout_p` is of the wrong kind or out of range, or `attn_mask` is given with `is_causal`.
+        If `dropout_p` or `attn_mask` is of the wrong kind, `dropout_p` is out of range, or `attn_mask` is given
+        with `is_causal`.
 
     Examples
     --------
@@ -73,6 +75,15 @@ def scaled_dot_product_attention(
         )
     if is_causal and attn_mask is not None:
         raise ValueError("attn_mask must be None if is_causal is True: the causal mask is one already")
+    if attn_mask is not None and not _is_mask(attn_mask):
+        raise TypeError(
+            "attn_mask must be a tensor of bool or of a floating-point dtype, not "
+            f"{attn_mask.dtype if isinstance(attn_mask, Tensor) else _checks.describe(attn_mask)}"
+        )
+    dtype = query.dtype
+    if dtype is torch.float16:
+        # As torch's own function: products of float16 overflow, and on CPUs they are slow.
+        query, key, value = query.float(), key.float(), value.float()
     if enable_gqa:
         key, value = (_shared_by_heads(heads, query.size(-3)) for heads in (key, value))
     factor = 1 / math.sqrt(query.size(-1)) if scale is None else scale
@@ -84,10 +95,15 @@ def scaled_dot_product_attention(
         is_bool = attn_mask.dtype is torch.bool
         scores = scores.masked_fill(~attn_mask, -math.inf) if is_bool else scores + attn_mask
     # As on torch's own path with dropout, a row of -inf becomes zeros, not NaN. Only a mask that is given
-    # makes such rows: a causal one leaves the first key. The check takes three passes more.
+    # makes such rows of finite scores: a causal one leaves the first key. The check takes three passes more.
     has_empty_rows = attn_mask is not None and not is_causal
     weights = safe_softmax(scores, -1) if has_empty_rows else torch.softmax(scores, -1)
-    return dropout(weights, dropout_p) @ value
+    result = dropout(weights.to(value.dtype), dropout_p) @ value
+    return result.to(dtype) if dtype is torch.float16 else result
+
+
+def _is_mask(attn_mask: object) -> bool:
+    return isinstance(attn_mask, Tensor) and (attn_mask.dtype is torch.bool or attn_mask.is_floating_point())
 
 
 def _shared_by_heads(heads: Tensor, count: int) -> Tensor:
