@@ -128,6 +128,19 @@ def test_scores_beyond_float16_are_finite():
         assert torch.autograd.grad(y.sum(), q)[0].isfinite().all()
 
 
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_short_floats_are_rounded_where_torch_rounds(dtype, autocast):
+    """Once at the end, and under autocast once at the beginning: the rest is float32."""
+    q, k, v = (4 * t.detach() if autocast else (4 * t.detach()).to(dtype) for t in (Q, K, V))
+    exact = F.scaled_dot_product_attention(*(t.to(dtype).double() for t in (q, k, v)))
+    with torch.autocast("cpu", dtype=dtype, enabled=autocast):
+        y = attend(q, k, v, dropout_p=1e-12)
+        assert y.dtype is F.scaled_dot_product_attention(q, k, v, dropout_p=1e-12).dtype is dtype
+    # Half a spacing of the dtype at the sizes here, below 16, and what float32 loses before.
+    assert (y.double() - exact).abs().max() < 8 * torch.finfo(dtype).eps / 2 + 16 * bound(q, 7)
+
+
 def test_scores_of_minus_infinity_without_a_mask():
     q, k, v = torch.full((2, 4), 1e30), torch.full((3, 4), -1e30), torch.ones(3, 4)
     assert attend(q, k, v, dropout_p=1e-12).isnan().all()  # the docstring says so

@@ -51,14 +51,15 @@ def scaled_dot_product_attention(
     Returns
     -------
     Tensor of shape (..., heads, L, Ev)
-        A query that may attend to nothing gets zeros. One whose scores all overflow to -inf gets zeros from
-        torch, and NaN here unless `attn_mask` is given.
+        float16 and bfloat16 are computed in float32, as torch does. A query that may attend to nothing gets
+        zeros. One whose scores all overflow to -inf gets zeros from torch, and NaN here unless `attn_mask` is
+        given.
 
     Raises
     ------
     TypeError, ValueError
-        If `dropout_p` or `attn_mask` is of the wrong kind, `dropout_p` is out of range, or `attn_mask` is given
-        with `is_causal`.
+        If `dropout_p` or `attn_mask` is of the wrong kind, `dropout_p` is out of range, or `attn_mask` is
+        given with `is_causal`.
 
     Examples
     --------
@@ -80,10 +81,16 @@ def scaled_dot_product_attention(
             "attn_mask must be a tensor of bool or of a floating-point dtype, not "
             f"{attn_mask.dtype if isinstance(attn_mask, Tensor) else _checks.describe(attn_mask)}"
         )
-    dtype = query.dtype
-    if dtype is torch.float16:
-        # As torch's own function: products of float16 overflow, and on CPUs they are slow.
-        query, key, value = query.float(), key.float(), value.float()
+    # Short floats as torch's own function takes them: autocast rounds to them, and the products are made in
+    # float32. In float16 scores would overflow, and in bfloat16 they have three digits.
+    options = attn_mask, dropout_p, is_causal, scale, enable_gqa
+    if torch.is_autocast_enabled("cpu") and query.dtype is not torch.float64:
+        dtype = torch.get_autocast_dtype("cpu")
+        with torch.autocast("cpu", enabled=False):
+            return scaled_dot_product_attention(query.to(dtype), key.to(dtype), value.to(dtype), *options)
+    if query.dtype in (torch.float16, torch.bfloat16):
+        result = scaled_dot_product_attention(query.float(), key.float(), value.float(), *options)
+        return result.to(query.dtype)
     if enable_gqa:
         key, value = (_shared_by_heads(heads, query.size(-3)) for heads in (key, value))
     factor = 1 / math.sqrt(query.size(-1)) if scale is None else scale
@@ -98,8 +105,7 @@ def scaled_dot_product_attention(
     # makes such rows of finite scores: a causal one leaves the first key. The check takes three passes more.
     has_empty_rows = attn_mask is not None and not is_causal
     weights = safe_softmax(scores, -1) if has_empty_rows else torch.softmax(scores, -1)
-    result = dropout(weights.to(value.dtype), dropout_p) @ value
-    return result.to(dtype) if dtype is torch.float16 else result
+    return dropout(weights, dropout_p) @ value
 
 
 def _is_mask(attn_mask: object) -> bool:
