@@ -59,12 +59,12 @@ PYTHON_ARROWS = {
     # Modules for arrays of other libraries: nobody imports them but their users.
     "torch/_internals": set(),
     "torch/_memory": {"_checks", "_core", "_values", "torch/_internals"},
-    "torch/_operators": {"_core", "_states", "_windows", "torch/_internals", "torch/_memory"},
+    "torch/_operators": {"_core", "_states", "torch/_internals", "torch/_memory"},
     "torch/_apply": {"_checks", "_core", "_values", "_windows", "mask"}
     | {"torch/_internals", "torch/_memory", "torch/_operators"},
     "torch/masks": {"_checks", "_core", "_states", "_values", "_windows", "mask", "mask_generator"}
     | {"torch/_apply", "torch/_internals", "torch/_memory", "torch/_operators"},
-    "torch/functional": {"_checks", "_windows", "kinds", "mask_generator"}
+    "torch/functional": {"_checks", "_values", "_windows", "kinds", "mask_generator"}
     | {"torch/_apply", "torch/_memory", "torch/masks"},
     "torch/_attention": {"_checks", "torch/_internals", "torch/_memory", "torch/functional"},
     "torch/_functional_mode": {"torch/_attention", "torch/_internals", "torch/functional"},

@@ -57,7 +57,7 @@ def is_traced() -> bool:
 
 def is_watched() -> bool:
     """Whether a mode, a function transform, a forward derivative or a trace sees every operator."""
-    return (
+    return (  # written out: to call the functions above would cost 0.1 us in every call
         _len_torch_dispatch_stack() > 0
         or has_function_transforms()
         or forward_ad._current_level >= 0

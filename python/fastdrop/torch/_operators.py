@@ -16,8 +16,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from .. import _core
-from .._states import DEFAULT_GENERATOR, generator_id
-from .._windows import noise_window
+from .._states import DEFAULT_GENERATOR, generator_id, new_state, whole_window
 from ._internals import has_forward_derivatives, has_function_transforms
 from ._memory import run
 
@@ -56,8 +55,8 @@ def draw_key() -> Tensor:
 
 
 def _run(operation: str, input: Tensor, key: Tensor, p: float, noise_shape: Any, *constants: float) -> Tensor:
-    strides = None if noise_shape is None else noise_window(input.shape, tuple(noise_shape))[1]
-    state = _core.MaskState(GENERATOR, tuple(key.tolist()), 0, p, 0, input.shape, strides, None)
+    low, high = key.tolist()
+    state = new_state(GENERATOR, (low, high), 0, whole_window(input.shape, noise_shape, p))
     return run(operation, state, input, constants)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from .. import _checks
+from .._values import scale_for
 from .._windows import NoiseShape
 from ..kinds.alpha import affine
 from ..mask_generator import MaskGenerator
@@ -235,7 +237,7 @@ def _draw(
     check_tensor(input)
     if not training or p == 0:
         return input
-    constants: tuple[float, ...] = affine(p) if operation == "alpha_dropout" else (_scale(p),)
+    constants: Any = affine(p) if operation == "alpha_dropout" else (scale_for(p, True),)
     if rng is not None:
         state = next_state(rng, input, p, noise_shape)
         return apply_state(operation, input, state, constants, inplace)
@@ -245,10 +247,6 @@ def _draw(
     if torchs is F.dropout and noise_shape is not None:
         raise not_ours("noise_shape needs", input)
     return torchs(input, p, True, inplace)
-
-
-def _scale(p: float) -> float:
-    return 1 / (1 - p) if p < 1 else 0.0
 
 
 def _channels(input: Tensor, spatial: int) -> NoiseShape:

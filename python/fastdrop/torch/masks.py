@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from .. import _checks
-from .._states import whole_window
+from .._states import new_state, whole_window
 from .._values import scale_for
 from .._windows import NoiseShape
 from ..mask import Mask, new_mask, state_and_scale
-from ..mask_generator import MaskGenerator, draw_state, new_generator
+from ..mask_generator import MaskGenerator, draw_state
 from ._apply import apply_state
 from ._internals import is_in_backward_pass
 from ._memory import check_tensor, is_ours, not_ours
@@ -100,8 +100,7 @@ def draw_mask(shape: int | Sequence[int], p: float = 0.5, *, noise_shape: NoiseS
     lengths, p = _checks.shape(shape), _checks.scalar_probability(p)
     window = whole_window(lengths, noise_shape, p)
     low, high = draw_key().tolist()
-    state = draw_state(new_generator(GENERATOR, (low, high)), window)
-    return new_mask(state, scale_for(window.p, True))
+    return new_mask(new_state(GENERATOR, (low, high), 0, window), scale_for(window.p, True))
 
 
 def next_state(rng: Any, input: Tensor, p: float, noise_shape: NoiseShape) -> MaskState:

@@ -5,6 +5,8 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ..cases import Case, Choice, Data
 from ..goals import FASTDROP_JAX, JAX
 from ..job import Answer, Job, fastdrop_with
@@ -43,7 +45,9 @@ def arrays(case: Case, choice: Choice) -> list[Contender]:
                 call = forward if case.direction == "forward" else both
                 return jax.block_until_ready(call(x, dy, key, draws))
 
-            return Job(run, lambda: Answer(*map(_to_numpy, run())), lambda: fastdrop_with(best, case.threads))
+            return Job(
+                run, lambda: Answer(*map(np.asarray, run())), lambda: fastdrop_with(best, case.threads)
+            )
 
         job = "jit, threefry keys; new arrays every call; in both, jax.vjp"
         return Contender(name, *made_by, job, build)
@@ -53,10 +57,6 @@ def arrays(case: Case, choice: Choice) -> list[Contender]:
         contender(FASTDROP_JAX, FASTDROP, ours),
         contender(JAX, ("jax", jax.__version__), theirs),
     ]
-
-
-def _to_numpy(array: Any) -> Any:
-    return importlib.import_module("numpy").asarray(array)
 
 
 CONTENDERS = {"jax": arrays}

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cases import Case, Data
-from ..job import Job, passes
+from ..job import Job, Setting, passes
 from .contender import NUMPYS_OWN, Contender
 from .numpy import numpys, scaled_mask
 
@@ -90,30 +90,29 @@ def _torch(torch: Any, _threads: int) -> list[Contender]:
     dropout = importlib.import_module("torch.nn.functional").dropout
 
     def build(case: Case, data: Data) -> Job:
-        x, dy = torch.from_numpy(data.x), torch.from_numpy(data.dy)
-        x.requires_grad_(case.direction != "forward")
-        keep_graph = case.direction == "backward"
-        y: Any
-
-        def forward() -> Any:
-            nonlocal y
-            y = dropout(x, case.p)
-            return y
-
-        def backward() -> Any:
-            return torch.autograd.grad(y, x, dy, retain_graph=keep_graph)[0]
-
-        return passes(
-            case,
-            forward,
-            backward,
-            to_numpy=lambda tensor: tensor.detach().numpy(),
-            setting=lambda: torch_threads(torch, case.threads),
-        )
+        return torch_passes(torch, dropout, case, data, lambda: torch_threads(torch, case.threads))
 
     job = "F.dropout and autograd; new tensors every call; no gradient recorded in forward alone"
     # Its bfloat16 is none of NumPy's, so that no array comes in.
     return [Contender("torch", "torch", torch.__version__, job, build, dtypes=NUMPYS_OWN)]
+
+
+def torch_passes(torch: Any, dropout: Callable[..., Any], case: Case, data: Data, setting: Setting) -> Job:
+    """A function of tensors forward, and its gradient backward."""
+    x, dy = torch.from_numpy(data.x), torch.from_numpy(data.dy)
+    x.requires_grad_(case.direction != "forward")
+    keep_graph = case.direction == "backward"
+    y: Any
+
+    def forward() -> Any:
+        nonlocal y
+        y = dropout(x, case.p)
+        return y
+
+    def backward() -> Any:
+        return torch.autograd.grad(y, x, dy, retain_graph=keep_graph)[0]
+
+    return passes(case, forward, backward, to_numpy=lambda tensor: tensor.detach().numpy(), setting=setting)
 
 
 @contextlib.contextmanager

@@ -10,10 +10,10 @@ from typing import Any
 from .. import validity
 from ..cases import ENCODER, Case, Choice, Data
 from ..goals import FASTDROP_TORCH, NO_DROPOUT, TORCH
-from ..job import Answer, Job, fastdrop_with, passes
+from ..job import Answer, Job, fastdrop_with
 from .contender import FASTDROP, NUMPYS_OWN, Check, Contender
 from .floors import floors
-from .rivals import torch_threads
+from .rivals import torch_passes, torch_threads
 from .train_step import learns
 
 _HEADS, _LAYERS, _HIDDEN, _CLASSES = 4, 2, 1024, 10
@@ -41,22 +41,7 @@ def tensors(case: Case, choice: Choice) -> list[Contender]:
 
     def contender(name: str, made_by: tuple[str, str], function: Callable[..., Any]) -> Contender:
         def build(case: Case, data: Data) -> Job:
-            x, dy = torch.from_numpy(data.x), torch.from_numpy(data.dy)
-            x.requires_grad_(case.direction != "forward")
-            y: Any
-
-            def forward() -> Any:
-                nonlocal y
-                y = function(x, case.p)
-                return y
-
-            return passes(
-                case,
-                forward,
-                lambda: torch.autograd.grad(y, x, dy)[0],
-                to_numpy=lambda tensor: tensor.detach().numpy(),
-                setting=_threads(best, case),
-            )
+            return torch_passes(torch, function, case, data, _threads(best, case))
 
         job = f"{function.__module__}.{function.__name__}; new tensors every call; autograd only in both"
         return Contender(name, *made_by, job, build, dtypes=NUMPYS_OWN)
