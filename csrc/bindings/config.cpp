@@ -7,6 +7,7 @@
 
 #include "../dispatch/isa_registry.h"
 #include "../runtime/thread_limit.h"
+#include "../runtime/threshold.h"
 #include "../xla/dropout.h"
 #include "python_types.h"
 #include "seed.h"
@@ -76,7 +77,7 @@ PyObject* are_probabilities(PyObject*, PyObject* values) {
   return PyBool_FromLong(others == 0);
 }
 
-// 1 / (1 - p) of every p, or of -q 1 / q, and 0 where nothing is kept: bytes of float64, from the same.
+// The scale of every rate: bytes of float64, from the same.
 PyObject* scales(PyObject*, PyObject* rates) {
   if (!PyBytes_Check(rates)) return raise_value_error("rates must be bytes");
   PyObject* made = PyBytes_FromStringAndSize(nullptr, PyBytes_GET_SIZE(rates));
@@ -86,7 +87,7 @@ PyObject* scales(PyObject*, PyObject* rates) {
   for (Py_ssize_t at = 0; at + 8 <= PyBytes_GET_SIZE(rates); at += 8) {
     double rate;
     std::memcpy(&rate, from + at, sizeof rate);
-    const double keep = rate < 0 ? -rate : 1 - rate, scale = keep > 0 ? 1 / keep : 0;
+    const double scale = scale_for(rate);
     std::memcpy(to + at, &scale, sizeof scale);
   }
   return made;

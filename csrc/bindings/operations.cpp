@@ -10,6 +10,7 @@
 #include "../runtime/block_mask.h"
 #include "../runtime/run.h"
 #include "../runtime/run_strided.h"
+#include "../runtime/threshold.h"
 #include "arrays.h"
 #include "fastcall.h"
 #include "gil.h"
@@ -197,7 +198,7 @@ py::object dropout(PyObject* const* arguments, Py_ssize_t count, PyObject* keywo
   const auto state =
       py::reinterpret_steal<py::object>(new_mask_state(next, window.rank, window.shape, strides));
   if (!state) throw py::error_already_set();
-  const double scale = rate < 1 ? 1 / (1 - rate) : 0;  // _values.py's scale_for
+  const double scale = scale_for(rate);
   const py::object mask = new_mask(mask_class, state.ptr(), py::float_(scale).ptr());
   // The state's own shape: x's may change while the GIL is given up.
   Request request{kDropout, arrays.element(),  next, mask_state(state.ptr()).window(), {},

@@ -33,6 +33,12 @@ inline Threshold threshold(double rate) {
           drops_all ? std::uint64_t{1} << 48 : bound & ((std::uint64_t{1} << 48) - 1)};
 }
 
+// What a mask of that rate multiplies by where it keeps, and 0 where nothing is kept: _values.py's scale_for.
+inline double scale_for(double rate) {
+  const double keep = rate < 0 ? -rate : 1 - rate;
+  return keep > 0 ? 1 / keep : 0;
+}
+
 // For kernels that draw by that p, or read a user's bits.
 inline KeepArgs keep_args(const MaskState& mask, double p) {
   const Threshold bound = threshold(p);

@@ -11,6 +11,7 @@
 
 #include "../runtime/floating_point.h"
 #include "../runtime/run.h"
+#include "../runtime/threshold.h"
 
 namespace fastdrop::xla {
 namespace {
@@ -122,8 +123,7 @@ void run_frame(const CallFrame& frame) {
     for (std::int64_t axis = 0; axis < steps.count; ++axis)
       request.window.start += own[6 + axis] * static_cast<std::uint64_t>(steps.values[axis]);
     request.mask.p = {probability(own + 6 + steps.count, of_p, p), nullptr};
-    const double keep = 1 - request.mask.p.constant;
-    request.constants[0] = {keep > 0 ? 1 / keep : 0, nullptr};
+    request.constants[0] = {scale_for(request.mask.p.constant), nullptr};
     request.inputs[0] = {static_cast<char*>(x.data) + i * bytes, nullptr, false};
     request.outputs[0] = {static_cast<char*>(y.data) + i * bytes, nullptr, false};
     run(request);
