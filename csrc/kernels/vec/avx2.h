@@ -167,6 +167,9 @@ struct Float32Lanes {
 inline Float32Lanes operator*(Float32Lanes a, Float32Lanes b) { return {_mm256_mul_ps(a.lanes, b.lanes)}; }
 inline Float32Lanes to_storage(Float32Lanes a) { return a; }
 inline Float32Lanes operator+(Float32Lanes a, Float32Lanes b) { return {_mm256_add_ps(a.lanes, b.lanes)}; }
+inline Float32Lanes operator-(Float32Lanes a, Float32Lanes b) { return {_mm256_sub_ps(a.lanes, b.lanes)}; }
+inline Float32Lanes operator/(Float32Lanes a, Float32Lanes b) { return {_mm256_div_ps(a.lanes, b.lanes)}; }
+inline Float32Lanes square_root(Float32Lanes a) { return {_mm256_sqrt_ps(a.lanes)}; }
 inline __m256 dropped_float32(const TileKeep& keep, int first) {
   const __m128i lanes = _mm_load_si128((const __m128i*)(keep.lanes + first));
   return _mm256_castsi256_ps(_mm256_cvtepi16_epi32(lanes));
@@ -191,6 +194,9 @@ struct Float64Lanes {
 inline Float64Lanes operator*(Float64Lanes a, Float64Lanes b) { return {_mm256_mul_pd(a.lanes, b.lanes)}; }
 inline Float64Lanes to_storage(Float64Lanes a) { return a; }
 inline Float64Lanes operator+(Float64Lanes a, Float64Lanes b) { return {_mm256_add_pd(a.lanes, b.lanes)}; }
+inline Float64Lanes operator-(Float64Lanes a, Float64Lanes b) { return {_mm256_sub_pd(a.lanes, b.lanes)}; }
+inline Float64Lanes operator/(Float64Lanes a, Float64Lanes b) { return {_mm256_div_pd(a.lanes, b.lanes)}; }
+inline Float64Lanes square_root(Float64Lanes a) { return {_mm256_sqrt_pd(a.lanes)}; }
 inline __m256d dropped_float64(const TileKeep& keep, int first) {
   const __m128i lanes = _mm_loadl_epi64((const __m128i*)(keep.lanes + first));
   return _mm256_castsi256_pd(_mm256_cvtepi16_epi64(lanes));

@@ -121,6 +121,9 @@ struct Float32Lanes {
 inline Float32Lanes operator*(Float32Lanes a, Float32Lanes b) { return {_mm512_mul_ps(a.lanes, b.lanes)}; }
 inline Float32Lanes to_storage(Float32Lanes a) { return a; }
 inline Float32Lanes operator+(Float32Lanes a, Float32Lanes b) { return {_mm512_add_ps(a.lanes, b.lanes)}; }
+inline Float32Lanes operator-(Float32Lanes a, Float32Lanes b) { return {_mm512_sub_ps(a.lanes, b.lanes)}; }
+inline Float32Lanes operator/(Float32Lanes a, Float32Lanes b) { return {_mm512_div_ps(a.lanes, b.lanes)}; }
+inline Float32Lanes square_root(Float32Lanes a) { return {_mm512_sqrt_ps(a.lanes)}; }
 inline Float32Lanes zero_unless(const TileKeep& keep, int first, Float32Lanes a) {
   return {_mm512_maskz_mov_ps((__mmask16)(keep.bits[first / 32] >> (first % 32)), a.lanes)};
 }
@@ -141,6 +144,9 @@ struct Float64Lanes {
 inline Float64Lanes operator*(Float64Lanes a, Float64Lanes b) { return {_mm512_mul_pd(a.lanes, b.lanes)}; }
 inline Float64Lanes to_storage(Float64Lanes a) { return a; }
 inline Float64Lanes operator+(Float64Lanes a, Float64Lanes b) { return {_mm512_add_pd(a.lanes, b.lanes)}; }
+inline Float64Lanes operator-(Float64Lanes a, Float64Lanes b) { return {_mm512_sub_pd(a.lanes, b.lanes)}; }
+inline Float64Lanes operator/(Float64Lanes a, Float64Lanes b) { return {_mm512_div_pd(a.lanes, b.lanes)}; }
+inline Float64Lanes square_root(Float64Lanes a) { return {_mm512_sqrt_pd(a.lanes)}; }
 inline Float64Lanes zero_unless(const TileKeep& keep, int first, Float64Lanes a) {
   return {_mm512_maskz_mov_pd((__mmask8)(keep.bits[first / 32] >> (first % 32)), a.lanes)};
 }

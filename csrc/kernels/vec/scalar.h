@@ -167,6 +167,16 @@ inline ScalarLane<T> operator+(ScalarLane<T> a, ScalarLane<T> b) {
   return {a.value + b.value};
 }
 template <class T>
+inline ScalarLane<T> operator-(ScalarLane<T> a, ScalarLane<T> b) {
+  return {a.value - b.value};
+}
+template <class T>
+inline ScalarLane<T> operator/(ScalarLane<T> a, ScalarLane<T> b) {
+  return {a.value / b.value};
+}
+inline ScalarLane<float> square_root(ScalarLane<float> a) { return {__builtin_sqrtf(a.value)}; }
+inline ScalarLane<double> square_root(ScalarLane<double> a) { return {__builtin_sqrt(a.value)}; }
+template <class T>
 inline ScalarLane<T> zero_unless(const TileKeep& keep, int first, ScalarLane<T> a) {
   return {keep.keep[first] ? a.value : T(0)};
 }
