@@ -60,6 +60,13 @@ using Kernel = void (*)(const KernelArgs&);
 using GenerateKernel = void (*)(const uint64_t key[2], uint64_t first, uint64_t upper, uint64_t block_count,
                                 uint32_t* words);
 
+// Functions of one value, by their names in Python; for tests. The core applies them inside its operations.
+constexpr const char* kFunctionNames[] = {"exponential",          "sigmoid", "normal_cdf",      "relu",
+                                          "relu_derivative",      "gelu",    "gelu_derivative", "gelu_tanh",
+                                          "gelu_tanh_derivative", "silu",    "silu_derivative"};
+constexpr int kFunctionCount = sizeof kFunctionNames / sizeof *kFunctionNames;
+using FunctionKernel = void (*)(const void* from, uint64_t count, void* to);
+
 using PackKernel = void (*)(const uint8_t* bytes, uint64_t count, uint8_t* bits);
 using WidenKernel = void (*)(uint64_t* words, uint64_t count, uint64_t distance);
 using CountKernel = uint64_t (*)(const uint64_t* words, uint64_t count);
@@ -70,7 +77,8 @@ struct KernelTable {
   // The same where p and the constants vary from element to element.
   Kernel run_varying[kOperationCount][kElementCount][kKeepRuleCount];
   GenerateKernel generate[kGeneratorCount];
-  PackKernel pack_bits;  // kernels/bits.h, as the next two
+  FunctionKernel functions[kFunctionCount][kFloat64 + 1];  // of float32 and float64
+  PackKernel pack_bits;                                    // kernels/bits.h, as the next two
   WidenKernel widen_drops;
   CountKernel count_bits;
 };

@@ -181,6 +181,30 @@ inline Float32Lanes selected(const TileKeep& keep, int first, Float32Lanes a, Fl
   return {_mm256_blendv_ps(a.lanes, otherwise.lanes, dropped_float32(keep, first))};
 }
 
+// For functions.h. minimum and maximum give b where one of both is a NaN, and where both are zeros.
+inline Float32Lanes minimum(Float32Lanes a, Float32Lanes b) { return {_mm256_min_ps(a.lanes, b.lanes)}; }
+inline Float32Lanes maximum(Float32Lanes a, Float32Lanes b) { return {_mm256_max_ps(a.lanes, b.lanes)}; }
+struct Float32Condition {
+  __m256 lanes;
+};
+inline Float32Condition operator<(Float32Lanes a, Float32Lanes b) {
+  return {_mm256_cmp_ps(a.lanes, b.lanes, _CMP_LT_OQ)};
+}
+inline Float32Condition operator<=(Float32Lanes a, Float32Lanes b) {
+  return {_mm256_cmp_ps(a.lanes, b.lanes, _CMP_LE_OQ)};
+}
+inline Float32Lanes selected(Float32Condition condition, Float32Lanes a, Float32Lanes otherwise) {
+  return {_mm256_blendv_ps(otherwise.lanes, a.lanes, condition.lanes)};
+}
+inline Float32Lanes power_of_two(Float32Lanes n) {
+  const __m256i bits = _mm256_castps_si256(_mm256_add_ps(n.lanes, _mm256_set1_ps(0x1.8000fep23f)));
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(bits, 23))};
+}
+inline Float32Lanes times_power_of_two(Float32Lanes a, Float32Lanes n) {
+  const Float32Lanes raised = a * power_of_two(n + Float32Lanes::broadcast(64));
+  return raised * Float32Lanes::broadcast(0x1p-64);
+}
+
 struct Float64Lanes {
   __m256d lanes;
   static constexpr int width = 4;
@@ -206,6 +230,29 @@ inline Float64Lanes zero_unless(const TileKeep& keep, int first, Float64Lanes a)
 }
 inline Float64Lanes selected(const TileKeep& keep, int first, Float64Lanes a, Float64Lanes otherwise) {
   return {_mm256_blendv_pd(a.lanes, otherwise.lanes, dropped_float64(keep, first))};
+}
+
+inline Float64Lanes minimum(Float64Lanes a, Float64Lanes b) { return {_mm256_min_pd(a.lanes, b.lanes)}; }
+inline Float64Lanes maximum(Float64Lanes a, Float64Lanes b) { return {_mm256_max_pd(a.lanes, b.lanes)}; }
+struct Float64Condition {
+  __m256d lanes;
+};
+inline Float64Condition operator<(Float64Lanes a, Float64Lanes b) {
+  return {_mm256_cmp_pd(a.lanes, b.lanes, _CMP_LT_OQ)};
+}
+inline Float64Condition operator<=(Float64Lanes a, Float64Lanes b) {
+  return {_mm256_cmp_pd(a.lanes, b.lanes, _CMP_LE_OQ)};
+}
+inline Float64Lanes selected(Float64Condition condition, Float64Lanes a, Float64Lanes otherwise) {
+  return {_mm256_blendv_pd(otherwise.lanes, a.lanes, condition.lanes)};
+}
+inline Float64Lanes power_of_two(Float64Lanes n) {
+  const __m256i bits = _mm256_castpd_si256(_mm256_add_pd(n.lanes, _mm256_set1_pd(0x1.80000000003ffp52)));
+  return {_mm256_castsi256_pd(_mm256_slli_epi64(bits, 52))};
+}
+inline Float64Lanes times_power_of_two(Float64Lanes a, Float64Lanes n) {
+  const Float64Lanes raised = a * power_of_two(n + Float64Lanes::broadcast(512));
+  return raised * Float64Lanes::broadcast(0x1p-512);
 }
 
 // Values of 16 bits as they are stored: decisions have their width.

@@ -131,6 +131,26 @@ inline Float32Lanes selected(const TileKeep& keep, int first, Float32Lanes a, Fl
   return {_mm512_mask_mov_ps(otherwise.lanes, (__mmask16)(keep.bits[first / 32] >> (first % 32)), a.lanes)};
 }
 
+// For functions.h. minimum and maximum give b where one of both is a NaN, and where both are zeros.
+inline Float32Lanes minimum(Float32Lanes a, Float32Lanes b) { return {_mm512_min_ps(a.lanes, b.lanes)}; }
+inline Float32Lanes maximum(Float32Lanes a, Float32Lanes b) { return {_mm512_max_ps(a.lanes, b.lanes)}; }
+struct Float32Condition {
+  __mmask16 lanes;
+};
+inline Float32Condition operator<(Float32Lanes a, Float32Lanes b) {
+  return {_mm512_cmp_ps_mask(a.lanes, b.lanes, _CMP_LT_OQ)};
+}
+inline Float32Condition operator<=(Float32Lanes a, Float32Lanes b) {
+  return {_mm512_cmp_ps_mask(a.lanes, b.lanes, _CMP_LE_OQ)};
+}
+inline Float32Lanes selected(Float32Condition condition, Float32Lanes a, Float32Lanes otherwise) {
+  return {_mm512_mask_mov_ps(otherwise.lanes, condition.lanes, a.lanes)};
+}
+inline Float32Lanes times_power_of_two(Float32Lanes a, Float32Lanes n) {
+  return {_mm512_scalef_ps(a.lanes, n.lanes)};
+}
+inline Float32Lanes power_of_two(Float32Lanes n) { return times_power_of_two(Float32Lanes::broadcast(1), n); }
+
 struct Float64Lanes {
   __m512d lanes;
   static constexpr int width = 8;
@@ -153,6 +173,25 @@ inline Float64Lanes zero_unless(const TileKeep& keep, int first, Float64Lanes a)
 inline Float64Lanes selected(const TileKeep& keep, int first, Float64Lanes a, Float64Lanes otherwise) {
   return {_mm512_mask_mov_pd(otherwise.lanes, (__mmask8)(keep.bits[first / 32] >> (first % 32)), a.lanes)};
 }
+
+inline Float64Lanes minimum(Float64Lanes a, Float64Lanes b) { return {_mm512_min_pd(a.lanes, b.lanes)}; }
+inline Float64Lanes maximum(Float64Lanes a, Float64Lanes b) { return {_mm512_max_pd(a.lanes, b.lanes)}; }
+struct Float64Condition {
+  __mmask8 lanes;
+};
+inline Float64Condition operator<(Float64Lanes a, Float64Lanes b) {
+  return {_mm512_cmp_pd_mask(a.lanes, b.lanes, _CMP_LT_OQ)};
+}
+inline Float64Condition operator<=(Float64Lanes a, Float64Lanes b) {
+  return {_mm512_cmp_pd_mask(a.lanes, b.lanes, _CMP_LE_OQ)};
+}
+inline Float64Lanes selected(Float64Condition condition, Float64Lanes a, Float64Lanes otherwise) {
+  return {_mm512_mask_mov_pd(otherwise.lanes, condition.lanes, a.lanes)};
+}
+inline Float64Lanes times_power_of_two(Float64Lanes a, Float64Lanes n) {
+  return {_mm512_scalef_pd(a.lanes, n.lanes)};
+}
+inline Float64Lanes power_of_two(Float64Lanes n) { return times_power_of_two(Float64Lanes::broadcast(1), n); }
 
 struct Float32Pair {
   Float32Lanes first, second;
