@@ -106,7 +106,8 @@ class Arrays {
     if (outputs_ == 1) return array(inputs_);
     py::tuple all(static_cast<py::ssize_t>(outputs_));
     for (int i = 0; i < outputs_; ++i)
-      all[static_cast<std::size_t>(i)] = is_missing(inputs_ + i) ? py::none() : py::object(array(inputs_ + i));
+      all[static_cast<std::size_t>(i)] =
+          is_missing(inputs_ + i) ? py::none() : py::object(array(inputs_ + i));
     return std::move(all);
   }
 
@@ -183,7 +184,8 @@ py::object run_operation(PyObject* const* arguments, Py_ssize_t count, PyObject*
     if (!arrays.take_contiguous(arguments + 2, request.window)) return py::none();
     request.element = arrays.element();
     arrays.put_into(request, nullptr);
-    without_gil(elements, [&request] { kOperations[request.operation].whole_rows ? run_rows(request) : run(request); });
+    without_gil(elements,
+                [&request] { kOperations[request.operation].whole_rows ? run_rows(request) : run(request); });
   } else {
     arrays.take_checked(arguments + 2, request.window);
     request.element = arrays.element();
@@ -257,6 +259,22 @@ py::array generate(const std::string& generator, std::uint64_t first, std::uint6
   throw std::invalid_argument("no such generator");
 }
 
+py::array evaluate(const std::string& name, const py::array& x) {
+  const Element element = to_element(x.dtype());
+  if ((element != kFloat32 && element != kFloat64) || !is_contiguous_native(x, false))
+    throw std::invalid_argument("x must be a contiguous array of float32 or float64");
+  for (int function = 0; function < kFunctionCount; ++function) {
+    if (name != kFunctionNames[function]) continue;
+    py::array y = new_array(x.dtype(), static_cast<int>(x.ndim()), x.shape());
+    without_gil(static_cast<std::uint64_t>(x.size()), [&] {
+      current_isa().kernels->functions[function][element](x.data(), static_cast<std::uint64_t>(x.size()),
+                                                          y.mutable_data());
+    });
+    return y;
+  }
+  throw std::invalid_argument("no such function");
+}
+
 // draw_blocks(corners, shape, block): the bits of a stored mask, and how many of them are kept.
 py::object blocks(PyObject* const* arguments, Py_ssize_t count, PyObject* keywords) {
   if (count != 3 || keywords != nullptr) throw py::type_error("wrong number of arguments");
@@ -300,15 +318,16 @@ py::tuple operand_rows(const py::object& row_type, const OperandInfo* operands, 
   constexpr const char* kTypeNames[] = {"element", "compute"};
   py::tuple rows(static_cast<py::ssize_t>(count));
   for (int i = 0; i < count; ++i)
-    rows[static_cast<std::size_t>(i)] =
-        row_type(operands[i].name, kAccessNames[operands[i].access], kTypeNames[operands[i].type]);
+    rows[static_cast<std::size_t>(i)] = row_type(operands[i].name, kAccessNames[operands[i].access],
+                                                 kTypeNames[operands[i].type], operands[i].optional);
   return rows;
 }
 
 // The operations' rows, as data for the package, the tests and the benchmark.
 void add_operation_rows(py::module_& module) {
   constexpr const char* kDrawNames[] = {"from bytes", "inline", "normals"};
-  const py::object operand_row = named_tuple("OperandInfo", py::make_tuple("name", "access", "type"));
+  const py::object operand_row =
+      named_tuple("OperandInfo", py::make_tuple("name", "access", "type", "optional"));
   const py::object operation_row =
       named_tuple("OperationInfo", py::make_tuple("inputs", "outputs", "constants", "whole_rows", "draw"));
   py::dict rows;
@@ -363,6 +382,10 @@ void add_operations(py::module_& module) {
   if (PyModule_AddFunctions(module.ptr(), methods) != 0) throw py::error_already_set();
   add_operation_rows(module);
   module.def("generate", &generate, "Words of consecutive generator blocks, on the ISA in use; for tests.");
+  module.def("function", &evaluate, "A function of one value, on the ISA in use; for tests.");
+  py::tuple functions(kFunctionCount);
+  for (int i = 0; i < kFunctionCount; ++i) functions[static_cast<std::size_t>(i)] = kFunctionNames[i];
+  module.attr("functions") = functions;
 }
 
 }  // namespace fastdrop

@@ -6,6 +6,7 @@
 
 #include "bits.h"
 #include "elements.h"
+#include "evaluate.h"
 #include "generators.h"
 #include "keep.h"
 #include "loops.h"
@@ -93,6 +94,8 @@ constexpr Filled fill() {
   filled.table.begin_bits[kPhilox4x32] = &BitDrawing<Philox4x32>::begin;
   filled.table.generate[kArs4x32] = &generate_words<Ars4x32>;
   filled.table.generate[kPhilox4x32] = &generate_words<Philox4x32>;
+  add_functions<Float32Lanes, float>(filled.table, kFloat32);
+  add_functions<Float64Lanes, double>(filled.table, kFloat64);
   filled.table.pack_bits = &pack_bits;
   filled.table.widen_drops = &widen_drops;
   filled.table.count_bits = &count_bits;

@@ -60,8 +60,9 @@ void ColumnSums::begin_block(std::uint64_t task, std::uint64_t block_of_task, ch
   const std::uint64_t bytes = length_ * item_bytes_;
   for (int i = 0; i < wanted_count_; ++i) {
     char*& sums = outputs[wanted_[i]];
-    sums = memory_ == nullptr ? static_cast<char*>(request_.outputs[wanted_[i]].data)
-                              : node(task, nodes_after(block_of_task)) + static_cast<std::uint64_t>(i) * bytes;
+    sums = memory_ == nullptr
+               ? static_cast<char*>(request_.outputs[wanted_[i]].data)
+               : node(task, nodes_after(block_of_task)) + static_cast<std::uint64_t>(i) * bytes;
     std::memset(sums, 0, bytes);
   }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Sums over rows as a binary tree over blocks of 64 rows, which depends on the rows' numbers only. A task is a
-// whole subtree: a run of 2^k blocks that begins at a multiple of it.
+// Sums over rows as a binary tree over blocks of 64 rows, which depends on the rows' numbers only. A task is
+// a whole subtree: a run of 2^k blocks that begins at a multiple of it.
 #pragma once
 #include <cstdint>
 

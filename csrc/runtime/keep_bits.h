@@ -19,7 +19,9 @@ class KeepBitsSource {
   }
 
   // Whether the decisions depend on nothing but p: all are kept, or all dropped.
-  bool are_alike() const { return mask_.rule != kStored && mask_.p.varying == nullptr && (p() == 0 || p() == 1); }
+  bool are_alike() const {
+    return mask_.rule != kStored && mask_.p.varying == nullptr && (p() == 0 || p() == 1);
+  }
 
   // From now on keep() has the decisions about so many elements. Returns the first one's bit.
   std::uint64_t begin(std::uint64_t first, std::uint64_t count);

@@ -88,8 +88,8 @@ class RowPlaces {
     const Window& window = request.window;
     for (int i = 0; i < count_; ++i) {
       if (operands_[i]->data == nullptr) continue;
-      const auto row_bytes = static_cast<std::int64_t>(item_bytes(*infos_[i], request.element)) *
-                             window.shape[window.rank - 1];
+      const auto row_bytes =
+          static_cast<std::int64_t>(item_bytes(*infos_[i], request.element)) * window.shape[window.rank - 1];
       const Axis& axis = axes_.front();
       if (infos_[i]->access != kFull || axes_.size() > 1) return false;
       if (axis.length > 1 && axis.strides[i] != row_bytes) return false;
@@ -230,9 +230,8 @@ class RowJob {
 
   void run_task(std::uint64_t task) const {
     std::uint8_t bits[KeepBitsSource::bytes_for(kBitsAtOnce)];
-    KeepBitsSource source(
-        mask_, request_.window,
-        bits_ == nullptr ? bits : bits_.get() + task * KeepBitsSource::bytes_for(length_));
+    KeepBitsSource source(mask_, request_.window,
+                          bits_ == nullptr ? bits : bits_.get() + task * KeepBitsSource::bytes_for(length_));
     RowArgs args;
     prepare(task, source, args);
     if (by_elements_) {

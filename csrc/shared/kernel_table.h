@@ -60,10 +60,10 @@ using Kernel = void (*)(const KernelArgs&);
 // Decisions of consecutive elements as bits, 1 for kept. A kernel asks for more when it comes near the end of
 // those that there are, so that drawing and the data's way through memory overlap.
 struct KeepBits {
-  uint8_t* bits;  // readable and writable for kKeepBitsSlack bytes after the last one wanted
+  uint8_t* bits;   // readable and writable for kKeepBitsSlack bytes after the last one wanted
   uint64_t there;  // bits that are there; the greatest number where all are
   uint64_t wanted;
-  uint64_t next_tile;  // of the mask, to draw
+  uint64_t next_tile;                            // of the mask, to draw
   void (*draw)(KeepBits& keep, uint64_t until);  // makes at least so many bits, or all
   alignas(64) char drawing[kDrawingBytes];       // the ISA's own
 };
@@ -84,15 +84,22 @@ struct RowArgs {
   bool scale_varies;
   uint64_t row_count, length;
   KeepBits* keep;
-  uint64_t first_bit;              // of the first row
+  uint64_t first_bit;               // of the first row
   double constants[kMaxConstants];  // the scale's place is not used
-  bool non_temporal, prefetches;   // as in KernelArgs
+  bool non_temporal, prefetches;    // as in KernelArgs
 };
 using RowKernel = void (*)(const RowArgs&);
 
 // For known-answer tests: words of consecutive blocks, counters (first + j mod 2^64, upper).
 using GenerateKernel = void (*)(const uint64_t key[2], uint64_t first, uint64_t upper, uint64_t block_count,
                                 uint32_t* words);
+
+// Functions of one value, by their names in Python; for tests. The core applies them inside its operations.
+constexpr const char* kFunctionNames[] = {"exponential",          "sigmoid", "normal_cdf",      "relu",
+                                          "relu_derivative",      "gelu",    "gelu_derivative", "gelu_tanh",
+                                          "gelu_tanh_derivative", "silu",    "silu_derivative"};
+constexpr int kFunctionCount = sizeof kFunctionNames / sizeof *kFunctionNames;
+using FunctionKernel = void (*)(const void* from, uint64_t count, void* to);
 
 using PackKernel = void (*)(const uint8_t* bytes, uint64_t count, uint8_t* bits);
 using WidenKernel = void (*)(uint64_t* words, uint64_t count, uint64_t distance);
@@ -107,7 +114,8 @@ struct KernelTable {
   RowKernel run_rows[kOperationCount][kElementCount];
   BeginBits begin_bits[kGeneratorCount];
   GenerateKernel generate[kGeneratorCount];
-  PackKernel pack_bits;  // kernels/bits.h, as the next two
+  FunctionKernel functions[kFunctionCount][kFloat64 + 1];  // of float32 and float64
+  PackKernel pack_bits;                                    // kernels/bits.h, as the next two
   WidenKernel widen_drops;
   CountKernel count_bits;
 };

@@ -63,8 +63,8 @@ struct OperationInfo {
   Draw draw;
   bool copies_where_kept = false;   // y has x's bits where everything is kept and all constants are neutral
   bool zero_where_dropped = false;  // y is +0.0 where an element is dropped, whatever the inputs
-  bool whole_rows = false;     // kernels work on rows (RowKernel), the last axis being one
-  bool varies_inline = false;  // with kInline: such kernels also draw by a p that varies
+  bool whole_rows = false;          // kernels work on rows (RowKernel), the last axis being one
+  bool varies_inline = false;       // with kInline: such kernels also draw by a p that varies
 };
 
 // The values of the constant `activation`.

@@ -12,47 +12,40 @@ constexpr bool kIsSame = false;
 template <class A>
 constexpr bool kIsSame<A, A> = true;
 
-template <class Activation>
-constexpr bool kIsLong = !kIsSame<Activation, Identity> && !kIsSame<Activation, Relu>;
+// Calls work(offset in the strip, place) for all of a strip.
+template <class Activation, class Strip, class Work>
+__attribute__((always_inline)) inline void for_all(const Strip& strip, Work work) {
+  if constexpr (kIsSame<Activation, Identity> || kIsSame<Activation, Relu>)
+    strip.for_registers(work);
+  else
+    strip.for_chains(work);
+}
 
 // y = residual + (keep ? round(act(x + bias) * scale) : +0.0)
 template <class Rows, class Activation>
 __attribute__((flatten)) void bias_dropout_add(const RowArgs& args) {
-  using Value = typename Rows::Value;
-  using Compute = typename Rows::Compute;
   using Lanes = typename Rows::Lanes;
-  KeepBits& keep = *args.keep;
-  uint64_t bit = args.first_bit;
-  const uintptr_t ahead = prefetch_distance(args);
-  for (uint64_t row = 0; row < args.row_count; ++row, bit += args.length) {
-    auto x = input_row<Value>(args, 0, row);
-    auto bias = input_row<Compute>(args, 1, row);
-    auto residual = input_row<Value>(args, 2, row);
-    auto scale = scale_row<Compute>(args);
-    auto y = output_row<Value>(args, 0, row);
+  using Parameters = typename Operands<Rows>::Parameters;
+  const Operands<Rows> operands(args);
+  const uintptr_t ahead = args.prefetches ? kPrefetchBytes : 0;
+  uint64_t row_bit = args.first_bit;
+  for (uint64_t row = 0; row < args.row_count; ++row, row_bit += args.length) {
+    auto x = operands.input(0, row), residual = operands.input(2, row);
+    auto bias = operands.parameter(1, row), scale = operands.scale();
+    auto y = operands.output(0, row);
     const bool non_temporal = args.non_temporal && y.takes_non_temporal();
-    uint64_t strip_bit = bit;
+    uint64_t bit = row_bit;
     for_strips<Lanes>(args.length, [&](auto strip) {
-      need_bits(keep, strip_bit + kStripElements);
+      const StripBits<kStripElements<Lanes>> keep(*args.keep, bit);
       x.prefetch_next(ahead), residual.prefetch_next(ahead);
-      Lanes results[kStripElements / Lanes::width];
-      strip.template for_lanes<kIsLong<Activation>>([&](int offset, auto lanes) {
-        const Lanes t =
-            load<Rows>(x + offset, lanes) + load<ComputeRows<Rows>>(bias + offset, lanes);
-        const Lanes scaled = Activation::value(t) * load<ComputeRows<Rows>>(scale + offset, lanes);
-        results[offset / Lanes::width] = load<Rows>(residual + offset, lanes) +
-                                         zero_unless_bits(bits_at(keep, strip_bit + offset), scaled);
+      for_all<Activation>(strip, [&](int offset, auto place) {
+        const auto t = load<Rows>(x + offset, place) + load<Parameters>(bias + offset, place);
+        const auto scaled = Activation::value(t) * load<Parameters>(scale + offset, place);
+        const auto result = load<Rows>(residual + offset, place) + zero_unless(keep, offset, scaled);
+        store<Rows>(y + offset, result, place, non_temporal);
       });
-      if (strip.is_whole && __builtin_expect(non_temporal, 0))
-        strip.for_lanes([&](int offset, auto) {
-          Rows::store_non_temporal(y + offset, results[offset / Lanes::width]);
-        });
-      else
-        strip.for_lanes([&](int offset, auto lanes) {
-          store<Rows>(y + offset, results[offset / Lanes::width], lanes);
-        });
       next(x, bias, residual, scale, y);
-      strip_bit += kStripElements;
+      bit += kStripElements<Lanes>;
     });
   }
   if (args.non_temporal) finish_non_temporal_stores();
@@ -60,7 +53,7 @@ __attribute__((flatten)) void bias_dropout_add(const RowArgs& args) {
 
 // By select where that is what is meant: 0 times an infinite gradient would be NaN.
 template <class Activation, class Lanes>
-Lanes times_derivative(Lanes dy, Lanes t) {
+__attribute__((always_inline)) inline Lanes times_derivative(Lanes dy, Lanes t) {
   if constexpr (kIsSame<Activation, Identity>)
     return dy;
   else if constexpr (kIsSame<Activation, Relu>)
@@ -73,44 +66,30 @@ Lanes times_derivative(Lanes dy, Lanes t) {
 // result of the forward pass with relu and without a residual: it says what was kept, and what was positive.
 template <class Rows, class Activation>
 __attribute__((flatten)) void bias_dropout_add_backward(const RowArgs& args) {
-  using Value = typename Rows::Value;
-  using Compute = typename Rows::Compute;
   using Lanes = typename Rows::Lanes;
-  KeepBits& keep = *args.keep;
-  uint64_t bit = args.first_bit;
-  const uintptr_t ahead = prefetch_distance(args);
-  for (uint64_t row = 0; row < args.row_count; ++row, bit += args.length) {
-    auto dy = input_row<Value>(args, 0, row);
-    auto x = input_row<Value>(args, args.is_there[3] ? 3 : 1, row);
-    auto bias = input_row<Compute>(args, 2, row);
-    auto scale = scale_row<Compute>(args);
-    auto dx = output_row<Value>(args, 0, row);
-    auto dbias = output_row<Compute>(args, 1, row);
+  using Parameters = typename Operands<Rows>::Parameters;
+  const Operands<Rows> operands(args);
+  const uintptr_t ahead = args.prefetches ? kPrefetchBytes : 0;
+  uint64_t row_bit = args.first_bit;
+  for (uint64_t row = 0; row < args.row_count; ++row, row_bit += args.length) {
+    auto dy = operands.input(0, row), x = operands.input(args.is_there[3] ? 3 : 1, row);
+    auto bias = operands.parameter(2, row), scale = operands.scale();
+    auto dx = operands.output(0, row);
+    auto dbias = operands.sums(1);
     const bool non_temporal = args.non_temporal && dx.takes_non_temporal();
-    uint64_t strip_bit = bit;
+    uint64_t bit = row_bit;
     for_strips<Lanes>(args.length, [&](auto strip) {
-      need_bits(keep, strip_bit + kStripElements);
+      const StripBits<kStripElements<Lanes>> keep(*args.keep, bit);
       dy.prefetch_next(ahead), x.prefetch_next(ahead);
-      Lanes results[kStripElements / Lanes::width];
-      strip.template for_lanes<kIsLong<Activation>>([&](int offset, auto lanes) {
-        const Lanes t =
-            load<Rows>(x + offset, lanes) + load<ComputeRows<Rows>>(bias + offset, lanes);
-        const Lanes scaled = load<Rows>(dy + offset, lanes) * load<ComputeRows<Rows>>(scale + offset, lanes);
-        const Lanes kept =
-            zero_unless_bits(bits_at(keep, strip_bit + offset), times_derivative<Activation>(scaled, t));
-        add_to<Rows>(dbias, offset, kept, lanes);
-        results[offset / Lanes::width] = kept;
+      for_all<Activation>(strip, [&](int offset, auto place) {
+        const auto t = load<Rows>(x + offset, place) + load<Parameters>(bias + offset, place);
+        const auto scaled = load<Rows>(dy + offset, place) * load<Parameters>(scale + offset, place);
+        const auto kept = zero_unless(keep, offset, times_derivative<Activation>(scaled, t));
+        add_to<Parameters>(dbias, offset, kept, place);
+        store<Rows>(dx + offset, kept, place, non_temporal);
       });
-      if (strip.is_whole && __builtin_expect(non_temporal, 0))
-        strip.for_lanes([&](int offset, auto) {
-          Rows::store_non_temporal(dx + offset, results[offset / Lanes::width]);
-        });
-      else
-        strip.for_lanes([&](int offset, auto lanes) {
-          store<Rows>(dx + offset, results[offset / Lanes::width], lanes);
-        });
       next(dy, x, bias, scale, dx, dbias);
-      strip_bit += kStripElements;
+      bit += kStripElements<Lanes>;
     });
   }
   if (args.non_temporal) finish_non_temporal_stores();

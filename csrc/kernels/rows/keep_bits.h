@@ -49,8 +49,8 @@ class BitDrawing {
   Rule rule_;
 };
 
-// The decisions about a strip of `elements`, from that bit on. They begin with a byte: where they do not, they
-// are copied to where they do.
+// The decisions about a strip of `elements`, from that bit on. They begin with a byte: where they do not,
+// they are copied to where they do.
 template <int elements>
 class StripBits {
   static constexpr uint64_t ahead = 2 * kMaxTileElements;  // chosen

@@ -24,12 +24,12 @@ struct SeveralConditions {
   Condition of[count];
 };
 
-#define FASTDROP_EACH(Result, name, parameters, value)                   \
-  template <class Lanes, int count>                                      \
-  __attribute__((always_inline)) inline Result name parameters {         \
-    Result all;                                                          \
+#define FASTDROP_EACH(Result, name, parameters, value)                         \
+  template <class Lanes, int count>                                            \
+  __attribute__((always_inline)) inline Result name parameters {               \
+    Result all;                                                                \
     _Pragma("GCC unroll 8") for (int i = 0; i < count; ++i) all.of[i] = value; \
-    return all;                                                          \
+    return all;                                                                \
   }
 #define FASTDROP_ALL Several<Lanes, count>
 

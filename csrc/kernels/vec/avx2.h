@@ -19,7 +19,8 @@ constexpr int kDrawsAhead = 2;
 constexpr bool kCompareAhead = true;
 // Prefetches share the loads' units: with them 4 Mi floats take 1.3 times as long, and no size is faster.
 constexpr uintptr_t kPrefetchBytes = 0;
-constexpr int kLoadsTogether = 1;  // more gain nothing and cost registers
+constexpr int kLoadsTogether = 1;   // more gain nothing and cost registers
+constexpr int kChainsTogether = 2;  // PENDING
 constexpr bool kInlineNormals =
     false;                   // their constants do not fit the registers, so that a call costs nothing
 constexpr int kUnroll = 32;  // registers must not be indexed by a variable
@@ -208,6 +209,30 @@ inline void store_part(float* to, int count, Float32Lanes a) {
   _mm256_maskstore_ps(to, first_8(count), a.lanes);
 }
 
+// For functions.h. minimum and maximum give b where one of both is a NaN, and where both are zeros.
+inline Float32Lanes minimum(Float32Lanes a, Float32Lanes b) { return {_mm256_min_ps(a.lanes, b.lanes)}; }
+inline Float32Lanes maximum(Float32Lanes a, Float32Lanes b) { return {_mm256_max_ps(a.lanes, b.lanes)}; }
+struct Float32Condition {
+  __m256 lanes;
+};
+inline Float32Condition operator<(Float32Lanes a, Float32Lanes b) {
+  return {_mm256_cmp_ps(a.lanes, b.lanes, _CMP_LT_OQ)};
+}
+inline Float32Condition operator<=(Float32Lanes a, Float32Lanes b) {
+  return {_mm256_cmp_ps(a.lanes, b.lanes, _CMP_LE_OQ)};
+}
+inline Float32Lanes selected(Float32Condition condition, Float32Lanes a, Float32Lanes otherwise) {
+  return {_mm256_blendv_ps(otherwise.lanes, a.lanes, condition.lanes)};
+}
+inline Float32Lanes power_of_two(Float32Lanes n) {
+  const __m256i bits = _mm256_castps_si256(_mm256_add_ps(n.lanes, _mm256_set1_ps(0x1.8000fep23f)));
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(bits, 23))};
+}
+inline Float32Lanes times_power_of_two(Float32Lanes a, Float32Lanes n) {
+  const Float32Lanes raised = a * power_of_two(n + Float32Lanes::broadcast(64));
+  return raised * Float32Lanes::broadcast(0x1p-64);
+}
+
 struct Float64Lanes {
   __m256d lanes;
   static constexpr int width = 4;
@@ -285,6 +310,29 @@ inline Halves narrow_to_bfloat16(Float32Lanes a) {
       _mm256_castps_si256(_mm256_blendv_ps(_mm256_castsi256_ps(rounded), _mm256_castsi256_ps(cut), is_nan));
   const __m256i upper = _mm256_srli_epi32(result, 16);
   return {_mm_packus_epi32(_mm256_castsi256_si128(upper), _mm256_extracti128_si256(upper, 1))};
+}
+
+inline Float64Lanes minimum(Float64Lanes a, Float64Lanes b) { return {_mm256_min_pd(a.lanes, b.lanes)}; }
+inline Float64Lanes maximum(Float64Lanes a, Float64Lanes b) { return {_mm256_max_pd(a.lanes, b.lanes)}; }
+struct Float64Condition {
+  __m256d lanes;
+};
+inline Float64Condition operator<(Float64Lanes a, Float64Lanes b) {
+  return {_mm256_cmp_pd(a.lanes, b.lanes, _CMP_LT_OQ)};
+}
+inline Float64Condition operator<=(Float64Lanes a, Float64Lanes b) {
+  return {_mm256_cmp_pd(a.lanes, b.lanes, _CMP_LE_OQ)};
+}
+inline Float64Lanes selected(Float64Condition condition, Float64Lanes a, Float64Lanes otherwise) {
+  return {_mm256_blendv_pd(otherwise.lanes, a.lanes, condition.lanes)};
+}
+inline Float64Lanes power_of_two(Float64Lanes n) {
+  const __m256i bits = _mm256_castpd_si256(_mm256_add_pd(n.lanes, _mm256_set1_pd(0x1.80000000003ffp52)));
+  return {_mm256_castsi256_pd(_mm256_slli_epi64(bits, 52))};
+}
+inline Float64Lanes times_power_of_two(Float64Lanes a, Float64Lanes n) {
+  const Float64Lanes raised = a * power_of_two(n + Float64Lanes::broadcast(512));
+  return raised * Float64Lanes::broadcast(0x1p-512);
 }
 
 // Values of 16 bits as they are stored: decisions have their width.

@@ -22,6 +22,7 @@ constexpr uintptr_t kPrefetchBytes = 768;
 // to 1.01 in cache. Eight
 // loads cost 7 % at 1 Mi floats.
 constexpr int kLoadsTogether = 4;
+constexpr int kChainsTogether = 4;     // PENDING
 constexpr bool kInlineNormals = true;  // their constants stay in registers from tile to tile: 10 %
 constexpr int kUnroll = 32;            // registers must not be indexed by a variable
 
@@ -145,6 +146,26 @@ inline void store_part(float* to, int count, Float32Lanes a) {
   _mm512_mask_storeu_ps(to, first_16(count), a.lanes);
 }
 
+// For functions.h. minimum and maximum give b where one of both is a NaN, and where both are zeros.
+inline Float32Lanes minimum(Float32Lanes a, Float32Lanes b) { return {_mm512_min_ps(a.lanes, b.lanes)}; }
+inline Float32Lanes maximum(Float32Lanes a, Float32Lanes b) { return {_mm512_max_ps(a.lanes, b.lanes)}; }
+struct Float32Condition {
+  __mmask16 lanes;
+};
+inline Float32Condition operator<(Float32Lanes a, Float32Lanes b) {
+  return {_mm512_cmp_ps_mask(a.lanes, b.lanes, _CMP_LT_OQ)};
+}
+inline Float32Condition operator<=(Float32Lanes a, Float32Lanes b) {
+  return {_mm512_cmp_ps_mask(a.lanes, b.lanes, _CMP_LE_OQ)};
+}
+inline Float32Lanes selected(Float32Condition condition, Float32Lanes a, Float32Lanes otherwise) {
+  return {_mm512_mask_mov_ps(otherwise.lanes, condition.lanes, a.lanes)};
+}
+inline Float32Lanes times_power_of_two(Float32Lanes a, Float32Lanes n) {
+  return {_mm512_scalef_ps(a.lanes, n.lanes)};
+}
+inline Float32Lanes power_of_two(Float32Lanes n) { return times_power_of_two(Float32Lanes::broadcast(1), n); }
+
 struct Float64Lanes {
   __m512d lanes;
   static constexpr int width = 8;
@@ -207,6 +228,25 @@ inline Halves narrow_to_bfloat16(Float32Lanes a) {
   const __m512i result = _mm512_mask_or_epi32(rounded, is_nan, bits, _mm512_set1_epi32(1 << 22));
   return {_mm512_cvtepi32_epi16(_mm512_srli_epi32(result, 16))};
 }
+
+inline Float64Lanes minimum(Float64Lanes a, Float64Lanes b) { return {_mm512_min_pd(a.lanes, b.lanes)}; }
+inline Float64Lanes maximum(Float64Lanes a, Float64Lanes b) { return {_mm512_max_pd(a.lanes, b.lanes)}; }
+struct Float64Condition {
+  __mmask8 lanes;
+};
+inline Float64Condition operator<(Float64Lanes a, Float64Lanes b) {
+  return {_mm512_cmp_pd_mask(a.lanes, b.lanes, _CMP_LT_OQ)};
+}
+inline Float64Condition operator<=(Float64Lanes a, Float64Lanes b) {
+  return {_mm512_cmp_pd_mask(a.lanes, b.lanes, _CMP_LE_OQ)};
+}
+inline Float64Lanes selected(Float64Condition condition, Float64Lanes a, Float64Lanes otherwise) {
+  return {_mm512_mask_mov_pd(otherwise.lanes, condition.lanes, a.lanes)};
+}
+inline Float64Lanes times_power_of_two(Float64Lanes a, Float64Lanes n) {
+  return {_mm512_scalef_pd(a.lanes, n.lanes)};
+}
+inline Float64Lanes power_of_two(Float64Lanes n) { return times_power_of_two(Float64Lanes::broadcast(1), n); }
 
 struct Float32Pair {
   Float32Lanes first, second;

@@ -14,6 +14,7 @@ constexpr int kDrawsAhead = 1;  // nothing overlaps here, but the loop asks for 
 constexpr bool kCompareAhead = false;
 constexpr uintptr_t kPrefetchBytes = 0;
 constexpr int kLoadsTogether = 1;
+constexpr int kChainsTogether = 1;
 constexpr bool kInlineNormals = false;
 constexpr int kUnroll = 1;  // sixteen copies of the software AES would not fit the instruction cache
 
@@ -206,6 +207,40 @@ inline void store_part(T* to, int, ScalarLane<T> a) {
 }
 using Float32Lanes = ScalarLane<float>;
 using Float64Lanes = ScalarLane<double>;
+
+// For functions.h. minimum and maximum give b where one of both is a NaN, and where both are zeros.
+template <class T>
+inline ScalarLane<T> minimum(ScalarLane<T> a, ScalarLane<T> b) {
+  return a.value < b.value ? a : b;
+}
+template <class T>
+inline ScalarLane<T> maximum(ScalarLane<T> a, ScalarLane<T> b) {
+  return a.value > b.value ? a : b;
+}
+template <class T>
+inline bool operator<(ScalarLane<T> a, ScalarLane<T> b) {
+  return a.value < b.value;
+}
+template <class T>
+inline bool operator<=(ScalarLane<T> a, ScalarLane<T> b) {
+  return a.value <= b.value;
+}
+template <class T>
+inline ScalarLane<T> selected(bool condition, ScalarLane<T> a, ScalarLane<T> otherwise) {
+  return condition ? a : otherwise;
+}
+inline Float32Lanes power_of_two(Float32Lanes n) {
+  return {as_float(as_bits(n.value + 0x1.8000fep23f) << 23)};
+}
+inline Float64Lanes power_of_two(Float64Lanes n) {
+  return {as_double(as_bits(n.value + 0x1.80000000003ffp52) << 52)};
+}
+inline Float32Lanes times_power_of_two(Float32Lanes a, Float32Lanes n) {
+  return {a.value * power_of_two(Float32Lanes{n.value + 64}).value * 0x1p-64f};
+}
+inline Float64Lanes times_power_of_two(Float64Lanes a, Float64Lanes n) {
+  return {a.value * power_of_two(Float64Lanes{n.value + 512}).value * 0x1p-512};
+}
 
 struct StoredHalves {
   uint16_t values[2];

@@ -2,11 +2,12 @@
 """The definition of every fastdrop operation, in plain NumPy.
 
 This package is the definition and the judge: the compiled core must agree with it bit for bit. It is written
-to be read, imports NumPy and nothing else of fastdrop, and is slow on purpose. Its modules follow
-``docs/stream.md`` (mask stream, version 1):
+to be read, imports NumPy and nothing else of fastdrop, and is slow on purpose. Two modules follow
+``docs/stream.md`` (mask stream, version 1), and one ``docs/numerics.md``:
 
 - ``dropout.py`` has sections 1 to 4 and 6: who is kept, and plain dropout;
 - ``noise.py`` has sections 7 and 8: alpha dropout and Gaussian dropout;
+- ``functions.py`` has the functions of one value that fused operations apply;
 - ``operations.py`` has the arithmetic of all results.
 """
 
@@ -23,6 +24,7 @@ from .dropout import (
     scale,
     threshold,
 )
+from .functions import ACTIVATIONS, exponential, normal_cdf, sigmoid
 from .noise import (
     ALPHA_PRIME,
     COSINE,
@@ -46,6 +48,7 @@ from .noise import (
 from .operations import OPERATIONS, computed_with, rounded, scaled, widened
 
 __all__ = [
+    "ACTIVATIONS",
     "ALPHA_PRIME",
     "COSINE",
     "GENERATORS",
@@ -65,11 +68,13 @@ __all__ = [
     "counter_from",
     "dropout",
     "dropout_backward",
+    "exponential",
     "feature_alpha_dropout",
     "gaussian_dropout",
     "gaussian_dropout_backward",
     "keep",
     "key_from",
+    "normal_cdf",
     "normals",
     "philox4x32",
     "quarter_turns",
@@ -77,6 +82,7 @@ __all__ = [
     "rounded",
     "scale",
     "scaled",
+    "sigmoid",
     "sine",
     "threshold",
     "widened",
