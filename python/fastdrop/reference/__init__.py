@@ -7,7 +7,9 @@ to be read, imports NumPy and nothing else of fastdrop, and is slow on purpose. 
 
 - ``dropout.py`` has sections 1 to 4 and 6: who is kept, and plain dropout;
 - ``noise.py`` has sections 7 and 8: alpha dropout and Gaussian dropout;
-- ``operations.py`` has the arithmetic of all results.
+- ``operations.py`` has the arithmetic of all results;
+- ``functions.py`` and ``fused.py`` have activations, sums and operations on whole rows
+  (``docs/numerics.md``).
 """
 
 from .dropout import (
@@ -22,6 +24,16 @@ from .dropout import (
     philox4x32,
     scale,
     threshold,
+)
+from .functions import ACTIVATIONS, exponential, normal_cdf, sigmoid
+from .fused import (
+    ACTIVATION_CODES,
+    BLOCK_ROWS,
+    PARTIAL_SUMS,
+    ROW_OPERATIONS,
+    column_sums,
+    join_sums,
+    row_sums,
 )
 from .noise import (
     ALPHA_PRIME,
@@ -46,11 +58,16 @@ from .noise import (
 from .operations import OPERATIONS, computed_with, rounded, scaled, widened
 
 __all__ = [
+    "ACTIVATIONS",
+    "ACTIVATION_CODES",
     "ALPHA_PRIME",
+    "BLOCK_ROWS",
     "COSINE",
     "GENERATORS",
     "LOGARITHM",
     "OPERATIONS",
+    "PARTIAL_SUMS",
+    "ROW_OPERATIONS",
     "SINE",
     "TWICE_LN_2",
     "Mask",
@@ -60,23 +77,29 @@ __all__ = [
     "alpha_dropout",
     "alpha_dropout_backward",
     "ars4x32",
+    "column_sums",
     "computed_with",
     "cosine",
     "counter_from",
     "dropout",
     "dropout_backward",
+    "exponential",
     "feature_alpha_dropout",
     "gaussian_dropout",
     "gaussian_dropout_backward",
+    "join_sums",
     "keep",
     "key_from",
+    "normal_cdf",
     "normals",
     "philox4x32",
     "quarter_turns",
     "radius",
     "rounded",
+    "row_sums",
     "scale",
     "scaled",
+    "sigmoid",
     "sine",
     "threshold",
     "widened",
