@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Operations on whole rows for arrays that the core cannot walk as they lie, or that are refused.
+
+Callers ask `_core.run` first, as those of `_operations.run_checked` do.
+"""
+
+from __future__ import annotations
+
+import numbers
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _checks, _core
+from .._checks import Array
+from .._outputs import check_out, check_overlap, same_memory, shares_memory
+
+if TYPE_CHECKING:
+    from .._core import MaskState, OperandInfo
+
+Inputs = list[Any]  # arrays, or None where an operand is absent
+
+
+def run_rows(operation: str, state: MaskState, names: tuple[str, ...], *arguments: Any) -> tuple[Any, Inputs]:
+    """What `_core.run` returned None for: check the arrays, and run the operation on any layout.
+
+    `arguments` are the inputs, the outputs and the constants, as for `_core.run`; `names` are those that the
+    user knows the inputs by. Returns what `_core.run` returns, and the inputs as arrays of theirs.
+    """
+    info, count = _core.operations[operation], len(names)
+    x = _checks.float_array(arguments[0], names[0])
+    check_axes(x, names[0])
+    _checks.check_shape(x, state.shape, names[0])
+    inputs: Inputs = [x]
+    for operand, value, name in zip(info.inputs[1:], arguments[1:count], names[1:], strict=True):
+        inputs.append(None if value is None else _checked(value, operand, x, name, names[0]))
+    given = arguments[count : count + len(info.outputs)]
+    _check_outputs(info.outputs, given, info.inputs, inputs, names)
+
+    ready = [
+        array if array is None else _walkable(array, operand, x)
+        for array, operand in zip(inputs, info.inputs, strict=True)
+    ]
+    outputs = [_direct(out) if isinstance(out, np.ndarray) else out for out in given]
+    done = _core.run(operation, state, *ready, *outputs, *arguments[count + len(given) :], True)
+    results = [done] if len(outputs) == 1 else list(done)
+    for at, out in enumerate(given):
+        if isinstance(out, np.ndarray):
+            if outputs[at] is None:
+                np.copyto(np.asarray(out), results[at])  # as a base array: a subclass has code of its own
+            results[at] = out
+    return (results[0] if len(outputs) == 1 else tuple(results)), inputs
+
+
+def checked_gradient(dy: Any, like: Array | None, name: str = "x") -> Array:
+    """`dy` as an array of the dtype of what was saved, of x's or y's."""
+    array = _checks.float_array(dy, "dy")
+    if like is not None and array.dtype.newbyteorder("=") != (wanted := like.dtype.newbyteorder("=")):
+        remedy = f"write dy.astype({name}.dtype)"
+        raise TypeError(f"dy must have the dtype of {name}, {wanted}, not {array.dtype}: {remedy}")
+    return array
+
+
+def check_axes(x: Array, name: str) -> None:
+    """That an array has columns."""
+    if not x.ndim:
+        raise ValueError(f"{name} must have at least one axis, that of the features, not the shape ()")
+
+
+def compute_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The type that values of this one are computed with."""
+    return np.dtype(np.float32) if dtype.itemsize == 2 else dtype.newbyteorder("=")
+
+
+def _checked(value: Any, operand: OperandInfo, x: Array, name: str, x_name: str) -> Array:
+    """An input beside x as an array that fits."""
+    wanted = f"an array {_of_what(operand, x, x_name)}"
+    if isinstance(value, numbers.Real):
+        given = _checks.describe(value)
+        is_rate = not isinstance(value, (bool, np.bool_)) and 0 <= float(value) <= 1
+        remedy = f"; the probability of dropping is named: write p={value!r}" if is_rate else ""
+        raise TypeError(f"{name} must be {wanted}, not {given}{remedy}")
+    array = _checks.float_array(value, name)
+    shape = {"full": x.shape, "per column": x.shape[-1:], "per row": x.shape[:-1]}[operand.access]
+    if array.shape != shape:
+        remedy = _shape_remedy(array.shape, shape, operand, name, x_name)
+        raise ValueError(f"{name} must be {wanted}, {shape}, not {array.shape}{remedy}")
+    dtypes = {x.dtype.newbyteorder("=")} if operand.type == "element" else _parameter_dtypes(x)
+    if array.dtype.newbyteorder("=") not in dtypes:
+        own = " or float32" if len(dtypes) > 1 else ""
+        raise TypeError(
+            f"{name} must have the dtype of {x_name}, {x.dtype}{own}, not {array.dtype}: "
+            f"write {name}.astype({x_name}.dtype), or {x_name}.astype({name}.dtype)"
+        )
+    return array
+
+
+def _parameter_dtypes(x: Array) -> set[np.dtype[Any]]:
+    return {x.dtype.newbyteorder("="), compute_dtype(x.dtype)}
+
+
+def _of_what(operand: OperandInfo, x: Array, x_name: str) -> str:
+    if operand.access == "full":
+        return f"of the shape of {x_name}"
+    return f"of one value for each {'row' if operand.access == 'per row' else 'feature'} of {x_name}"
+
+
+def _shape_remedy(
+    given: tuple[int, ...], wanted: tuple[int, ...], operand: OperandInfo, name: str, x_name: str
+) -> str:
+    if operand.access == "per column":
+        is_row = given[-1:] == wanted and set(given[:-1]) == {1}
+        return f"; write {name}.reshape(-1)" if is_row else ""
+    try:
+        fits = np.broadcast_shapes(given, wanted) == wanted
+    except ValueError:
+        return ""
+    return f"; write numpy.broadcast_to({name}, {x_name}.shape)" if fits else ""
+
+
+def _check_outputs(
+    operands: tuple[OperandInfo, ...],
+    given: tuple[Any, ...],
+    input_operands: tuple[OperandInfo, ...],
+    inputs: Inputs,
+    names: tuple[str, ...],
+) -> None:
+    """That the outputs which a user gave fit, and lie on a full input or apart from everything."""
+    before: list[tuple[Array, str]] = []
+    for operand, out in zip(operands, given, strict=True):
+        if out is None or out is False:
+            continue
+        own = "h_out" if operand.name == "h" else "out"
+        x = inputs[0]
+        check_out(out, x, names[0], own)
+        for array, name, access in zip(inputs, names, (o.access for o in input_operands), strict=True):
+            if array is not None and access == "full":
+                check_overlap(out, array, name, own)
+            elif array is not None and shares_memory(out, array):
+                raise ValueError(f"{own} must not overlap {name}, which is read again for every row")
+        for other, name in before:
+            if shares_memory(out, other):
+                raise ValueError(f"{own} must not overlap {name}: both are results")
+        before.append((out, own))
+
+
+def _walkable(array: Array, operand: OperandInfo, x: Array) -> Array:
+    """The array as the core reads it, or a copy: native, aligned, and contiguous along the last axis."""
+    wide = compute_dtype(x.dtype)
+    if operand.access != "full":  # a copy of a row or a column is small
+        return np.ascontiguousarray(array, wide).reshape(array.shape)
+    return array if _is_direct(array) else np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+
+
+def _direct(out: Array) -> Array | None:
+    """The array as the core writes to it, or None if it cannot."""
+    base = np.asarray(out)
+    return base if _is_direct(base) else None
+
+
+def _is_direct(array: Array) -> bool:
+    contiguous = array.shape[-1] <= 1 or array.strides[-1] == array.itemsize
+    return array.dtype.isnative and array.flags.aligned and contiguous
+
+
+def overwrites(out: Any, array: Array) -> bool:
+    """Whether an output is that array itself."""
+    return isinstance(out, np.ndarray) and same_memory(out, array)
