@@ -35,7 +35,9 @@ def mask_for(
 
 def _check_given(mask: Any, p: Probability, rng: Rng, noise_shape: NoiseShape) -> None:
     if not isinstance(mask, Mask):
-        raise _checks.not_drawn(mask, "mask", "a fastdrop.Mask, drawn or of your own")
+        is_array = isinstance(mask, list) or hasattr(type(mask), "__array__")
+        remedy = "; make a mask of an array with fastdrop.Mask.from_array(keep, p)" if is_array else ""
+        raise TypeError(f"mask must be a fastdrop.Mask, not {_checks.describe(mask)}{remedy}")
     given = {"p": p is not _checks.DEFAULT_P, "rng": rng is not None, "noise_shape": noise_shape is not None}
     for name, is_given in given.items():
         if is_given:

@@ -28,7 +28,7 @@ def normalize(
     training: bool,
     eps: float,
     out: Array | None,
-    h_out: Array | None,
+    h_out: Any,
 ) -> tuple[Any, Array | None, Any]:
     """The results, what is saved as h, and the operands beside x as arrays.
 
@@ -37,8 +37,10 @@ def normalize(
     """
     if type(eps) is not float or not 0.0 < eps < math.inf:
         eps = _checks.positive(eps, "eps")
+    if h_out is False:  # which the core would take for a result that is not wanted
+        raise TypeError("h_out must be a numpy.ndarray or None, not False")
     state, scale = state_and_scale(mask)
-    h: Any = h_out
+    h = h_out
     saves_x = True
     if h_out is None and operands[0] is None and operands[-1] is None and keeps_everything(mask):
         written = out is not None and overwrites(out, x)

@@ -29,8 +29,9 @@ def run_rows(operation: str, state: MaskState, names: tuple[str, ...], *argument
     """
     info, count = _core.operations[operation], len(names)
     x = _checks.float_array(arguments[0], names[0])
-    check_axes(x, names[0])
     _checks.check_shape(x, state.shape, names[0])
+    if not x.ndim:
+        raise ValueError(f"{names[0]} must have at least one axis, that of the features, not the shape ()")
     inputs: Inputs = [x]
     for operand, value, name in zip(info.inputs[1:], arguments[1:count], names[1:], strict=True):
         inputs.append(None if value is None else _checked(value, operand, x, name, names[0]))
@@ -56,15 +57,9 @@ def checked_gradient(dy: Any, like: Array | None, name: str = "x") -> Array:
     """`dy` as an array of the dtype of what was saved, of x's or y's."""
     array = _checks.float_array(dy, "dy")
     if like is not None and array.dtype.newbyteorder("=") != (wanted := like.dtype.newbyteorder("=")):
-        remedy = f"write dy.astype({name}.dtype)"
-        raise TypeError(f"dy must have the dtype of {name}, {wanted}, not {array.dtype}: {remedy}")
+        remedy = f"write numpy.asarray(dy, {name}.dtype)"
+        raise TypeError(f"dy must have the dtype of {name}, {wanted}, not {array.dtype}; {remedy}")
     return array
-
-
-def check_axes(x: Array, name: str) -> None:
-    """That an array has columns."""
-    if not x.ndim:
-        raise ValueError(f"{name} must have at least one axis, that of the features, not the shape ()")
 
 
 def compute_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -78,20 +73,22 @@ def _checked(value: Any, operand: OperandInfo, x: Array, name: str, x_name: str)
     if isinstance(value, numbers.Real):
         given = _checks.describe(value)
         is_rate = not isinstance(value, (bool, np.bool_)) and 0 <= float(value) <= 1
-        remedy = f"; the probability of dropping is named: write p={value!r}" if is_rate else ""
+        remedy = f"; the probability of dropping is named: write p={float(value):g}" if is_rate else ""
         raise TypeError(f"{name} must be {wanted}, not {given}{remedy}")
+    if isinstance(value, (tuple, list)) and len(value) == 1 and type(value[0]) is int:  # normalized_shape
+        remedy = "the last axis is normalised, whose length need not be given"
+        raise TypeError(f"{name} must be {wanted}, not {_checks.describe(value)}; {remedy}")
     array = _checks.float_array(value, name)
     shape = {"full": x.shape, "per column": x.shape[-1:], "per row": x.shape[:-1]}[operand.access]
     if array.shape != shape:
-        remedy = _shape_remedy(array.shape, shape, operand, name, x_name)
+        remedy = _shape_remedy(array.shape, x.shape, operand, name, x_name)
         raise ValueError(f"{name} must be {wanted}, {shape}, not {array.shape}{remedy}")
     dtypes = {x.dtype.newbyteorder("=")} if operand.type == "element" else _parameter_dtypes(x)
     if array.dtype.newbyteorder("=") not in dtypes:
         own = " or float32" if len(dtypes) > 1 else ""
-        raise TypeError(
-            f"{name} must have the dtype of {x_name}, {x.dtype}{own}, not {array.dtype}: "
-            f"write {name}.astype({x_name}.dtype), or {x_name}.astype({name}.dtype)"
-        )
+        remedy = f"write numpy.asarray({name}, {x_name}.dtype), or {x_name}.astype({array.dtype})"
+        given = f"{x.dtype}{own}, not {array.dtype}"
+        raise TypeError(f"{name} must have the dtype of {x_name}, {given}; {remedy}")
     return array
 
 
@@ -106,13 +103,16 @@ def _of_what(operand: OperandInfo, x: Array, x_name: str) -> str:
 
 
 def _shape_remedy(
-    given: tuple[int, ...], wanted: tuple[int, ...], operand: OperandInfo, name: str, x_name: str
+    given: tuple[int, ...], x_shape: tuple[int, ...], operand: OperandInfo, name: str, x_name: str
 ) -> str:
     if operand.access == "per column":
+        wanted = x_shape[-1:]
         is_row = given[-1:] == wanted and set(given[:-1]) == {1}
-        return f"; write {name}.reshape(-1)" if is_row else ""
+        is_column = given[:1] == x_shape[:1] and set(given[1:]) <= {1}
+        last = f"; the features are the last axis of {x_name}: transpose it if they are the first"
+        return f"; write {name}.reshape(-1)" if is_row else last if is_column else ""
     try:
-        fits = np.broadcast_shapes(given, wanted) == wanted
+        fits = np.broadcast_shapes(given, x_shape) == x_shape
     except ValueError:
         return ""
     return f"; write numpy.broadcast_to({name}, {x_name}.shape)" if fits else ""
@@ -128,7 +128,7 @@ def _check_outputs(
     """That the outputs which a user gave fit, and lie on a full input or apart from everything."""
     before: list[tuple[Array, str]] = []
     for operand, out in zip(operands, given, strict=True):
-        if out is None or out is False:
+        if out is None or (out is False and operand.name not in ("y", "dx")):
             continue
         own = "h_out" if operand.name == "h" else "out"
         x = inputs[0]
@@ -148,8 +148,8 @@ def _walkable(array: Array, operand: OperandInfo, x: Array) -> Array:
     """The array as the core reads it, or a copy: native, aligned, and contiguous along the last axis."""
     wide = compute_dtype(x.dtype)
     if operand.access != "full":  # a copy of a row or a column is small
-        return np.ascontiguousarray(array, wide).reshape(array.shape)
-    return array if _is_direct(array) else np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+        return np.require(array, wide, ["C", "A"])
+    return array if _is_direct(array) else np.array(array, array.dtype.newbyteorder("="), order="C")
 
 
 def _direct(out: Array) -> Array | None:

@@ -23,8 +23,10 @@ class Saved:
         parts = []
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
-            if isinstance(value, np.ndarray):
-                parts.append(f"{field.name}={value.dtype} array of shape {_checks.abbreviate(value.shape)}")
+            if isinstance(value, Mask):
+                parts.append(f"{field.name}=<Mask of shape {_checks.abbreviate(value.shape)}>")
+            elif isinstance(value, np.ndarray):
+                parts.append(f"{field.name}=<{value.dtype} {_checks.abbreviate(value.shape)}>")
             elif value is not None:
                 parts.append(f"{field.name}={_checks.abbreviate(value)}")
         return _checks.on_one_line(f"{type(self).__name__}(", parts, ")")
