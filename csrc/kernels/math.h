@@ -16,6 +16,19 @@ inline float as_float(uint32_t bits) {
   __builtin_memcpy(&value, &bits, sizeof value);
   return value;
 }
+inline uint64_t as_bits(double value) {
+  uint64_t bits;
+  __builtin_memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+inline double as_double(uint64_t bits) {
+  double value;
+  __builtin_memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+inline float square_root(float value) { return __builtin_sqrtf(value); }
+inline double square_root(double value) { return __builtin_sqrt(value); }
 
 // c0 + x * (c1 + x * (c2 + ...)): Horner's rule. Not a loop, which the vectoriser would have to unroll first.
 inline float polynomial(float, float coefficient) { return coefficient; }

@@ -17,6 +17,7 @@ class OperandInfo(NamedTuple):
     name: str
     access: str  # "full", "per column" or "per row"
     type: str  # "element" or "compute"
+    optional: bool  # an input may be None, an output may be False: not wanted
 
 class OperationInfo(NamedTuple):
     inputs: tuple[OperandInfo, ...]
@@ -27,6 +28,7 @@ class OperationInfo(NamedTuple):
 
 operations: Final[dict[str, OperationInfo]]
 elements: Final[tuple[str, ...]]
+functions: Final[tuple[str, ...]]
 
 @final
 class MaskState:
@@ -94,6 +96,7 @@ def seed_key(low: int, high: int, /) -> tuple[int, int]: ...
 def generate(
     generator: str, first: int, upper: int, key: Sequence[int], block_count: int, /
 ) -> NDArray[np.uint32]: ...
+def function(name: str, x: NDArray[Any], /) -> NDArray[Any]: ...
 def isas() -> list[tuple[str, str, bool]]: ...
 def isa() -> str: ...
 def use_isa(name: str, /) -> str: ...

@@ -7,9 +7,9 @@ to be read, imports NumPy and nothing else of fastdrop, and is slow on purpose. 
 
 - ``dropout.py`` has sections 1 to 4 and 6: who is kept, and plain dropout;
 - ``noise.py`` has sections 7 and 8: alpha dropout and Gaussian dropout;
-- ``operations.py`` has the arithmetic of all results;
-- ``functions.py`` and ``fused.py`` have activations, sums and operations on whole rows
-  (``docs/numerics.md``).
+- ``functions.py`` has the functions of one value that fused operations apply;
+- ``fused.py`` has sums, and the operations on whole rows;
+- ``operations.py`` has the arithmetic of all other results.
 """
 
 from .dropout import (
