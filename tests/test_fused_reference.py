@@ -10,6 +10,7 @@ import math
 import numpy as np
 import pytest
 
+import fused_formulas as formulas
 from arrays import DTYPES, same_bytes
 from bounded import Bounded
 from fastdrop import reference
@@ -119,56 +120,6 @@ def test_shards_join_to_the_sum_of_the_whole(rows, k):
 
 # --- Formulas ---------------------------------------------------------------------------------------
 
-# How many units of the last place the functions of reference/functions.py may be off: more than they are.
-# Their own tests have the sharp numbers.
-UNITS = 8
-
-
-def sigmoid(t):
-    return 1 / (1 + np.exp(-t))
-
-
-def cube(t):
-    return np.longdouble(np.sqrt(np.longdouble(2) / np.longdouble(math.pi))) * (
-        t + np.longdouble("0.044715") * t**3
-    )
-
-
-def cube_slope(t):
-    return np.sqrt(np.longdouble(2) / np.longdouble(math.pi)) * (1 + 3 * np.longdouble("0.044715") * t**2)
-
-
-Phi = np.vectorize(lambda t: math.erfc(-float(t) / math.sqrt(2)) / 2, otypes=[np.longdouble])
-
-
-def phi(t):
-    return np.exp(-(t**2) / 2) / np.sqrt(2 * np.longdouble(math.pi))
-
-
-# Value, derivative, and bounds of the first and the second derivative. Of gelu: |Phi + t phi| <= 1.13 and
-# |phi (2 - t^2)| <= 2 phi(0) < 0.8; those of its approximation differ by less than 0.01. Of silu:
-# |sigma (1 + t (1 - sigma))| < 1.1 and |sigma'(t) (2 + t (1 - 2 sigma))| <= 1/2, at 0.
-TEXTBOOK = {
-    "gelu": (lambda t: t * Phi(t), lambda t: Phi(t) + t * phi(t), 1.14, 0.82),
-    "gelu_tanh": (
-        lambda t: t / 2 * (1 + np.tanh(cube(t))),
-        lambda t: (1 + np.tanh(cube(t))) / 2 + t / 2 * (1 - np.tanh(cube(t)) ** 2) * cube_slope(t),
-        1.14,
-        0.82,
-    ),
-    "silu": (lambda t: t * sigmoid(t), lambda t: sigmoid(t) * (1 + t * (1 - sigmoid(t))), 1.1, 0.51),
-}
-
-
-def activated(t, name):
-    """The activation of what is bounded. That of relu is exact and its slope is 1 at most."""
-    if name is None:
-        return t
-    if name == "relu":
-        return Bounded(np.maximum(t.value, 0), t.dtype, t.error)
-    value, _, slope, _ = TEXTBOOK[name]
-    return t.apply(value, slope, UNITS)
-
 
 def cases(names):
     """Activation x dtype; math.erfc is not exact enough to judge float64."""
@@ -193,8 +144,8 @@ def test_bias_dropout_add_is_its_formula(shape, activation, dtype):
         keep, x, bias, residual, SCALE, reference.ACTIVATION_CODES[activation]
     )
     assert y.dtype == x.dtype
-    d = (activated(bounded(x) + bounded(bias), activation) * SCALE).where(keep)
-    (bounded(residual) + d).check(y)
+    operands = map(bounded, (x, bias, residual))
+    formulas.bias_dropout_add(*operands, keep, SCALE, activation).check(y)
 
 
 @pytest.mark.parametrize(("activation", "dtype"), cases(ACTIVATIONS))
@@ -210,33 +161,14 @@ def test_the_gradient_of_bias_dropout_add_is_its_formula(shape, activation, dtyp
         assert (abs(t.value) > t.error).all()  # so that its sign is sure
         wanted = wanted.where(t.value > 0)
     elif activation is not None:
-        _, slope, _, curvature = TEXTBOOK[activation]
-        wanted = wanted * derivative(t, slope, curvature)
+        wanted = wanted * formulas.derivative(t, activation)
     wanted = wanted.where(keep)
     wanted.check(dx)
-    rows = math.prod(shape[:-1])
-    flat = Bounded(wanted.value.reshape(rows, -1), wanted.dtype, wanted.error.reshape(rows, -1))
-    flat.sum(0, depth=64 + math.ceil(math.log2(math.ceil(rows / 64)))).check(dbias)
+    formulas.column_sums(wanted).check(dbias)
     if activation == "relu":
         (y,) = ROW_OPERATIONS["bias_dropout_add"](keep, x, bias, None, SCALE, code)
         from_y = ROW_OPERATIONS["bias_dropout_add_backward"](None, dy, None, None, y, SCALE, code)
         assert all(map(same_bytes, from_y, (dx, dbias)))
-
-
-def derivative(t, slope, curvature):
-    """Near its root a derivative is off by units of what is added up to it, which is 1.2 at most."""
-    exact = t.apply(slope, curvature, 0)
-    unit = np.longdouble(np.finfo(t.dtype).eps)
-    return Bounded(exact.value, t.dtype, exact.error + UNITS * unit * 1.2)
-
-
-def per_row(statistic):
-    return statistic[..., np.newaxis]
-
-
-def mean(a):
-    length = a.value.shape[-1]
-    return a.sum(-1, depth=math.ceil(length / 32) + 5) / length
 
 
 EPS = 1e-3  # so large that rows of one or few features have a definite variance, too
@@ -253,17 +185,14 @@ def test_norms_are_their_formulas(norm, shape, dtype):
     y, h, *statistics = ROW_OPERATIONS[f"dropout_add_{norm}_norm"](
         keep, x, residual, weight, *added, x_bias, SCALE, EPS
     )
-    (bounded(residual) + ((bounded(x) + bounded(x_bias)) * SCALE).where(keep)).check(h)
-    read = bounded(h)  # rounded, as it is read: from here on it is exact
-    centered = read
-    if norm == "layer":
-        average = mean(read)
-        average.check(statistics[0])
-        centered = read - per_row(average)
-    variance = mean(centered * centered) + float(np.asarray(EPS, wide))
-    rstd = Bounded(1.0, wide) / variance.sqrt()
+    operands = map(bounded, (x, x_bias, residual))
+    formulas.bias_dropout_add(*operands, keep, SCALE, None).check(h)
+    # h is rounded where it is read, and exact from here on.
+    xhat, average, rstd = formulas.normalized(norm, bounded(h), float(np.asarray(EPS, wide)))
     rstd.check(statistics[-1])
-    wanted = centered * per_row(rstd) * bounded(weight)
+    if norm == "layer":
+        average.check(statistics[0])
+    wanted = xhat * bounded(weight)
     (wanted + bounded(bias) if norm == "layer" else wanted).check(y)
 
 
@@ -280,22 +209,18 @@ def test_the_gradients_of_norms_are_their_formulas(norm, shape, dtype):
     dx, dresidual, dweight, *sums = ROW_OPERATIONS[f"dropout_add_{norm}_norm_backward"](
         keep, dy, h, *saved, weight, dh, SCALE
     )
-    xhat = (bounded(h) - per_row(bounded(average)) if norm == "layer" else bounded(h)) * per_row(
-        bounded(rstd)
-    )
+    centered = bounded(h) - bounded(formulas.per_row(average)) if norm == "layer" else bounded(h)
+    xhat = centered * bounded(formulas.per_row(rstd))
     g = bounded(dy) * bounded(weight)
-    less = g - per_row(mean(g)) if norm == "layer" else g
-    own = per_row(bounded(rstd)) * (less - xhat * per_row(mean(g * xhat)))
+    own = formulas.through_norm(norm, g, xhat, bounded(rstd))
     wanted = bounded(dh) + own
     wanted.check(dresidual)
     (wanted * SCALE).where(keep).check(dx)
     terms = {"dweight": bounded(dy) * xhat, "dbias": bounded(dy), "dx_bias": (wanted * SCALE).where(keep)}
     if norm == "rms":
         del terms["dbias"]
-    rows = math.prod(shape[:-1])
     for term, result in zip(terms.values(), [dweight, *sums], strict=True):
-        flat = Bounded(term.value.reshape(rows, -1), wide, term.error.reshape(rows, -1))
-        flat.sum(0, depth=64 + math.ceil(math.log2(math.ceil(rows / 64)))).check(result)
+        formulas.column_sums(term).check(result)
 
 
 # --- What is absent, dropped, or not a number ---------------------------------------------------------
