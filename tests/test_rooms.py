@@ -43,7 +43,7 @@ PYTHON_ARROWS = {
     | {"kinds/_feature_maps", "kinds/_noise_shapes", "kinds/_parameters"},
     "kinds/__init__": {"kinds"},
     "fused/_names": {"_checks"},
-    "fused/_rows": {"_checks", "_core", "_outputs"},
+    "fused/_rows": {"_checks", "_core", "_operations", "_outputs"},
     "fused/_masks": {"_checks", "_states", "_values", "_windows", "mask", "mask_generator"},
     "fused/_saved": {"_checks", "_outputs", "mask"},
     "fused/_normalize": {"_checks", "_core", "mask", "fused/_rows", "fused/_saved"},

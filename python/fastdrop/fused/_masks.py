@@ -24,6 +24,7 @@ def mask_for(
     training: bool,
 ) -> Mask:
     """What decides about the elements of an array of that shape."""
+    _check_axes(shape)
     if mask is not None:
         _check_given(mask, p, rng, noise_shape)
         return _fitting(mask, shape) if training else keeps_all(shape)
@@ -31,6 +32,11 @@ def mask_for(
     if not training:
         return keeps_all(shape)
     return new_mask(draw_state(rng, window), scale_for(window.p, True))
+
+
+def _check_axes(shape: tuple[int, ...]) -> None:
+    if not shape:
+        raise ValueError("x must have at least one axis, that of the features, not the shape ()")
 
 
 def _check_given(mask: Any, p: Probability, rng: Rng, noise_shape: NoiseShape) -> None:
@@ -56,4 +62,5 @@ def _fitting(mask: Mask, shape: tuple[int, ...]) -> Mask:
 @functools.lru_cache(maxsize=1024)  # as in evaluation: the same few shapes at every call
 def keeps_all(shape: tuple[int, ...]) -> Mask:
     """The mask of evaluation."""
+    _check_axes(shape)
     return evaluation_mask(whole_window(shape, None, 0.0), True)

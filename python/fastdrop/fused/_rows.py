@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import _checks, _core
 from .._checks import Array
+from .._operations import shape_and_dtype
 from .._outputs import check_out, check_overlap, same_memory, shares_memory
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ def run_rows(operation: str, state: MaskState, names: tuple[str, ...], *argument
     info, count = _core.operations[operation], len(names)
     x = _checks.float_array(arguments[0], names[0])
     _checks.check_shape(x, state.shape, names[0])
-    if not x.ndim:
-        raise ValueError(f"{names[0]} must have at least one axis, that of the features, not the shape ()")
     inputs: Inputs = [x]
     for operand, value, name in zip(info.inputs[1:], arguments[1:count], names[1:], strict=True):
         inputs.append(None if value is None else _checked(value, operand, x, name, names[0]))
@@ -39,15 +38,18 @@ def run_rows(operation: str, state: MaskState, names: tuple[str, ...], *argument
     _check_outputs(info.outputs, given, info.inputs, inputs, names)
 
     ready = [
-        array if array is None else _walkable(array, operand, x)
+        None if array is None else _walkable(array, operand, x)
         for array, operand in zip(inputs, info.inputs, strict=True)
     ]
-    outputs = [_direct(out) if isinstance(out, np.ndarray) else out for out in given]
+    outputs = [
+        out if out is False else _direct(out, operand, x)
+        for out, operand in zip(given, info.outputs, strict=True)
+    ]
     done = _core.run(operation, state, *ready, *outputs, *arguments[count + len(given) :], True)
     results = [done] if len(outputs) == 1 else list(done)
     for at, out in enumerate(given):
         if isinstance(out, np.ndarray):
-            if outputs[at] is None:
+            if not np.may_share_memory(out, results[at]):
                 np.copyto(np.asarray(out), results[at])  # as a base array: a subclass has code of its own
             results[at] = out
     return (results[0] if len(outputs) == 1 else tuple(results)), inputs
@@ -62,11 +64,6 @@ def checked_gradient(dy: Any, like: Array | None, name: str = "x") -> Array:
     return array
 
 
-def compute_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The type that values of this one are computed with."""
-    return np.dtype(np.float32) if dtype.itemsize == 2 else dtype.newbyteorder("=")
-
-
 def _checked(value: Any, operand: OperandInfo, x: Array, name: str, x_name: str) -> Array:
     """An input beside x as an array that fits."""
     wanted = f"an array {_of_what(operand, x, x_name)}"
@@ -79,21 +76,15 @@ def _checked(value: Any, operand: OperandInfo, x: Array, name: str, x_name: str)
         remedy = "the last axis is normalised, whose length need not be given"
         raise TypeError(f"{name} must be {wanted}, not {_checks.describe(value)}; {remedy}")
     array = _checks.float_array(value, name)
-    shape = {"full": x.shape, "per column": x.shape[-1:], "per row": x.shape[:-1]}[operand.access]
+    shape, own = shape_and_dtype(operand, x)
     if array.shape != shape:
         remedy = _shape_remedy(array.shape, x.shape, operand, name, x_name)
         raise ValueError(f"{name} must be {wanted}, {shape}, not {array.shape}{remedy}")
-    dtypes = {x.dtype.newbyteorder("=")} if operand.type == "element" else _parameter_dtypes(x)
-    if array.dtype.newbyteorder("=") not in dtypes:
-        own = " or float32" if len(dtypes) > 1 else ""
+    if array.dtype.newbyteorder("=") not in (own, x.dtype.newbyteorder("=")):
         remedy = f"write numpy.asarray({name}, {x_name}.dtype), or {x_name}.astype({array.dtype})"
-        given = f"{x.dtype}{own}, not {array.dtype}"
+        given = f"{x.dtype}{'' if own == x.dtype else f' or {own}'}, not {array.dtype}"
         raise TypeError(f"{name} must have the dtype of {x_name}, {given}; {remedy}")
     return array
-
-
-def _parameter_dtypes(x: Array) -> set[np.dtype[Any]]:
-    return {x.dtype.newbyteorder("="), compute_dtype(x.dtype)}
 
 
 def _of_what(operand: OperandInfo, x: Array, x_name: str) -> str:
@@ -128,7 +119,7 @@ def _check_outputs(
     """That the outputs which a user gave fit, and lie on a full input or apart from everything."""
     before: list[tuple[Array, str]] = []
     for operand, out in zip(operands, given, strict=True):
-        if out is None or (out is False and operand.name not in ("y", "dx")):
+        if out is None or (out is False and operand.optional):
             continue
         own = "h_out" if operand.name == "h" else "out"
         x = inputs[0]
@@ -146,16 +137,15 @@ def _check_outputs(
 
 def _walkable(array: Array, operand: OperandInfo, x: Array) -> Array:
     """The array as the core reads it, or a copy: native, aligned, and contiguous along the last axis."""
-    wide = compute_dtype(x.dtype)
     if operand.access != "full":  # a copy of a row or a column is small
-        return np.require(array, wide, ["C", "A"])
+        return np.require(array, shape_and_dtype(operand, x)[1], ["C", "A"])
     return array if _is_direct(array) else np.array(array, array.dtype.newbyteorder("="), order="C")
 
 
-def _direct(out: Array) -> Array | None:
-    """The array as the core writes to it, or None if it cannot."""
-    base = np.asarray(out)
-    return base if _is_direct(base) else None
+def _direct(out: Any, operand: OperandInfo, x: Array) -> Array:
+    """The array as the core writes to it, or a new one."""
+    base = None if out is None else np.asarray(out)
+    return base if base is not None and _is_direct(base) else np.empty(*shape_and_dtype(operand, x))
 
 
 def _is_direct(array: Array) -> bool:
