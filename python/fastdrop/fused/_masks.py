@@ -12,7 +12,7 @@ from .._states import whole_window
 from .._values import scale_for
 from .._windows import NoiseShape
 from ..mask import Mask, broadcast_mask, evaluation_mask, new_mask
-from ..mask_generator import Rng, draw_state
+from ..mask_generator import MaskGenerator, Rng, draw_mask, draw_state
 
 
 def mask_for(
@@ -24,6 +24,9 @@ def mask_for(
     training: bool,
 ) -> Mask:
     """What decides about the elements of an array of that shape."""
+    is_usual = mask is None and noise_shape is None and training and shape
+    if is_usual and type(rng) is MaskGenerator and type(p) is float and 0.0 < p < 1.0:  # the fast way
+        return draw_mask(rng, p, shape)
     _check_axes(shape)
     if mask is not None:
         _check_given(mask, p, rng, noise_shape)

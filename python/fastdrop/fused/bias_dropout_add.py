@@ -14,7 +14,7 @@ from .._windows import NoiseShape
 from ..mask import Mask, state_and_scale
 from ..mask_generator import Rng
 from ._masks import mask_for
-from ._names import NO_ACTIVATION, RELU, activation_code
+from ._names import CODES, NO_ACTIVATION, RELU, unknown_activation
 from ._rows import checked_gradient, overwrites, run_rows
 from ._saved import (
     BiasDropoutAddGradients,
@@ -102,8 +102,12 @@ def bias_dropout_add(
     >>> dbias
     array([2., 0., 0.], dtype=float32)
     """
-    code = activation_code(activation)
-    training = _checks.boolean(training, "training")
+    try:
+        code = CODES[activation]
+    except (KeyError, TypeError):
+        raise unknown_activation(activation) from None
+    if training is not True:
+        training = _checks.boolean(training, "training")
     array: Any = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
     mask = mask_for(array.shape, p, rng, noise_shape, mask, training)
     state, scale = state_and_scale(mask)
@@ -173,7 +177,7 @@ def bias_dropout_add_backward(
     """
     if type(saved) is not SavedBiasDropoutAdd:
         check_saved(saved, SavedBiasDropoutAdd, dy)
-    code, x, bias, y = activation_code(saved.activation), saved.x, saved.bias, saved.y
+    code, x, bias, y = CODES[saved.activation], saved.x, saved.bias, saved.y
     if code and x is None and y is None:
         raise written_over("x", f"activation={saved.activation!r}")
     if out is not None:

@@ -100,7 +100,8 @@ def dropout_add_layer_norm(
     >>> gradients.dresidual.shape, gradients.dweight is None
     ((2, 4), True)
     """
-    training = _checks.boolean(training, "training")
+    if training is not True:
+        training = _checks.boolean(training, "training")
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
     mask = mask_for(array.shape, p, rng, noise_shape, mask, training)
     operands = (residual, weight, bias, x_bias)

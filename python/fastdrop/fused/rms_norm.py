@@ -74,7 +74,8 @@ def dropout_add_rms_norm(
     array([[1.4142135, 0.       , 0.       , 1.4142135],
            [0.       , 0.       , 2.       , 0.       ]], dtype=float32)
     """
-    training = _checks.boolean(training, "training")
+    if training is not True:
+        training = _checks.boolean(training, "training")
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
     mask = mask_for(array.shape, p, rng, noise_shape, mask, training)
     operands = (residual, weight, x_bias)
