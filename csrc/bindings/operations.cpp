@@ -64,25 +64,6 @@ class Arrays {
     }
   }
 
-  // Whether run_rows() can walk the arrays.
-  bool have_whole_rows(const Window& window) const {
-    for (int i = 0; i < count(); ++i) {
-      if (is_missing(i)) continue;
-      const py::array given = array(i);
-      const char order = given.dtype().byteorder();
-      const py::ssize_t item = given.itemsize();
-      bool walks = order == '=' || order == '|';
-      walks &= reinterpret_cast<std::uintptr_t>(given.data()) % static_cast<std::uintptr_t>(item) == 0;
-      for (py::ssize_t axis = 0; axis < given.ndim(); ++axis) {
-        const bool is_last = axis == given.ndim() - 1 && info(i).access != kPerRow;
-        const py::ssize_t stride = given.strides(axis);
-        walks &= given.shape(axis) <= 1 || (is_last ? stride == item : stride % item == 0);
-      }
-      if (!walks) return false;
-    }
-    return window.rank > 0;
-  }
-
   // An operation without inputs makes bytes.
   Element element() const { return inputs_ == 0 ? kBool : to_element(array(0).dtype()); }
 
@@ -191,13 +172,9 @@ py::object run_operation(PyObject* const* arguments, Py_ssize_t count, PyObject*
     request.element = arrays.element();
     Lengths strides[kMaxOperands];
     arrays.put_into(request, strides);
-    if (kOperations[operation].whole_rows) {
-      if (!arrays.have_whole_rows(request.window))
-        throw std::invalid_argument("rows must be contiguous, aligned and in native byte order");
-      without_gil(elements, [&request] { run_rows(request); });
-    } else {
-      without_gil(elements, [&request] { run_strided(request); });
-    }
+    const bool whole_rows = kOperations[operation].whole_rows;
+    if (whole_rows) check_rows(request);
+    without_gil(elements, [&] { whole_rows ? run_rows(request) : run_strided(request); });
   }
   return arrays.result();
 }
@@ -267,8 +244,8 @@ py::array evaluate(const std::string& name, const py::array& x) {
     if (name != kFunctionNames[function]) continue;
     py::array y = new_array(x.dtype(), static_cast<int>(x.ndim()), x.shape());
     without_gil(static_cast<std::uint64_t>(x.size()), [&] {
-      current_isa().kernels->functions[function][element](x.data(), static_cast<std::uint64_t>(x.size()),
-                                                          y.mutable_data());
+      current_isa().rows->functions[function][element](x.data(), static_cast<std::uint64_t>(x.size()),
+                                                       y.mutable_data());
     });
     return y;
   }

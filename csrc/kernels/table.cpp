@@ -6,17 +6,15 @@
 
 #include "bits.h"
 #include "elements.h"
-#include "evaluate.h"
 #include "generators.h"
 #include "keep.h"
+#include "keep_bits.h"
 #include "loops.h"
 #include "normals.h"
 #include "ops/alpha_dropout.h"
 #include "ops/dropout.h"
 #include "ops/gaussian_dropout.h"
 #include "ops/keep_mask.h"
-#include "rows/bias_dropout_add.h"
-#include "rows/dropout_add_norm.h"
 
 namespace fastdrop::FASTDROP_ISA {
 namespace {
@@ -61,16 +59,6 @@ constexpr void add_kernels(Filled& filled) {
   }
 }
 
-// An operation on rows, of every element type.
-template <RowKernel float32, RowKernel float64, RowKernel float16, RowKernel bfloat16>
-constexpr void add_rows(Filled& filled, Operation operation) {
-  filled.has[operation] = kOperations[operation].whole_rows;
-  RowKernel(&of)[kElementCount] = filled.table.run_rows[operation];
-  of[kFloat32] = float32, of[kFloat64] = float64, of[kFloat16] = float16, of[kBFloat16] = bfloat16;
-}
-#define FASTDROP_ROWS(kernel) \
-  &kernel<Float32Rows>, &kernel<Float64Rows>, &kernel<Float16Rows>, &kernel<BFloat16Rows>
-
 template <template <class> class... Ops>
 constexpr void add_floats(Filled& filled) {
   (add_kernels<Ops, Float32>(filled), ...);
@@ -84,18 +72,10 @@ constexpr Filled fill() {
   filled.table.tile_elements = kTileElements;
   add_floats<Dropout, AlphaDropout, GaussianDropout>(filled);
   add_kernels<KeepMask, Bool>(filled);
-  add_rows<FASTDROP_ROWS(bias_dropout_add_rows)>(filled, kBiasDropoutAdd);
-  add_rows<FASTDROP_ROWS(bias_dropout_add_backward_rows)>(filled, kBiasDropoutAddBackward);
-  add_rows<FASTDROP_ROWS(dropout_add_layer_norm_rows)>(filled, kDropoutAddLayerNorm);
-  add_rows<FASTDROP_ROWS(dropout_add_layer_norm_backward_rows)>(filled, kDropoutAddLayerNormBackward);
-  add_rows<FASTDROP_ROWS(dropout_add_rms_norm_rows)>(filled, kDropoutAddRmsNorm);
-  add_rows<FASTDROP_ROWS(dropout_add_rms_norm_backward_rows)>(filled, kDropoutAddRmsNormBackward);
   filled.table.begin_bits[kArs4x32] = &BitDrawing<Ars4x32>::begin;
   filled.table.begin_bits[kPhilox4x32] = &BitDrawing<Philox4x32>::begin;
   filled.table.generate[kArs4x32] = &generate_words<Ars4x32>;
   filled.table.generate[kPhilox4x32] = &generate_words<Philox4x32>;
-  add_functions<Float32Lanes, float>(filled.table, kFloat32);
-  add_functions<Float64Lanes, double>(filled.table, kFloat64);
   filled.table.pack_bits = &pack_bits;
   filled.table.widen_drops = &widen_drops;
   filled.table.count_bits = &count_bits;
@@ -103,8 +83,8 @@ constexpr Filled fill() {
 }
 
 constexpr bool has_every_row() {
-  for (const bool has : fill().has)
-    if (!has) return false;
+  for (int i = 0; i < kOperationCount; ++i)
+    if (!kOperations[i].whole_rows && !fill().has[i]) return false;
   return true;
 }
 static_assert(has_every_row(), "a struct for every row of shared/operations.h");

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <vector>
 
 #include "../dispatch/cpu_features.h"
@@ -156,7 +157,7 @@ class RowJob {
       : request_(request),
         info_(kOperations[request.operation]),
         mask_(is_decided_by_result() ? kAllKept : request.mask),
-        kernel_(current_isa().kernels->run_rows[request.operation][request.element]),
+        kernel_(current_isa().rows->run[request.operation][request.element]),
         places_(request),
         length_(static_cast<std::uint64_t>(request.window.shape[request.window.rank - 1])),
         row_count_(product(request.window.shape, 0, request.window.rank - 1)),
@@ -334,7 +335,28 @@ class RowJob {
   std::unique_ptr<char[]> scales_;
 };
 
+void check_rows_of(const Request& request, const OperandInfo& info, const Operand& operand) {
+  const int rank = request.window.rank;
+  const auto item = static_cast<std::int64_t>(item_bytes(info, request.element));
+  bool walks = !operand.swapped &&
+               reinterpret_cast<std::uintptr_t>(operand.data) % item_bytes(info, request.element) == 0;
+  for (int axis = 0; axis < rank && operand.strides != nullptr; ++axis) {
+    if (request.window.shape[axis] <= 1 || !has_axis(info, axis, rank)) continue;
+    const bool is_along_row = axis == rank - 1 || info.access == kPerColumn;
+    walks &= is_along_row ? operand.strides[axis] == item : operand.strides[axis] % item == 0;
+  }
+  if (!walks) throw std::invalid_argument("rows must be contiguous, aligned and in native byte order");
+}
+
 }  // namespace
+
+void check_rows(const Request& request) {
+  const OperationInfo& info = kOperations[request.operation];
+  for (int i = 0; i < operand_count(info.inputs); ++i)
+    check_rows_of(request, info.inputs[i], request.inputs[i]);
+  for (int i = 0; i < operand_count(info.outputs); ++i)
+    check_rows_of(request, info.outputs[i], request.outputs[i]);
+}
 
 void run_rows(const Request& request) {
   const RowJob job(request);

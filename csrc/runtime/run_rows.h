@@ -11,4 +11,7 @@ namespace fastdrop {
 // an output that is not wanted, are null. Throws std::bad_alloc as well, before anything is written.
 void run_rows(const Request& request);
 
+// Throws std::invalid_argument unless the strides are such.
+void check_rows(const Request& request);
+
 }  // namespace fastdrop

@@ -111,13 +111,17 @@ struct KernelTable {
   Kernel run[kOperationCount][kElementCount][kKeepRuleCount];
   // The same where p and the constants vary from element to element.
   Kernel run_varying[kOperationCount][kElementCount][kKeepRuleCount];
-  RowKernel run_rows[kOperationCount][kElementCount];
   BeginBits begin_bits[kGeneratorCount];
   GenerateKernel generate[kGeneratorCount];
-  FunctionKernel functions[kFunctionCount][kFloat64 + 1];  // of float32 and float64
-  PackKernel pack_bits;                                    // kernels/bits.h, as the next two
+  PackKernel pack_bits;  // kernels/bits.h, as the next two
   WidenKernel widen_drops;
   CountKernel count_bits;
+};
+
+// Kernels that work on rows draw nothing, so that ISAs which differ in drawing share them.
+struct RowTable {
+  RowKernel run[kOperationCount][kElementCount];
+  FunctionKernel functions[kFunctionCount][kFloat64 + 1];  // of float32 and float64
 };
 
 }  // namespace fastdrop

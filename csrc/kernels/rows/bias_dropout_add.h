@@ -12,26 +12,46 @@ constexpr bool kIsSame = false;
 template <class A>
 constexpr bool kIsSame<A, A> = true;
 
+template <class Activation>
+constexpr bool kIsShort = kIsSame<Activation, Identity> || kIsSame<Activation, Relu>;
+
 // Calls work(offset in the strip, place) for all of a strip.
 template <class Activation, class Strip, class Work>
 __attribute__((always_inline)) inline void for_all(const Strip& strip, Work work) {
-  if constexpr (kIsSame<Activation, Identity> || kIsSame<Activation, Relu>)
+  if constexpr (kIsShort<Activation>)
     strip.for_registers(work);
   else
     strip.for_chains(work);
 }
 
+// What is known before: whether the scale is one value, and whether there is no residual.
+enum Known { kNothing, kFixedScale, kFixedScaleAndNoResidual };
+
 // y = residual + (keep ? round(act(x + bias) * scale) : +0.0)
-template <class Rows, class Activation>
+template <class Rows, class Activation, Known known>
 __attribute__((flatten)) void bias_dropout_add(const RowArgs& args) {
   using Lanes = typename Rows::Lanes;
   using Parameters = typename Operands<Rows>::Parameters;
   const Operands<Rows> operands(args);
   const uintptr_t ahead = args.prefetches ? kPrefetchBytes : 0;
   uint64_t row_bit = args.first_bit;
+  const auto residual_of = [&]([[maybe_unused]] uint64_t row) {
+    if constexpr (known == kFixedScaleAndNoResidual)
+      return Fixed<Lanes>{Lanes::broadcast(-0.0)};
+    else
+      return operands.input(2, row);
+  };
+  const auto scale_of_rows = [&] {
+    if constexpr (known == kNothing)
+      return operands.scale();
+    else
+      return operands.fixed_scale();
+  };
   for (uint64_t row = 0; row < args.row_count; ++row, row_bit += args.length) {
-    auto x = operands.input(0, row), residual = operands.input(2, row);
-    auto bias = operands.parameter(1, row), scale = operands.scale();
+    auto x = operands.input(0, row);
+    auto residual = residual_of(row);
+    auto bias = operands.parameter(1, row);
+    auto scale = scale_of_rows();
     auto y = operands.output(0, row);
     const bool non_temporal = args.non_temporal && y.takes_non_temporal();
     uint64_t bit = row_bit;
@@ -95,19 +115,29 @@ __attribute__((flatten)) void bias_dropout_add_backward(const RowArgs& args) {
   if (args.non_temporal) finish_non_temporal_stores();
 }
 
+template <class Rows, class Activation>
+void bias_dropout_add_with(const RowArgs& args) {
+  if constexpr (kIsShort<Activation>) {
+    if (!args.scale_varies && !args.is_there[2])
+      return bias_dropout_add<Rows, Activation, kFixedScaleAndNoResidual>(args);
+    if (!args.scale_varies) return bias_dropout_add<Rows, Activation, kFixedScale>(args);
+  }
+  bias_dropout_add<Rows, Activation, kNothing>(args);
+}
+
 template <class Rows>
 void bias_dropout_add_rows(const RowArgs& args) {
   switch ((int)args.constants[1]) {
     case kRelu:
-      return bias_dropout_add<Rows, Relu>(args);
+      return bias_dropout_add_with<Rows, Relu>(args);
     case kGelu:
-      return bias_dropout_add<Rows, Gelu>(args);
+      return bias_dropout_add_with<Rows, Gelu>(args);
     case kGeluTanh:
-      return bias_dropout_add<Rows, GeluTanh>(args);
+      return bias_dropout_add_with<Rows, GeluTanh>(args);
     case kSilu:
-      return bias_dropout_add<Rows, Silu>(args);
+      return bias_dropout_add_with<Rows, Silu>(args);
     default:
-      return bias_dropout_add<Rows, Identity>(args);
+      return bias_dropout_add_with<Rows, Identity>(args);
   }
 }
 

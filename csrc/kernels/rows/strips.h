@@ -3,8 +3,8 @@
 #pragma once
 #include "../operands.h"
 #include "elements.h"
-#include "keep_bits.h"
 #include "several.h"
+#include "strip_bits.h"
 
 namespace fastdrop::FASTDROP_ISA {
 namespace {
@@ -163,6 +163,21 @@ class StripOf {
   int64_t step_;
 };
 
+// The same for an operand that has one value, which stays in a register: in cache, a kernel that computes
+// little is as fast as it loads.
+template <class Lanes>
+struct Fixed {
+  Lanes value;
+
+  Fixed operator+(int) const { return *this; }
+  void next() {}
+  void prefetch_next(uintptr_t) const {}
+};
+template <class Rows, class Place>
+__attribute__((always_inline)) inline typename Rows::Lanes load(Fixed<typename Rows::Lanes> from, Place) {
+  return from.value;
+}
+
 template <class... Strips>
 __attribute__((always_inline)) inline void next(Strips&... strips) {
   (strips.next(), ...);
@@ -185,6 +200,9 @@ class Operands {
   }
   StripOf<const Compute, Lanes> scale() const {
     return {reinterpret_cast<const Compute*>(args_.scale), args_.scale_varies};
+  }
+  Fixed<Lanes> fixed_scale() const {
+    return {Parameters::load(reinterpret_cast<const Compute*>(args_.scale))};
   }
   // Null, and stays it, where the output is not wanted.
   StripOf<Value, Lanes> output(int output, uint64_t row) const { return output_of<Value>(output, row); }
