@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -47,6 +47,7 @@ class ParameterLayer(Layer):
     __slots__ = ("_gradients", "_parameters")
     _gradients: dict[str, Array | None]
     _parameters: dict[str, Array]
+    _flags: ClassVar[dict[str, bool]] = {}  # the parameters that the constructor may be asked for, by default
 
     def __init__(
         self, features: int, p: Probability, rng: Rng, dtype: DTypeLike, **initial_values: float | None
@@ -132,7 +133,9 @@ class ParameterLayer(Layer):
     def _shown(self) -> list[str]:
         dtype = next(iter(self._parameters.values())).dtype
         shown = super()._shown()
-        own = [] if dtype == np.float32 else [f"dtype={dtype}"]
+        flags = [(name, name in self._parameters, usual) for name, usual in self._flags.items()]
+        own = [f"{name}={is_there}" for name, is_there, usual in flags if is_there != usual]
+        own += [] if dtype == np.float32 else [f"dtype={dtype}"]
         return [str(self.features), *shown[:-1], *own, *shown[-1:]]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -151,6 +151,7 @@ class DropoutAddLayerNorm(_DropoutAddNorm):
 
     __slots__ = ()
     _backward_function = staticmethod(dropout_add_layer_norm_backward)
+    _flags: ClassVar = {"bias": True, "x_bias": False}
 
     bias = Parameter("What is added to the normalised values: one value for each feature, or None.")
 
@@ -222,6 +223,7 @@ class DropoutAddRMSNorm(_DropoutAddNorm):
 
     __slots__ = ()
     _backward_function = staticmethod(dropout_add_rms_norm_backward)
+    _flags: ClassVar = {"x_bias": False}
 
     def __init__(
         self,
@@ -327,6 +329,7 @@ class LayerNorm(_PlainNorm):
 
     __slots__ = ()
     _backward_function = staticmethod(dropout_add_layer_norm_backward)
+    _flags: ClassVar = {"bias": True}
 
     bias = DropoutAddLayerNorm.bias
 
