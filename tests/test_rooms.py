@@ -52,10 +52,10 @@ PYTHON_ARROWS = {
     | {"fused/_saved"},
     "fused/bias_dropout_add": {"_checks", "_core", "_windows", "mask", "mask_generator"}
     | {"fused/_masks", "fused/_names", "fused/_rows", "fused/_saved"},
-    "fused/layer_norm": {"_checks", "_windows", "mask", "mask_generator"}
-    | {"fused/_masks", "fused/_normalize", "fused/_saved"},
-    "fused/rms_norm": {"_checks", "_windows", "mask", "mask_generator"}
-    | {"fused/_masks", "fused/_normalize", "fused/_saved"},
+    "fused/layer_norm": {"_checks", "_core", "_windows", "mask", "mask_generator"}
+    | {"fused/_masks", "fused/_normalize", "fused/_rows", "fused/_saved"},
+    "fused/rms_norm": {"_checks", "_core", "_windows", "mask", "mask_generator"}
+    | {"fused/_masks", "fused/_normalize", "fused/_rows", "fused/_saved"},
     "fused/_parameters": {"_checks", "_layer", "_saving", "mask_generator"},
     "fused/bias_layer": {"_checks", "_options", "mask_generator", "fused/_names", "fused/_parameters"}
     | {"fused/_rows", "fused/_saved", "fused/bias_dropout_add"},

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What layer norm and RMS norm have in common: how their operations are called."""
+"""What layer norm and RMS norm have in common: eps, what is saved as h, and the backward call."""
 
 from __future__ import annotations
 
@@ -14,47 +14,28 @@ from ..mask import Mask, state_and_scale
 from ._rows import checked_gradient, overwrites, run_rows
 from ._saved import SavedLayerNorm, SavedRMSNorm, check_apart, written_over
 
-_NAMES = {
-    "dropout_add_layer_norm": ("x", "residual", "weight", "bias", "x_bias"),
-    "dropout_add_rms_norm": ("x", "residual", "weight", "x_bias"),
-}
+
+def checked_eps(eps: Any) -> float:
+    """What is added to a variance: above 0."""
+    return eps if type(eps) is float and 0.0 < eps < math.inf else _checks.positive(eps, "eps")
 
 
-def normalize(
-    operation: str,
-    x: Any,
-    operands: tuple[ArrayLike | None, ...],
-    mask: Mask,
-    training: bool,
-    eps: float,
-    out: Array | None,
-    h_out: Any,
-) -> tuple[Any, Array | None, Any]:
-    """The results, what is saved as h, and the operands beside x as arrays.
+def wanted_h(x: Array, is_sum: bool, mask: Mask, training: bool, out: Any, h_out: Any) -> Any:
+    """What the core is asked for as h: an array, None for a new one, or False for none.
 
-    The first operand is the residual and the last one x_bias. Where nothing is dropped or added, h is x. So
-    it is not made, unless the result is written over x and a backward pass may follow.
+    Where nothing is dropped, and nothing added, h is x. So it is not made, unless the result is written over
+    x and a backward pass may follow. `is_sum`: whether there is a residual or an x_bias.
     """
-    if type(eps) is not float or not 0.0 < eps < math.inf:
-        eps = _checks.positive(eps, "eps")
-    if h_out is False:  # which the core would take for a result that is not wanted
+    if h_out is False:  # which the core would take for an h that is not wanted
         raise TypeError("h_out must be a numpy.ndarray or None, not False")
-    state, scale = state_and_scale(mask)
-    h = h_out
-    saves_x = True
-    if h_out is None and operands[0] is None and operands[-1] is None and keeps_everything(mask):
-        written = out is not None and overwrites(out, x)
-        saves_x = not written
-        h = None if written and training else False
-    statistics = (None,) * (len(operands) - 2)  # mean and rstd, or rstd
-    results = _core.run(operation, state, x, *operands, out, h, *statistics, scale, eps)
-    if results is None:
-        arguments = (x, *operands, out, h, *statistics, scale, eps)
-        results, inputs = run_rows(operation, state, _NAMES[operation], *arguments)
-        x, operands = inputs[0], tuple(inputs[1:])
-    if h is not False:
-        return results, results[1], operands
-    return results, x if saves_x else None, operands
+    if is_sum or h_out is not None or not keeps_everything(mask) or (training and overwrites(out, x)):
+        return h_out
+    return False
+
+
+def saved_h(x: Array, out: Any) -> Array | None:
+    """What is saved where no h was made: x, unless the result has been written over it."""
+    return None if overwrites(out, x) else x
 
 
 def keeps_everything(mask: Mask) -> bool:

@@ -3,18 +3,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import _checks
+from .. import _checks, _core
 from .._checks import Array, Probability
 from .._windows import NoiseShape
-from ..mask import Mask
+from ..mask import Mask, state_and_scale
 from ..mask_generator import Rng
 from ._masks import keeps_all, mask_for
-from ._normalize import normalize, normalize_backward
+from ._normalize import checked_eps, normalize_backward, saved_h, wanted_h
+from ._rows import run_rows
 from ._saved import LayerNormGradients, SavedLayerNorm, check_saved, in_dtype_of
 
+_NAME = "dropout_add_layer_norm"
 _EPS = 1e-5  # torch's default
 
 
@@ -104,11 +108,33 @@ def dropout_add_layer_norm(
         training = _checks.boolean(training, "training")
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
     mask = mask_for(array.shape, p, rng, noise_shape, mask, training)
-    operands = (residual, weight, bias, x_bias)
-    (y, _, mean, rstd), h, (_, *parameters) = normalize(
-        "dropout_add_layer_norm", array, operands, mask, training, eps, out, h_out
-    )
-    return y, SavedLayerNorm(mask, h, mean, rstd, residual is not None, *parameters)
+    return _normalized(array, residual, weight, bias, x_bias, eps, mask, training, out, h_out)
+
+
+def _normalized(
+    x: Any,
+    residual: Any,
+    weight: Any,
+    bias: Any,
+    x_bias: Any,
+    eps: float,
+    mask: Mask,
+    training: bool,
+    out: Array | None,
+    h_out: Array | None,
+) -> tuple[Array, SavedLayerNorm]:
+    eps = checked_eps(eps)
+    h = wanted_h(x, residual is not None or x_bias is not None, mask, training, out, h_out)
+    state, scale = state_and_scale(mask)
+    results = _core.run(_NAME, state, x, residual, weight, bias, x_bias, out, h, None, None, scale, eps)
+    if results is None:
+        arguments = (x, residual, weight, bias, x_bias, out, h, None, None, scale, eps)
+        names = ("x", "residual", "weight", "bias", "x_bias")
+        results, (x, _, weight, bias, x_bias) = run_rows(_NAME, state, names, *arguments)
+    y, h, mean, rstd = results
+    if h is None:
+        h = saved_h(x, out)
+    return y, SavedLayerNorm(mask, h, mean, rstd, residual is not None, weight, bias, x_bias)
 
 
 def dropout_add_layer_norm_backward(
@@ -210,11 +236,7 @@ def layer_norm(
            [-1.,  1.]], dtype=float32)
     """
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
-    mask = keeps_all(array.shape)
-    (y, _, mean, rstd), h, (_, *parameters) = normalize(
-        "dropout_add_layer_norm", array, (None, weight, bias, None), mask, True, eps, out, None
-    )
-    return y, SavedLayerNorm(mask, h, mean, rstd, False, *parameters)
+    return _normalized(array, None, weight, bias, None, eps, keeps_all(array.shape), True, out, None)
 
 
 def layer_norm_backward(

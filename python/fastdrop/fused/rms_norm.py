@@ -3,18 +3,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import _checks
+from .. import _checks, _core
 from .._checks import Array, Probability
 from .._windows import NoiseShape
-from ..mask import Mask
+from ..mask import Mask, state_and_scale
 from ..mask_generator import Rng
 from ._masks import keeps_all, mask_for
-from ._normalize import normalize, normalize_backward
+from ._normalize import checked_eps, normalize_backward, saved_h, wanted_h
+from ._rows import run_rows
 from ._saved import RMSNormGradients, SavedRMSNorm, check_saved, in_dtype_of
 
+_NAME = "dropout_add_rms_norm"
 _EPS = 1e-5  # that of layer norm
 
 
@@ -78,11 +82,32 @@ def dropout_add_rms_norm(
         training = _checks.boolean(training, "training")
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
     mask = mask_for(array.shape, p, rng, noise_shape, mask, training)
-    operands = (residual, weight, x_bias)
-    (y, _, rstd), h, (_, *parameters) = normalize(
-        "dropout_add_rms_norm", array, operands, mask, training, eps, out, h_out
-    )
-    return y, SavedRMSNorm(mask, h, rstd, residual is not None, *parameters)
+    return _normalized(array, residual, weight, x_bias, eps, mask, training, out, h_out)
+
+
+def _normalized(
+    x: Any,
+    residual: Any,
+    weight: Any,
+    x_bias: Any,
+    eps: float,
+    mask: Mask,
+    training: bool,
+    out: Array | None,
+    h_out: Array | None,
+) -> tuple[Array, SavedRMSNorm]:
+    eps = checked_eps(eps)
+    h = wanted_h(x, residual is not None or x_bias is not None, mask, training, out, h_out)
+    state, scale = state_and_scale(mask)
+    results = _core.run(_NAME, state, x, residual, weight, x_bias, out, h, None, scale, eps)
+    if results is None:
+        names = ("x", "residual", "weight", "x_bias")
+        arguments = (x, residual, weight, x_bias, out, h, None, scale, eps)
+        results, (x, _, weight, x_bias) = run_rows(_NAME, state, names, *arguments)
+    y, h, rstd = results
+    if h is None:
+        h = saved_h(x, out)
+    return y, SavedRMSNorm(mask, h, rstd, residual is not None, weight, x_bias)
 
 
 def dropout_add_rms_norm_backward(
@@ -171,11 +196,7 @@ def rms_norm(
            [0.       , 1.4142135]], dtype=float32)
     """
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
-    mask = keeps_all(array.shape)
-    (y, _, rstd), h, (_, *parameters) = normalize(
-        "dropout_add_rms_norm", array, (None, weight, None), mask, True, eps, out, None
-    )
-    return y, SavedRMSNorm(mask, h, rstd, False, *parameters)
+    return _normalized(array, None, weight, None, eps, keeps_all(array.shape), True, out, None)
 
 
 def rms_norm_backward(dy: ArrayLike, saved: SavedRMSNorm, *, out: Array | None = None) -> RMSNormGradients:
