@@ -88,9 +88,9 @@ def test_a_parameter_that_does_not_fit_is_refused(function, name):
         (
             0.1,
             TypeError,
-            f"{FEATURE_WISE}, not 0.1 of type float; the probability of dropping is named: write p",
+            f"{FEATURE_WISE}, not 0.1 of type float; a number goes by its name, such as p=",
         ),
-        (np.float32(0.25), TypeError, "write p=0.25"),
+        (np.float32(0.25), TypeError, "a number goes by its name"),
         (True, TypeError, f"{FEATURE_WISE}, not True"),
         (6, TypeError, f"{FEATURE_WISE}, not 6 of type int"),
         ((6,), TypeError, "the last axis is normalised, whose length need not be given"),
@@ -109,7 +109,12 @@ def test_a_residual_that_does_not_fit_is_refused(function):
         (X.T, ValueError, "of the shape of x, (4, 6), not (6, 4)"),
         (X[np.newaxis], ValueError, "of the shape of x, (4, 6), not (1, 4, 6)"),
         (ones("float64"), TypeError, "the dtype of x, float32, not float64"),
-        (0.5, TypeError, "of the shape of x, not 0.5 of type float", "write p=0.5"),
+        (
+            0.5,
+            TypeError,
+            "of the shape of x, not 0.5 of type float",
+            "; a number goes by its name, such as p=",
+        ),
     ]
     for value, kind, *fragments in wrong:
         untouched(

@@ -68,10 +68,8 @@ def _checked(value: Any, operand: OperandInfo, x: Array, name: str, x_name: str)
     """An input beside x as an array that fits."""
     wanted = f"an array {_of_what(operand, x, x_name)}"
     if isinstance(value, numbers.Real):
-        given = _checks.describe(value)
-        is_rate = not isinstance(value, (bool, np.bool_)) and 0 <= float(value) <= 1
-        remedy = f"; the probability of dropping is named: write p={float(value):g}" if is_rate else ""
-        raise TypeError(f"{name} must be {wanted}, not {given}{remedy}")
+        remedy = "" if isinstance(value, (bool, np.bool_)) else "; a number goes by its name, such as p="
+        raise TypeError(f"{name} must be {wanted}, not {_checks.describe(value)}{remedy}")
     if isinstance(value, (tuple, list)) and len(value) == 1 and type(value[0]) is int:  # normalized_shape
         remedy = "the last axis is normalised, whose length need not be given"
         raise TypeError(f"{name} must be {wanted}, not {_checks.describe(value)}; {remedy}")
