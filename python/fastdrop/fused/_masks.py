@@ -30,7 +30,8 @@ def mask_for(
     _check_axes(shape)
     if mask is not None:
         _check_given(mask, p, rng, noise_shape)
-        return _fitting(mask, shape) if training else keeps_all(shape)
+        fitting = _fitting(mask, shape)
+        return fitting if training else keeps_all(shape)
     window = whole_window(shape, noise_shape, _checks.probability(p))
     if not training:
         return keeps_all(shape)
