@@ -210,6 +210,7 @@ def test_a_mask_that_does_not_fit_is_refused(function):
     ]
     for mask, kind, *fragments in wrong:
         untouched(lambda out, mask=mask: function(mask=mask, rng=None, out=out), kind, *fragments, out=ones())
+        refuse(lambda mask=mask: function(mask=mask, rng=None, training=False), kind, *fragments)
     for name, value in {"p": 0.5, "rng": 0, "noise_shape": (None, 1)}.items():
         options = {"rng": None, "mask": DRAWN, name: value}
         wanted = f"mask must not be given together with {name}"

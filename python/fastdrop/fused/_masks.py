@@ -24,9 +24,11 @@ def mask_for(
     training: bool,
 ) -> Mask:
     """What decides about the elements of an array of that shape."""
-    is_usual = mask is None and noise_shape is None and training and shape
-    if is_usual and type(rng) is MaskGenerator and type(p) is float and 0.0 < p < 1.0:  # the fast way
-        return draw_mask(rng, p, shape)
+    if mask is None and noise_shape is None and shape and type(p) is float and 0.0 < p < 1.0:  # the fast way
+        if not training:
+            return keeps_all(shape)
+        if type(rng) is MaskGenerator:
+            return draw_mask(rng, p, shape)
     _check_axes(shape)
     if mask is not None:
         _check_given(mask, p, rng, noise_shape)
