@@ -59,8 +59,11 @@ PYTHON_ARROWS = {
     "fused/_parameters": {"_checks", "_layer", "_saving", "mask_generator"},
     "fused/bias_layer": {"_checks", "_options", "mask_generator", "fused/_names", "fused/_parameters"}
     | {"fused/_rows", "fused/_saved", "fused/bias_dropout_add"},
-    "fused/norm_layers": {"_checks", "_options", "mask_generator", "fused/_parameters"}
-    | {"fused/layer_norm", "fused/rms_norm"},
+    "fused/_norm_layer": {"_checks", "_options", "fused/_normalize", "fused/_parameters"},
+    "fused/norm_layers": {"_checks", "mask_generator", "fused/_norm_layer", "fused/_normalize"}
+    | {"fused/_parameters", "fused/layer_norm", "fused/rms_norm"},
+    "fused/plain_norm_layers": {"_checks", "_options", "fused/_norm_layer", "fused/_normalize"}
+    | {"fused/_parameters", "fused/layer_norm", "fused/rms_norm"},
     "fused/__init__": {"fused"},
     "training/_layers": {"_checks", "_layer", "mask_generator"},
     "training/layer_list": {"_checks", "_layer", "_saving", "training/_layers"},

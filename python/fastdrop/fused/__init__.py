@@ -18,7 +18,8 @@ from .layer_norm import (
     layer_norm,
     layer_norm_backward,
 )
-from .norm_layers import DropoutAddLayerNorm, DropoutAddRMSNorm, LayerNorm, RMSNorm
+from .norm_layers import DropoutAddLayerNorm, DropoutAddRMSNorm
+from .plain_norm_layers import LayerNorm, RMSNorm
 from .rms_norm import dropout_add_rms_norm, dropout_add_rms_norm_backward, rms_norm, rms_norm_backward
 from .sums import join_sums
 

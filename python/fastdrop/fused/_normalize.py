@@ -14,6 +14,8 @@ from ..mask import Mask, state_and_scale
 from ._rows import checked_gradient, overwrites, run_rows
 from ._saved import SavedLayerNorm, SavedRMSNorm, check_apart, written_over
 
+EPS = 1e-5  # the default, which is torch's for layer norm
+
 
 def checked_eps(eps: Any) -> float:
     """What is added to a variance: above 0."""

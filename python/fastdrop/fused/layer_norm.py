@@ -14,12 +14,11 @@ from .._windows import NoiseShape
 from ..mask import Mask, state_and_scale
 from ..mask_generator import Rng
 from ._masks import keeps_all, mask_for
-from ._normalize import checked_eps, normalize_backward, saved_h, wanted_h
+from ._normalize import EPS, checked_eps, normalize_backward, saved_h, wanted_h
 from ._rows import run_rows
 from ._saved import LayerNormGradients, SavedLayerNorm, check_saved, in_dtype_of
 
 _NAME = "dropout_add_layer_norm"
-_EPS = 1e-5  # torch's default
 
 
 def dropout_add_layer_norm(
@@ -30,7 +29,7 @@ def dropout_add_layer_norm(
     p: Probability = _checks.DEFAULT_P,
     *,
     x_bias: ArrayLike | None = None,
-    eps: float = _EPS,
+    eps: float = EPS,
     rng: Rng = None,
     noise_shape: NoiseShape = None,
     mask: Mask | None = None,
@@ -203,7 +202,7 @@ def layer_norm(
     weight: ArrayLike | None = None,
     bias: ArrayLike | None = None,
     *,
-    eps: float = _EPS,
+    eps: float = EPS,
     out: Array | None = None,
 ) -> tuple[Array, SavedLayerNorm]:
     """Normalise every row: `dropout_add_layer_norm` without dropout, residual and x_bias.

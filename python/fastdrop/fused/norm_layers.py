@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Norms as layers, with dropout and a residual or alone."""
+"""Norms with dropout and a residual, as layers."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,39 +11,15 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from .. import _checks
 from .._checks import Array, Probability
-from .._options import Option, ProbabilityOption
 from ..mask_generator import Rng
-from ._parameters import Parameter, ParameterLayer, ResidualLayer
-from .layer_norm import dropout_add_layer_norm, dropout_add_layer_norm_backward, layer_norm
-from .rms_norm import dropout_add_rms_norm, dropout_add_rms_norm_backward, rms_norm
-
-_EPS = 1e-5
-
-
-def _zeros(**is_there: Any) -> dict[str, float]:
-    """What the biases that are there begin as."""
-    return {name: 0.0 for name, value in is_there.items() if _checks.boolean(value, name)}
+from ._norm_layer import NormLayer, zeros
+from ._normalize import EPS
+from ._parameters import Parameter, ResidualLayer
+from .layer_norm import dropout_add_layer_norm, dropout_add_layer_norm_backward
+from .rms_norm import dropout_add_rms_norm, dropout_add_rms_norm_backward
 
 
-def _no_rate(p: Any, name: str) -> float:
-    if _checks.scalar_probability(p, name) != 0:
-        given = f"not {_checks.abbreviate(p)}: DropoutAddLayerNorm and DropoutAddRMSNorm drop"
-        raise ValueError(f"{name} must be 0 in a norm alone, which drops nothing, {given}")
-    return 0.0
-
-
-class _NormLayer(ParameterLayer):
-    """A layer with a weight and eps."""
-
-    __slots__ = ("_eps",)
-    _eps: float
-    _backward_function: Callable[..., Any]  # that gradients come from
-
-    weight = Parameter("What the normalised values are multiplied by: one value for each feature.")
-    eps = Option(_checks.positive, "What is added to the variance, or to the mean of squares.", usual=_EPS)
-
-
-class _DropoutAddNorm(ResidualLayer, _NormLayer):
+class _DropoutAddNorm(ResidualLayer, NormLayer):
     """`backward` of the layers with dropout and a residual."""
 
     __slots__ = ()
@@ -160,13 +135,13 @@ class DropoutAddLayerNorm(_DropoutAddNorm):
         features: int,
         p: Probability = _checks.DEFAULT_P,
         *,
-        eps: float = _EPS,
+        eps: float = EPS,
         bias: bool = True,
         x_bias: bool = False,
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
     ) -> None:
-        values = {"weight": 1.0, **_zeros(bias=bias, x_bias=x_bias)}
+        values = {"weight": 1.0, **zeros(bias=bias, x_bias=x_bias)}
         super().__init__(features, p, rng, dtype, **values)
         self.eps = eps
 
@@ -230,12 +205,12 @@ class DropoutAddRMSNorm(_DropoutAddNorm):
         features: int,
         p: Probability = _checks.DEFAULT_P,
         *,
-        eps: float = _EPS,
+        eps: float = EPS,
         x_bias: bool = False,
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
     ) -> None:
-        super().__init__(features, p, rng, dtype, weight=1.0, **_zeros(x_bias=x_bias))
+        super().__init__(features, p, rng, dtype, weight=1.0, **zeros(x_bias=x_bias))
         self.eps = eps
 
     def forward(self, x: ArrayLike, residual: ArrayLike | None = None, *, out: Array | None = None) -> Array:
@@ -253,135 +228,3 @@ class DropoutAddRMSNorm(_DropoutAddNorm):
                 out=out,
             )
         )
-
-
-class _PlainNorm(_NormLayer):
-    """A norm alone, which does the same in training and in evaluation."""
-
-    __slots__ = ()
-
-    p = ProbabilityOption(_no_rate, "0: nothing is dropped.", usual=0.0)
-
-    def backward(self, dy: ArrayLike, *, saved: Any = None, out: Array | None = None) -> Array:
-        """The gradient with respect to a forward pass's input.
-
-        Parameters
-        ----------
-        dy : array_like of float16, bfloat16, float32 or float64
-            Gradient with respect to the result of that forward pass, of its shape and dtype.
-        saved : optional
-            What that forward pass saved; by default what the last one did. A layer that was called several
-            times in training before its first backward pass needs it: keep `saved` after every call.
-        out : ndarray, optional
-            Where to write: `dy` itself, or an array like it that does not overlap it.
-
-        Returns
-        -------
-        ndarray
-            `out`, or a new array of dy's shape and dtype.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If there was no forward pass, or several and no `saved` is given, or an array does not fit.
-        """
-        dx: Array = self._go_back(self._backward_function, dy, saved, out).dx
-        return dx
-
-    def _shown(self) -> list[str]:
-        return super()._shown()[:-1]  # less the generator, of which it takes no mask
-
-
-class LayerNorm(_PlainNorm):
-    """`layer_norm` as a layer, with the methods of `Layer`. Nothing is dropped: its p is 0.
-
-    Parameters
-    ----------
-    features : int
-        Length of the last axis of the input.
-    eps : float, default 1e-5
-        What is added to the variance.
-    bias : bool, default True
-        Whether a bias is added to the normalised values.
-    dtype : dtype, default float32
-        That of the parameters, as for `DropoutAddLayerNorm`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is of the wrong kind or out of range.
-
-    Attributes
-    ----------
-    weight, bias, parameters, gradients, eps, saved
-        As for `DropoutAddLayerNorm`.
-
-    Examples
-    --------
-    >>> import numpy as np, fastdrop
-    >>> norm = fastdrop.LayerNorm(2, eps=1e-12)
-    >>> norm(np.array([[1, 3], [0, 8]], np.float32))
-    array([[-1.,  1.],
-           [-1.,  1.]], dtype=float32)
-    >>> norm
-    LayerNorm(2, eps=1e-12)
-    """
-
-    __slots__ = ()
-    _backward_function = staticmethod(dropout_add_layer_norm_backward)
-    _flags: ClassVar = {"bias": True}
-
-    bias = DropoutAddLayerNorm.bias
-
-    def __init__(
-        self, features: int, *, eps: float = _EPS, bias: bool = True, dtype: DTypeLike = np.float32
-    ) -> None:
-        super().__init__(features, 0.0, None, dtype, weight=1.0, **_zeros(bias=bias))
-        self.eps = eps
-
-    def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        parameters = self._parameters
-        weight, bias = parameters["weight"], parameters.get("bias")
-        return self._remember(layer_norm(x, weight, bias, eps=self._eps, out=out))
-
-
-class RMSNorm(_PlainNorm):
-    """`rms_norm` as a layer, with the methods of `Layer`. Nothing is dropped: its p is 0.
-
-    Parameters
-    ----------
-    features : int
-        Length of the last axis of the input.
-    eps : float, default 1e-5
-        What is added to the mean of squares.
-    dtype : dtype, default float32
-        That of the weight, as for `DropoutAddLayerNorm`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is of the wrong kind or out of range.
-
-    Attributes
-    ----------
-    weight, parameters, gradients, eps, saved
-        As for `DropoutAddRMSNorm`.
-
-    Examples
-    --------
-    >>> import numpy as np, fastdrop
-    >>> norm = fastdrop.RMSNorm(2, eps=1e-12)
-    >>> norm(np.array([[2, 2], [0, 8]], np.float32))
-    array([[1.       , 1.       ],
-           [0.       , 1.4142135]], dtype=float32)
-    """
-
-    __slots__ = ()
-    _backward_function = staticmethod(dropout_add_rms_norm_backward)
-
-    def __init__(self, features: int, *, eps: float = _EPS, dtype: DTypeLike = np.float32) -> None:
-        super().__init__(features, 0.0, None, dtype, weight=1.0)
-        self.eps = eps
-
-    def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        return self._remember(rms_norm(x, self._parameters["weight"], eps=self._eps, out=out))

@@ -14,12 +14,11 @@ from .._windows import NoiseShape
 from ..mask import Mask, state_and_scale
 from ..mask_generator import Rng
 from ._masks import keeps_all, mask_for
-from ._normalize import checked_eps, normalize_backward, saved_h, wanted_h
+from ._normalize import EPS, checked_eps, normalize_backward, saved_h, wanted_h
 from ._rows import run_rows
 from ._saved import RMSNormGradients, SavedRMSNorm, check_saved, in_dtype_of
 
 _NAME = "dropout_add_rms_norm"
-_EPS = 1e-5  # that of layer norm
 
 
 def dropout_add_rms_norm(
@@ -29,7 +28,7 @@ def dropout_add_rms_norm(
     p: Probability = _checks.DEFAULT_P,
     *,
     x_bias: ArrayLike | None = None,
-    eps: float = _EPS,
+    eps: float = EPS,
     rng: Rng = None,
     noise_shape: NoiseShape = None,
     mask: Mask | None = None,
@@ -163,7 +162,7 @@ def rms_norm(
     x: ArrayLike,
     weight: ArrayLike | None = None,
     *,
-    eps: float = _EPS,
+    eps: float = EPS,
     out: Array | None = None,
 ) -> tuple[Array, SavedRMSNorm]:
     """Divide every row by its root mean square: `dropout_add_rms_norm` without dropout, residual and x_bias.
