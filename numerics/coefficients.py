@@ -127,12 +127,16 @@ def coefficients(dtype: type) -> tuple[dict[str, list[float]], dict[str, mp.mpf]
         polynomial, error = exponential(degree)
         above, divisor, tail_error = normal_tail(numerator, end)
         ln2_high = shortened(mp.log(2), bits)
-        tanh = 2 * mp.sqrt(2 / mp.pi)
+        # Of gelu_tanh: 2 u log2(e) is t times (linear + cubic t^2).
+        tanh = 2 * mp.sqrt(2 / mp.pi) / mp.log(2)
         numbers = {
             "kLog2E": [1 / mp.log(2)],
             "kLn2High": [mp.mpf(ln2_high)],
             "kLn2Low": [mp.log(2) - ln2_high],
             "kExponential": polynomial,
+            "kBell": [mp.mpf(rounded(c, dtype)) * mp.mpf(-0.5) ** k for k, c in enumerate(polynomial, 2)],
+            "kLn2": [mp.log(2)],
+            "kPowerOfTwo": [c * mp.log(2) ** k for k, c in enumerate(polynomial, 2)],
             "kTailNumerator": above,
             "kTailDenominator": divisor,
             "kDensityAtZero": [1 / mp.sqrt(2 * mp.pi)],
