@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Measure how far the core's functions are off, in units in the last place (ULP).
+
+    python numerics/ulp.py                     float32, all 2^32 inputs: half an hour on one core
+    python numerics/ulp.py --float64 1000000   so many inputs of float64, against mpmath
+
+prints the table of docs/numerics.md. In float32 the judge is float64: numpy and scipy, whose own error is
+measured first, against mpmath. A derivative is a sum that can cancel, so its unit is that of its larger term.
+Below the smallest normal number a unit is the smallest subnormal one. A NaN must give a NaN.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import mpmath as mp
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+from tqdm import tqdm
+
+from fastdrop import _core
+
+Floats = NDArray[np.floating[Any]]
+# A judge gives, for some x, the exact values and the sizes of which a unit is taken: of each function.
+Judge = Callable[[Floats], dict[str, tuple[Floats, Floats]]]
+
+LINEAR = 2 * np.sqrt(2 / np.pi)
+CUBIC = 0.044715 * LINEAR
+SEED = 20160627  # the date of Hendrycks and Gimpel's first version
+
+
+def whole(value: Floats) -> tuple[Floats, Floats]:
+    return value, np.abs(value)
+
+
+def two_terms(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    return a + b, np.maximum(np.abs(a), np.abs(b))
+
+
+def judge_exponential(x: Floats) -> dict[str, tuple[Floats, Floats]]:
+    return {"exponential": whole(np.exp(x))}
+
+
+def judge_logistic(x: Floats) -> dict[str, tuple[Floats, Floats]]:
+    s = special.expit(x)
+    derivative = two_terms(s, np.clip(x, -1e3, 1e3) * s * special.expit(-x))
+    return {"sigmoid": whole(s), "silu": whole(x * s), "silu_derivative": derivative}
+
+
+def judge_normal(x: Floats) -> dict[str, tuple[Floats, Floats]]:
+    phi, near = special.ndtr(x), np.clip(x, -1e2, 1e2)
+    density = np.exp(near * near * -0.5) / np.sqrt(2 * np.pi)
+    derivative = two_terms(phi, near * density)
+    return {"normal_cdf": whole(phi), "gelu": whole(x * phi), "gelu_derivative": derivative}
+
+
+def judge_tanh(x: Floats) -> dict[str, tuple[Floats, Floats]]:
+    near = np.clip(x, -1e2, 1e2)
+    square = near * near
+    s, opposite = (special.expit(sign * near * (LINEAR + CUBIC * square)) for sign in (1, -1))
+    derivative = two_terms(s, near * (LINEAR + 3 * CUBIC * square) * s * opposite)
+    return {"gelu_tanh": whole(x * s), "gelu_tanh_derivative": derivative}
+
+
+JUDGES: list[Judge] = [judge_exponential, judge_logistic, judge_normal, judge_tanh]
+
+
+def exact(x: float) -> dict[str, tuple[mp.mpf, mp.mpf]]:
+    """The values and sizes of all functions at a finite x, by mpmath."""
+    one, x = mp.mpf(1), mp.mpf(x)
+    linear = 2 * mp.sqrt(2 / mp.pi)
+    z, slope = (x * (linear + mp.mpf("0.044715") * linear * k * x * x) for k in (1, 3))
+    s, gate, phi = one / (1 + mp.exp(-x)), one / (1 + mp.exp(-z)), mp.erfc(-x / mp.sqrt(2)) / 2
+    terms = {
+        "exponential": (mp.exp(x),),
+        "sigmoid": (s,),
+        "normal_cdf": (phi,),
+        "gelu": (x * phi,),
+        "gelu_derivative": (phi, x * mp.npdf(x)),
+        "gelu_tanh": (x * gate,),
+        "gelu_tanh_derivative": (gate, slope * gate / (1 + mp.exp(z))),
+        "silu": (x * s,),
+        "silu_derivative": (s, x * s / (1 + mp.exp(x))),
+    }
+    return {name: (mp.fsum(both), max(map(abs, both))) for name, both in terms.items()}
+
+
+def units(sizes: Floats) -> Floats:
+    """The unit in the last place of a float32 of each size, which is a float64."""
+    powers = (sizes.view(np.uint64) & np.uint64(0x7FF << 52)).view(np.float64)
+    return np.maximum(powers * 2.0**-23, 2.0**-149)
+
+
+def float32_errors(name: str, x: Floats, wanted: Floats, sizes: Floats) -> Floats:
+    """In ULP. Infinity is right where the value rounds to it, a NaN where x is one, and nowhere else."""
+    got = _core.function(name, x).astype(np.float64)
+    off = np.abs(got - wanted) / units(sizes)
+    largest = 2.0**128 - 2.0**103  # and more rounds to infinity
+    right = np.where(np.isnan(x), np.isnan(got), np.isinf(got) & (np.abs(wanted) >= largest))
+    return np.where(right | (got == wanted), 0, np.where(np.isnan(off), np.inf, off))
+
+
+def all_float32(step: int = 2**16) -> Iterator[Floats]:
+    for first in tqdm(range(0, 2**32, step), mininterval=10):
+        yield np.arange(first, first + step, dtype=np.uint64).astype(np.uint32).view(np.float32)
+
+
+class Worst:
+    """The largest error on each side of zero, and where it is."""
+
+    def __init__(self) -> None:
+        self.error, self.place = {False: 0.0, True: 0.0}, {False: 0.0, True: 0.0}
+
+    def look(self, x: Floats, errors: Floats) -> None:
+        """All x have one sign."""
+        at, side = int(errors.argmax()), bool(np.signbit(x[0]))
+        if errors[at] > self.error[side]:
+            self.error[side], self.place[side] = float(errors[at]), float(x[at])
+
+    def row(self, name: str) -> str:
+        cells = [f"{self.error[side]:.2f} | {self.place[side]:.9g}" for side in (True, False)]
+        return f"| `{name}` | " + " | ".join(cells) + " |"
+
+
+def print_table(worst: dict[str, Worst]) -> None:
+    print("| function | x < 0: ULP | at | x > 0: ULP | at |")
+    print("|---|---|---|---|---|")
+    for name in _core.functions:
+        if name in worst:
+            print(worst[name].row(name))
+
+
+def measure_float32(names: list[str]) -> None:
+    worst: dict[str, Worst] = {}
+    for judge in JUDGES:
+        with np.errstate(all="ignore"):
+            if not set(judge(np.zeros(1))) & set(names):
+                continue
+            for x in all_float32():
+                for name, (wanted, sizes) in judge(x.astype(np.float64)).items():
+                    worst.setdefault(name, Worst()).look(x, float32_errors(name, x, wanted, sizes))
+        print_table(worst)
+
+
+def sample(count: int, reach: float) -> Floats:
+    """Half evenly between -reach and reach, half of random exponents: every size has as many."""
+    random = np.random.default_rng(SEED)
+    even = random.uniform(-reach, reach, count // 2)
+    exponents = random.integers(-1074, 10, count - count // 2)
+    sizes = np.ldexp(random.uniform(1, 2, exponents.size), exponents)
+    return np.concatenate([even, np.where(random.random(sizes.size) < 0.5, -sizes, sizes)])
+
+
+# Beyond these, float64 results are zero or one, infinite or x.
+REACHES = {"exponential": 746.0, "sigmoid": 746.0, "silu": 755.0, "silu_derivative": 755.0}
+REACHES |= dict.fromkeys(("normal_cdf", "gelu", "gelu_derivative"), 39.0)
+REACHES |= dict.fromkeys(("gelu_tanh", "gelu_tanh_derivative"), 22.0)
+
+
+def float64_unit(size: mp.mpf) -> mp.mpf:
+    return mp.mpf(2) ** max(int(mp.floor(mp.log(size, 2))) - 52, -1074) if size else mp.mpf(2) ** -1074
+
+
+def measure_float64(names: list[str], count: int) -> None:
+    worst = {name: Worst() for name in names}
+    for reach in sorted({REACHES[name] for name in names}):
+        x = sample(count, reach)
+        here = [name for name in names if REACHES[name] == reach]
+        got = {name: _core.function(name, x) for name in here}
+        errors = {name: np.zeros(x.size) for name in here}
+        for place, value in enumerate(tqdm(x, mininterval=10)):
+            truth = exact(value)
+            for name in here:
+                wanted, size = truth[name]
+                result = float(got[name][place])
+                if np.isinf(result) and wanted >= mp.mpf(2) ** 1024 - mp.mpf(2) ** 970:
+                    continue
+                errors[name][place] = abs(result - wanted) / float64_unit(size)
+        for name in here:
+            for side in (x < 0, x >= 0):
+                worst[name].look(x[side], errors[name][side])
+    print_table(worst)
+
+
+def check_judges(count: int = 2000) -> None:
+    """How far the judges of float32 are off: they must be good to far less than half a ULP."""
+    worst = 0.0
+    with np.errstate(all="ignore"):
+        for reach in (15.0, 110.0):
+            x = np.clip(sample(count, reach).astype(np.float32), -110, 88).astype(np.float64)
+            judged = {name: pair for judge in JUDGES for name, pair in judge(x).items()}
+            for place, value in enumerate(x):
+                for name, (wanted, size) in exact(value).items():
+                    off = abs(judged[name][0][place] - wanted) / units(np.array([float(size)]))[0]
+                    worst = max(worst, float(off))
+    print(f"The judges are right to {worst:.1e} ULP of float32, at {2 * count} inputs.")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--float64", type=int, metavar="COUNT", help="so many inputs of float64")
+    parser.add_argument("functions", nargs="*", help="names; all but relu if none is given")
+    arguments = parser.parse_args()
+    mp.mp.prec = 150
+    names = arguments.functions or list(REACHES)
+    if arguments.float64:
+        measure_float64(names, arguments.float64)
+    else:
+        check_judges()
+        measure_float32(names)
+
+
+if __name__ == "__main__":
+    main()
