@@ -2,7 +2,6 @@
 // The numbers of functions.h and activations.h (docs/numerics.md). numerics/coefficients.py derives those in
 // hexadecimal.
 #pragma once
-#include <stdint.h>
 
 namespace fastdrop::FASTDROP_ISA {
 namespace {

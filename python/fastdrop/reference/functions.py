@@ -240,7 +240,8 @@ def _relu(t: Floats) -> Floats:
 
 @np.errstate(all="ignore")
 def _relu_derivative(t: Floats) -> Floats:
-    return np.where(t <= 0, t.dtype.type(0), t.dtype.type(1))
+    result: Floats = np.where(t <= 0, t.dtype.type(0), t.dtype.type(1))
+    return result
 
 
 def _symmetric_derivative(t: Floats, negative: Floats) -> Floats:
