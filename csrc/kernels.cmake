@@ -7,14 +7,19 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   set(flags_avx2 -mavx2 -mfma -mf16c -maes)
   set(flags_avx2vaes ${flags_avx2} -mvaes)
   set(vec_avx2vaes avx2)  # the same header: it looks whether it may use VAES
+  set(rows_avx2vaes avx2) # where rows are worked on nothing is drawn
   set(flags_avx512 ${flags_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mvaes)
 endif()
 foreach(isa IN LISTS isas)
   add_library(kernels_${isa} OBJECT kernels/table.cpp)
+  if(NOT DEFINED rows_${isa})
+    target_sources(kernels_${isa} PRIVATE kernels/rows/table.cpp)
+  endif()
   if(NOT DEFINED vec_${isa})
     set(vec_${isa} ${isa})
   endif()
   target_compile_definitions(kernels_${isa} PRIVATE FASTDROP_ISA=${isa} FASTDROP_VEC="vec/${vec_${isa}}.h")
+  target_include_directories(kernels_${isa} PRIVATE kernels)
   # -ffp-contract=off: a * b + c must not become a fused multiply-add on one ISA only.
   # -fno-math-errno: the root of a negative number need not set errno, so that a root is an instruction.
   # -fno-exceptions: nothing here throws, and without it GCC may refer to the C++ run-time library in case.

@@ -102,7 +102,8 @@ class Operation:
         return np.asarray(reference.OPERATIONS[self.name](drawn, *inputs, *self.constants))
 
 
-OPERATIONS = {name: Operation(name, info) for name, info in _core.operations.items()}
+# Element by element. Operations on rows have tests of their own.
+OPERATIONS = {name: Operation(name, info) for name, info in _core.operations.items() if not info.whole_rows}
 WITH_INPUTS = {name: operation for name, operation in OPERATIONS.items() if operation.info.inputs}
 WITH_DECISIONS = {name: operation for name, operation in OPERATIONS.items() if not operation.draws_normals}
 # Those that are functions of the package, too.

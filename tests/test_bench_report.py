@@ -75,7 +75,7 @@ def test_a_mask_is_written_and_nothing_is_read():
 
 
 def test_only_full_operands_count(monkeypatch):
-    bias = _core.OperandInfo("bias", "per column", "compute")
+    bias = _core.OperandInfo("bias", "per column", "compute", True)
     row = _core.operations["dropout"]
     monkeypatch.setitem(_core.operations, "dropout", row._replace(inputs=(*row.inputs, bias)))
     assert Case("dropout", 1000).moved_bytes == 2 * 4000

@@ -30,7 +30,8 @@ def state(**fields):
 
 
 def test_every_operation_has_a_reference_and_the_reference_no_other():
-    assert set(_core.operations) == set(reference.OPERATIONS)
+    by_element = {name for name, row in _core.operations.items() if not row.whole_rows}
+    assert by_element == set(reference.OPERATIONS)
 
 
 @pytest.mark.parametrize("row", _core.operations.values(), ids=list(_core.operations))

@@ -6,6 +6,7 @@
 
 #include "../runtime/operands.h"
 #include "../runtime/run.h"
+#include "../runtime/run_rows.h"
 #include "../runtime/run_strided.h"
 #include "fastcall.h"
 #include "gil.h"
@@ -44,6 +45,7 @@ bool take_memory(PyObject* address, PyObject* given_strides, const OperandInfo& 
                  Operand& operand, Lengths& strides) {
   const Window& window = request.window;
   operand = {address_of(address), strides.data(), false};
+  if (operand.data == nullptr && info.optional) return true;
   if (operand.data == nullptr && element_count(window) > 0) throw std::invalid_argument("no memory is there");
   const bool is_contiguous = given_strides == Py_None;
   if (!is_contiguous) parse_strides(given_strides, window.rank, strides.data());
@@ -82,7 +84,13 @@ py::object run_memory(PyObject* const* arguments, Py_ssize_t count, PyObject* ke
     const OperandInfo& row = i < inputs ? info.inputs[i] : info.outputs[i - inputs];
     direct &= take_memory(given[0], given[1], row, request, operand, strides[i]);
   }
-  without_gil(element_count(request.window), [&] { direct ? run(request) : run_strided(request); });
+  if (info.whole_rows) check_rows(request);
+  without_gil(element_count(request.window), [&] {
+    if (info.whole_rows)
+      run_rows(request);
+    else
+      direct ? run(request) : run_strided(request);
+  });
   return py::none();
 }
 
@@ -98,9 +106,9 @@ void add_memory(py::module_& module) {
           "run_memory",
           "run_memory($module, operation, mask, element, /, *arguments)\n--\n\n"
           "Run an operation on memory of other libraries, which the caller has checked.\n\n"
-          "`element` is an index of `elements`. Two arguments for every operand: its address, and None if "
-          "it\n"
-          "is contiguous or a tuple of strides in elements. Then the constants."),
+          "`element` is an index of `elements`. Two arguments for every operand: its address (0 for an\n"
+          "optional one that is absent or not wanted), and None if it is contiguous or a tuple of strides\n"
+          "in elements. Then the constants."),
       {nullptr, nullptr, 0, nullptr}};
   if (PyModule_AddFunctions(module.ptr(), methods) != 0) throw py::error_already_set();
   module.attr("elements") = py::make_tuple("float32", "float64", "float16", "bfloat16");

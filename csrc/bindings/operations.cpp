@@ -9,6 +9,7 @@
 
 #include "../runtime/block_mask.h"
 #include "../runtime/run.h"
+#include "../runtime/run_rows.h"
 #include "../runtime/run_strided.h"
 #include "../runtime/threshold.h"
 #include "arrays.h"
@@ -33,16 +34,18 @@ class Arrays {
   int count() const { return inputs_ + outputs_; }
 
   // Takes what was given, if no array needs Python's attention: each is exactly a numpy.ndarray, contiguous,
-  // and an output is an input or apart from all. Makes the outputs that are None.
+  // and an output is an input or apart from all. Makes the outputs that are None. An optional input that is
+  // None is absent, and an optional output that is False is not wanted.
   bool take_contiguous(PyObject* const* given, const Window& window) {
     for (int i = 0; i < count(); ++i) {
       const bool is_output = i >= inputs_;
       arrays_[i] = given[i];
-      if (is_output && given[i] == Py_None) continue;
+      if (is_missing(i) || (is_output && given[i] == Py_None)) continue;
       if (!is_plain_array(given[i]) || !is_contiguous_native(array(i), is_output) || !fits(i, window))
         return false;
       for (int other = 0; is_output && other < i; ++other)
-        if (arrays_[other] != Py_None && overlap(array(i), array(other)) && !is_in_place(i, other))
+        if (arrays_[other] != Py_None && !is_missing(other) && overlap(array(i), array(other)) &&
+            !is_in_place(i, other))
           return false;
     }
     for (int i = inputs_; i < count(); ++i)
@@ -54,6 +57,7 @@ class Arrays {
   void take_checked(PyObject* const* given, const Window& window) {
     for (int i = 0; i < count(); ++i) {
       arrays_[i] = given[i];
+      if (is_missing(i)) continue;
       if (!npy::get().PyArray_Check_(given[i]) || !fits(i, window))
         throw std::invalid_argument(std::string(info(i).name) +
                                     " must be an array of the operation's dtype and shape");
@@ -66,8 +70,10 @@ class Arrays {
   // Points the request to the arrays; `strides` is null for contiguous ones.
   void put_into(Request& request, Lengths* strides) const {
     for (int i = 0; i < count(); ++i) {
-      const py::array given = array(i);
       Operand& operand = i < inputs_ ? request.inputs[i] : request.outputs[i - inputs_];
+      operand = {nullptr, nullptr, false};
+      if (is_missing(i)) continue;
+      const py::array given = array(i);
       operand = {const_cast<void*>(given.data()), nullptr, false};
       if (strides == nullptr) continue;
       copy_strides(info(i), given, request.window.rank, strides[i]);
@@ -80,13 +86,18 @@ class Arrays {
   py::object result() const {
     if (outputs_ == 1) return array(inputs_);
     py::tuple all(static_cast<py::ssize_t>(outputs_));
-    for (int i = 0; i < outputs_; ++i) all[static_cast<std::size_t>(i)] = array(inputs_ + i);
+    for (int i = 0; i < outputs_; ++i)
+      all[static_cast<std::size_t>(i)] =
+          is_missing(inputs_ + i) ? py::none() : py::object(array(inputs_ + i));
     return std::move(all);
   }
 
  private:
   const OperandInfo& info(int operand) const {
     return operand < inputs_ ? info_.inputs[operand] : info_.outputs[operand - inputs_];
+  }
+  bool is_missing(int operand) const {
+    return info(operand).optional && arrays_[operand] == (operand < inputs_ ? Py_None : Py_False);
   }
   py::array array(int operand) const { return py::reinterpret_borrow<py::array>(arrays_[operand]); }
 
@@ -154,13 +165,16 @@ py::object run_operation(PyObject* const* arguments, Py_ssize_t count, PyObject*
     if (!arrays.take_contiguous(arguments + 2, request.window)) return py::none();
     request.element = arrays.element();
     arrays.put_into(request, nullptr);
-    without_gil(elements, [&request] { run(request); });
+    without_gil(elements,
+                [&request] { kOperations[request.operation].whole_rows ? run_rows(request) : run(request); });
   } else {
     arrays.take_checked(arguments + 2, request.window);
     request.element = arrays.element();
     Lengths strides[kMaxOperands];
     arrays.put_into(request, strides);
-    without_gil(elements, [&request] { run_strided(request); });
+    const bool whole_rows = kOperations[operation].whole_rows;
+    if (whole_rows) check_rows(request);
+    without_gil(elements, [&] { whole_rows ? run_rows(request) : run_strided(request); });
   }
   return arrays.result();
 }
@@ -230,8 +244,8 @@ py::array evaluate(const std::string& name, const py::array& x) {
     if (name != kFunctionNames[function]) continue;
     py::array y = new_array(x.dtype(), static_cast<int>(x.ndim()), x.shape());
     without_gil(static_cast<std::uint64_t>(x.size()), [&] {
-      current_isa().kernels->functions[function][element](x.data(), static_cast<std::uint64_t>(x.size()),
-                                                          y.mutable_data());
+      current_isa().rows->functions[function][element](x.data(), static_cast<std::uint64_t>(x.size()),
+                                                       y.mutable_data());
     });
     return y;
   }
@@ -281,15 +295,16 @@ py::tuple operand_rows(const py::object& row_type, const OperandInfo* operands, 
   constexpr const char* kTypeNames[] = {"element", "compute"};
   py::tuple rows(static_cast<py::ssize_t>(count));
   for (int i = 0; i < count; ++i)
-    rows[static_cast<std::size_t>(i)] =
-        row_type(operands[i].name, kAccessNames[operands[i].access], kTypeNames[operands[i].type]);
+    rows[static_cast<std::size_t>(i)] = row_type(operands[i].name, kAccessNames[operands[i].access],
+                                                 kTypeNames[operands[i].type], operands[i].optional);
   return rows;
 }
 
 // The operations' rows, as data for the package, the tests and the benchmark.
 void add_operation_rows(py::module_& module) {
   constexpr const char* kDrawNames[] = {"from bytes", "inline", "normals"};
-  const py::object operand_row = named_tuple("OperandInfo", py::make_tuple("name", "access", "type"));
+  const py::object operand_row =
+      named_tuple("OperandInfo", py::make_tuple("name", "access", "type", "optional"));
   const py::object operation_row =
       named_tuple("OperationInfo", py::make_tuple("inputs", "outputs", "constants", "whole_rows", "draw"));
   py::dict rows;

@@ -14,6 +14,7 @@ struct Isa {
   const char* description;
   std::uint32_t needs;  // every feature that the ISA's compiler flags let the compiler use
   const KernelTable* kernels;
+  const RowTable* rows;
 };
 
 // Best first; the last one runs everywhere.

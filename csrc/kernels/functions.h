@@ -10,13 +10,13 @@ namespace fastdrop::FASTDROP_ISA {
 namespace {
 
 template <class Lanes>
-inline Lanes constant(double value) {
+__attribute__((always_inline)) inline Lanes constant(double value) {
   return Lanes::broadcast(value);
 }
 
 // c[first] + x * (c[first + 2] + x * (c[first + 4] + ...)): Horner's rule.
 template <int first, int count, class Lanes>
-inline Lanes every_second(Lanes x, const double (&c)[count]) {
+__attribute__((always_inline)) inline Lanes every_second(Lanes x, const double (&c)[count]) {
   constexpr int last = count - 1 - (count - 1 - first) % 2;
   Lanes sum = constant<Lanes>(c[last]);
 #pragma GCC unroll 16
@@ -27,7 +27,7 @@ inline Lanes every_second(Lanes x, const double (&c)[count]) {
 // 1 + r (linear + r q(r)), where q has those coefficients: a power whose logarithm is r times `linear`. The
 // even powers and the odd ones of q are two chains, which do not wait for each other.
 template <int count, class Lanes>
-inline Lanes near_one(Lanes r, double linear, const double (&c)[count]) {
+__attribute__((always_inline)) inline Lanes near_one(Lanes r, double linear, const double (&c)[count]) {
   const Lanes square = r * r;
   const Lanes q = every_second<0>(square, c) + r * every_second<1>(square, c);
   return constant<Lanes>(1) + r * (constant<Lanes>(linear) + r * q);
@@ -35,26 +35,27 @@ inline Lanes near_one(Lanes r, double linear, const double (&c)[count]) {
 
 // -|x|, or `end` where that is smaller or x is a NaN.
 template <class Lanes>
-inline Lanes negative(Lanes x, double end) {
+__attribute__((always_inline)) inline Lanes negative(Lanes x, double end) {
   return maximum(minus_magnitude(x), constant<Lanes>(end));
 }
 
 // What belongs to the sign of x; x itself if it is a NaN.
 template <class Lanes>
-inline Lanes by_sign(Lanes x, Lanes if_negative, Lanes otherwise) {
+__attribute__((always_inline)) inline Lanes by_sign(Lanes x, Lanes if_negative, Lanes otherwise) {
   const Lanes zero = constant<Lanes>(0);
   return selected(x < zero, if_negative, selected(zero <= x, otherwise, x));
 }
 
 // What to add to a number to round it to an integer n, so that the lowest bits of the sum are n + kRaise.
 template <class Lanes>
-inline Lanes raising_rounder() {
+__attribute__((always_inline)) inline Lanes raising_rounder() {
   return constant<Lanes>(FunctionConstants<Lanes>::kRounder + FunctionConstants<Lanes>::kRaise);
 }
 
 // e^x, raised as the rounder does: x = n ln 2 + r. The product of n and the upper part of ln 2 is exact.
 template <class Lanes>
-inline Lanes raised_exponential(Lanes x, Lanes rounder = raising_rounder<Lanes>()) {
+__attribute__((always_inline)) inline Lanes raised_exponential(Lanes x,
+                                                               Lanes rounder = raising_rounder<Lanes>()) {
   using C = FunctionConstants<Lanes>;
   const Lanes sum = x * constant<Lanes>(C::kLog2E) + rounder;
   const Lanes n = sum - rounder;
@@ -64,7 +65,7 @@ inline Lanes raised_exponential(Lanes x, Lanes rounder = raising_rounder<Lanes>(
 
 // 2^x, raised.
 template <class Lanes>
-inline Lanes raised_power_of_two(Lanes x) {
+__attribute__((always_inline)) inline Lanes raised_power_of_two(Lanes x) {
   using C = FunctionConstants<Lanes>;
   const Lanes sum = x + raising_rounder<Lanes>();
   return times_power_of_two(near_one(x - (sum - raising_rounder<Lanes>()), C::kLn2, C::kPowerOfTwo), sum);
@@ -73,7 +74,7 @@ inline Lanes raised_power_of_two(Lanes x) {
 // e^(-x^2 / 2), raised, for x from kNormalEnd to 0. The square of x's upper half is exact; what is left is
 // small. Twice the logarithm is reduced, and its factor of -1/2 is in the coefficients.
 template <class Lanes>
-inline Lanes raised_bell(Lanes x) {
+__attribute__((always_inline)) inline Lanes raised_bell(Lanes x) {
   using C = FunctionConstants<Lanes>;
   const Lanes upper = upper_half(x), rest = (x - upper) * (x + upper);
   const Lanes sum = x * x * constant<Lanes>(-C::kLog2E / 2) + raising_rounder<Lanes>();
@@ -84,13 +85,13 @@ inline Lanes raised_bell(Lanes x) {
 }
 
 template <class Lanes>
-inline Lanes lowered(Lanes a) {
+__attribute__((always_inline)) inline Lanes lowered(Lanes a) {
   return a * constant<Lanes>(FunctionConstants<Lanes>::kLowered);
 }
 
 // Positive powers are lowered first and raised in the end.
 template <class Lanes>
-inline Lanes exponential(Lanes x) {
+__attribute__((always_inline)) inline Lanes exponential(Lanes x) {
   using C = FunctionConstants<Lanes>;
   const auto is_negative = x < constant<Lanes>(0);
   const Lanes inside =
@@ -104,7 +105,7 @@ inline Lanes exponential(Lanes x) {
 }
 
 template <class Lanes>
-inline Lanes sigmoid(Lanes x) {
+__attribute__((always_inline)) inline Lanes sigmoid(Lanes x) {
   const Lanes one = constant<Lanes>(1);
   const Lanes e = lowered(raised_exponential(negative(x, FunctionConstants<Lanes>::kLogisticEnd)));
   return by_sign(x, e, one) / (one + e);
@@ -112,17 +113,17 @@ inline Lanes sigmoid(Lanes x) {
 
 // Phi(x) e^(x^2 / 2) for x from kNormalEnd to 0: N(-x) / D(-x).
 template <class Lanes>
-inline Lanes normal_tail(Lanes x) {
+__attribute__((always_inline)) inline Lanes normal_tail(Lanes x) {
   using C = FunctionConstants<Lanes>;
   const Lanes square = x * x;
-  const auto at_minus_x = [x, square](const auto& c) {
+  const auto at_minus_x = [x, square](const auto& c) __attribute__((always_inline)) {
     return every_second<0>(square, c) - x * every_second<1>(square, c);
   };
   return at_minus_x(C::kTailNumerator) / at_minus_x(C::kTailDenominator);
 }
 
 template <class Lanes>
-inline Lanes normal_cdf(Lanes x) {
+__attribute__((always_inline)) inline Lanes normal_cdf(Lanes x) {
   const Lanes t = negative(x, FunctionConstants<Lanes>::kNormalEnd);
   const Lanes tail = lowered(raised_bell(t) * normal_tail(t));
   return by_sign(x, tail, constant<Lanes>(1) - tail);

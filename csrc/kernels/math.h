@@ -27,6 +27,9 @@ inline double as_double(uint64_t bits) {
   return value;
 }
 
+inline float square_root(float value) { return __builtin_sqrtf(value); }
+inline double square_root(double value) { return __builtin_sqrt(value); }
+
 // c0 + x * (c1 + x * (c2 + ...)): Horner's rule. Not a loop, which the vectoriser would have to unroll first.
 inline float polynomial(float, float coefficient) { return coefficient; }
 template <class... Coefficients>

@@ -6,9 +6,9 @@
 
 #include "bits.h"
 #include "elements.h"
-#include "evaluate.h"
 #include "generators.h"
 #include "keep.h"
+#include "keep_bits.h"
 #include "loops.h"
 #include "normals.h"
 #include "ops/alpha_dropout.h"
@@ -69,12 +69,13 @@ constexpr void add_floats(Filled& filled) {
 
 constexpr Filled fill() {
   Filled filled{};
+  filled.table.tile_elements = kTileElements;
   add_floats<Dropout, AlphaDropout, GaussianDropout>(filled);
   add_kernels<KeepMask, Bool>(filled);
+  filled.table.begin_bits[kArs4x32] = &BitDrawing<Ars4x32>::begin;
+  filled.table.begin_bits[kPhilox4x32] = &BitDrawing<Philox4x32>::begin;
   filled.table.generate[kArs4x32] = &generate_words<Ars4x32>;
   filled.table.generate[kPhilox4x32] = &generate_words<Philox4x32>;
-  add_functions<Float32Lanes, float>(filled.table, kFloat32);
-  add_functions<Float64Lanes, double>(filled.table, kFloat64);
   filled.table.pack_bits = &pack_bits;
   filled.table.widen_drops = &widen_drops;
   filled.table.count_bits = &count_bits;
@@ -82,8 +83,8 @@ constexpr Filled fill() {
 }
 
 constexpr bool has_every_row() {
-  for (const bool has : fill().has)
-    if (!has) return false;
+  for (int i = 0; i < kOperationCount; ++i)
+    if (!kOperations[i].whole_rows && !fill().has[i]) return false;
   return true;
 }
 static_assert(has_every_row(), "a struct for every row of shared/operations.h");

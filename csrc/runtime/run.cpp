@@ -19,14 +19,6 @@
 namespace fastdrop {
 namespace {
 
-// What follows works element by element.
-constexpr bool any_whole_rows() {
-  for (const OperationInfo& info : kOperations)
-    if (info.whole_rows) return true;
-  return false;
-}
-static_assert(!any_whole_rows(), "an operation on whole rows needs a job of its own");
-
 class Job {
  public:
   explicit Job(const Request& request)
@@ -50,7 +42,11 @@ class Job {
       return std::min(element_count(), tiles * static_cast<std::uint64_t>(at) /
                                            static_cast<std::uint64_t>(chunk_count) * kMaxTileElements);
     };
-    const std::uint64_t first = boundary(chunk), last = boundary(chunk + 1);
+    run_part(boundary(chunk), boundary(chunk + 1));
+  }
+
+  // The elements from first to last in the window's own order.
+  void run_part(std::uint64_t first, std::uint64_t last) const {
     if (first == last) return;
     if (varies(request_)) return run_varying(first, last);
     KernelArgs args;
@@ -275,6 +271,14 @@ class Job {
 };
 
 }  // namespace
+
+void decide(const MaskState& mask, const Window& window, std::uint64_t first, std::uint64_t count,
+            std::uint8_t* bytes) {
+  Request request{kKeepMask, kBool, mask, window, {}, {}, {}};
+  // Where element 0 would be written.
+  request.outputs[0].data = reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(bytes) - first);
+  Job(request).run_part(first, first + count);
+}
 
 void run(const Request& request) {
   const Job job(request);

@@ -11,4 +11,9 @@ namespace fastdrop {
 // isa_registry.h and thread_limit.h), before anything is written.
 void run(const Request& request);
 
+// Writes the decisions about so many elements of the window, from `first` on in its own order, as bytes; on
+// this thread, in the default floating-point environment. `current_isa()` must have been called before.
+void decide(const MaskState& mask, const Window& window, std::uint64_t first, std::uint64_t count,
+            std::uint8_t* bytes);
+
 }  // namespace fastdrop

@@ -29,6 +29,7 @@ bool stores_non_temporally(const Request& request, std::uint64_t element_count) 
   const OperationInfo& info = kOperations[request.operation];
   for (int output = 0; output < operand_count(info.outputs); ++output) {
     void* const data = request.outputs[output].data;
+    if (data == nullptr) continue;  // not wanted
     for (const Operand& input : request.inputs)
       if (input.data == data) return false;
     if (info.outputs[output].access == kFull && is_untouched(data, bytes)) return false;

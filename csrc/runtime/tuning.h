@@ -47,6 +47,14 @@ constexpr std::uint64_t kPatternRun = 2048;
 // in place: buffers on the stack. Chosen.
 constexpr std::uint64_t kReadAtOnce = 256, kSavedBytes = 2048;
 
+// Decisions that kernels on rows find as bits: 4 KiB of them, on the stack, unless a row is longer. Chosen.
+constexpr std::uint64_t kBitsAtOnce = 1 << 15;
+
+// Work on rows is cut into at most so many tasks, whose sums over rows are kept until all are done. Chosen.
+constexpr std::uint64_t kMostTasks = 32;
+// An operation element by element is cut into tasks of at least so many elements. Chosen.
+constexpr std::uint64_t kTaskElements = 1 << 14;
+
 // Decisions that are gathered at a time: they and their elements stay in the first-level cache. Chosen.
 constexpr std::uint64_t kBlockDecisions = 32 * kMaxTileElements;
 

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "operations.h"
+#include "tile.h"
 
 namespace fastdrop {
 
@@ -56,6 +57,39 @@ struct KernelArgs {
 
 using Kernel = void (*)(const KernelArgs&);
 
+// Decisions of consecutive elements as bits, 1 for kept. A kernel asks for more when it comes near the end of
+// those that there are, so that drawing and the data's way through memory overlap.
+struct KeepBits {
+  uint8_t* bits;   // readable and writable for kKeepBitsSlack bytes after the last one wanted
+  uint64_t there;  // bits that are there; the greatest number where all are
+  uint64_t wanted;
+  uint64_t next_tile;                            // of the mask, to draw
+  void (*draw)(KeepBits& keep, uint64_t until);  // makes at least so many bits, or all
+  alignas(64) char drawing[kDrawingBytes];       // the ISA's own
+};
+
+// Prepares `draw` for the decisions of that mask. Bits begin with a tile.
+using BeginBits = void (*)(const KeepArgs& mask, KeepBits& keep);
+
+// Rows of an operation with whole_rows, whose elements are contiguous. An output may be an input of the same
+// access and type.
+struct RowArgs {
+  // Of the first row. An absent input is kStripBytes of its neutral value; an output that is not wanted is
+  // null. Outputs per column hold sums, to which the rows are added.
+  const char* inputs[kMaxInputs];
+  char* outputs[kMaxOutputs];
+  int64_t input_rows[kMaxInputs], output_rows[kMaxOutputs];  // bytes from one row to the next
+  bool is_there[kMaxInputs];                                 // false: the neutral values repeat
+  const char* scale;  // of the compute type: a value for every column, or kStripBytes of one
+  bool scale_varies;
+  uint64_t row_count, length;
+  KeepBits* keep;
+  uint64_t first_bit;               // of the first row
+  double constants[kMaxConstants];  // the scale's place is not used
+  bool non_temporal, prefetches;    // as in KernelArgs
+};
+using RowKernel = void (*)(const RowArgs&);
+
 // For known-answer tests: words of consecutive blocks, counters (first + j mod 2^64, upper).
 using GenerateKernel = void (*)(const uint64_t key[2], uint64_t first, uint64_t upper, uint64_t block_count,
                                 uint32_t* words);
@@ -73,14 +107,21 @@ using CountKernel = uint64_t (*)(const uint64_t* words, uint64_t count);
 
 // A missing kernel of a generator or of stored bits means: gather first. (Normal numbers are not gathered.)
 struct KernelTable {
+  int tile_elements;
   Kernel run[kOperationCount][kElementCount][kKeepRuleCount];
   // The same where p and the constants vary from element to element.
   Kernel run_varying[kOperationCount][kElementCount][kKeepRuleCount];
+  BeginBits begin_bits[kGeneratorCount];
   GenerateKernel generate[kGeneratorCount];
-  FunctionKernel functions[kFunctionCount][kFloat64 + 1];  // of float32 and float64
-  PackKernel pack_bits;                                    // kernels/bits.h, as the next two
+  PackKernel pack_bits;  // kernels/bits.h, as the next two
   WidenKernel widen_drops;
   CountKernel count_bits;
+};
+
+// Kernels that work on rows draw nothing, so that ISAs which differ in drawing share them.
+struct RowTable {
+  RowKernel run[kOperationCount][kElementCount];
+  FunctionKernel functions[kFunctionCount][kFloat64 + 1];  // of float32 and float64
 };
 
 }  // namespace fastdrop

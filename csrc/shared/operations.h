@@ -8,9 +8,21 @@
 namespace fastdrop {
 
 // The places of the rows below.
-enum Operation : int { kDropout, kAlphaDropout, kGaussianDropout, kKeepMask, kOperationCount };
+enum Operation : int {
+  kDropout,
+  kAlphaDropout,
+  kGaussianDropout,
+  kKeepMask,
+  kBiasDropoutAdd,
+  kBiasDropoutAddBackward,
+  kDropoutAddLayerNorm,
+  kDropoutAddLayerNormBackward,
+  kDropoutAddRmsNorm,
+  kDropoutAddRmsNormBackward,
+  kOperationCount
+};
 
-constexpr int kMaxInputs = 6, kMaxOutputs = 4, kMaxConstants = 4;
+constexpr int kMaxInputs = 6, kMaxOutputs = 5, kMaxConstants = 4;
 constexpr int kMaxOperands = kMaxInputs + kMaxOutputs;
 
 // One value for every element, for every index along the last axis, or for every index along all the others.
@@ -19,11 +31,18 @@ enum Access : uint8_t { kFull, kPerColumn, kPerRow };
 // The type of the data, or the type that it is computed with: float32 for values of 16 bits.
 enum OperandType : uint8_t { kElementType, kComputeType };
 
+// An input that is absent counts as -0.0 where it is added, and as 1 where it is multiplied by, so that its
+// absence changes no bit. An optional output need not be wanted. An output per column is a sum over the rows.
 struct OperandInfo {
   const char* name;
   Access access = kFull;
   OperandType type = kElementType;
+  bool optional = false;
 };
+constexpr OperandInfo optional(const char* name, Access access = kFull) {
+  return {name, access, access == kFull ? kElementType : kComputeType, true};
+}
+constexpr OperandInfo per_row(const char* name) { return {name, kPerRow, kComputeType}; }
 
 // A constant's neutral value matters where an operation may copy bits, see `copies_where_kept`.
 struct ConstantInfo {
@@ -44,15 +63,74 @@ struct OperationInfo {
   Draw draw;
   bool copies_where_kept = false;   // y has x's bits where everything is kept and all constants are neutral
   bool zero_where_dropped = false;  // y is +0.0 where an element is dropped, whatever the inputs
-  bool whole_rows = false;     // a kernel's run is one whole row: for sums, which the runtime does not do yet
-  bool varies_inline = false;  // with kInline: such kernels also draw by a p that varies
+  bool whole_rows = false;          // kernels work on rows (RowKernel), the last axis being one
+  bool varies_inline = false;       // with kInline: such kernels also draw by a p that varies
 };
+
+// The values of the constant `activation`.
+enum Activation : int { kIdentity, kRelu, kGelu, kGeluTanh, kSilu, kActivationCount };
 
 constexpr OperationInfo kOperations[] = {
     {"dropout", {{"x"}}, {{"y"}}, {{"scale", 1}}, kInline, true, true, false, true},
     {"alpha_dropout", {{"x"}}, {{"y"}}, {{"scale", 1}, {"shift", 0}, {"dropped", kAnyValue}}, kInline, true},
     {"gaussian_dropout", {{"x"}}, {{"y"}}, {{"deviation", 0}}, kNormals, true},
     {"keep_mask", {}, {{"keep"}}, {}, kInline, false, true, false, true},
+    {"bias_dropout_add",
+     {{"x"}, optional("bias", kPerColumn), optional("residual")},
+     {{"y"}},
+     {{"scale"}, {"activation"}},
+     kFromBytes,
+     false,
+     false,
+     true},
+    {"bias_dropout_add_backward",
+     {{"dy"}, optional("x"), optional("bias", kPerColumn), optional("y")},
+     {{"dx"}, optional("dbias", kPerColumn)},
+     {{"scale"}, {"activation"}},
+     kFromBytes,
+     false,
+     false,
+     true},
+    {"dropout_add_layer_norm",
+     {{"x"},
+      optional("residual"),
+      optional("weight", kPerColumn),
+      optional("bias", kPerColumn),
+      optional("x_bias", kPerColumn)},
+     {{"y"}, optional("h"), per_row("mean"), per_row("rstd")},
+     {{"scale"}, {"eps"}},
+     kFromBytes,
+     false,
+     false,
+     true},
+    {"dropout_add_layer_norm_backward",
+     {{"dy"}, {"h"}, per_row("mean"), per_row("rstd"), optional("weight", kPerColumn), optional("dh")},
+     {{"dx"},
+      optional("dresidual"),
+      optional("dweight", kPerColumn),
+      optional("dbias", kPerColumn),
+      optional("dx_bias", kPerColumn)},
+     {{"scale"}},
+     kFromBytes,
+     false,
+     false,
+     true},
+    {"dropout_add_rms_norm",
+     {{"x"}, optional("residual"), optional("weight", kPerColumn), optional("x_bias", kPerColumn)},
+     {{"y"}, optional("h"), per_row("rstd")},
+     {{"scale"}, {"eps"}},
+     kFromBytes,
+     false,
+     false,
+     true},
+    {"dropout_add_rms_norm_backward",
+     {{"dy"}, {"h"}, per_row("rstd"), optional("weight", kPerColumn), optional("dh")},
+     {{"dx"}, optional("dresidual"), optional("dweight", kPerColumn), optional("dx_bias", kPerColumn)},
+     {{"scale"}},
+     kFromBytes,
+     false,
+     false,
+     true},
 };
 static_assert(sizeof kOperations / sizeof *kOperations == kOperationCount, "a row for every operation");
 

@@ -17,6 +17,7 @@ class OperandInfo(NamedTuple):
     name: str
     access: str  # "full", "per column" or "per row"
     type: str  # "element" or "compute"
+    optional: bool  # an input may be None, an output may be False: not wanted
 
 class OperationInfo(NamedTuple):
     inputs: tuple[OperandInfo, ...]

@@ -22,6 +22,7 @@ constexpr uintptr_t kPrefetchBytes = 768;
 // to 1.01 in cache. Eight
 // loads cost 7 % at 1 Mi floats.
 constexpr int kLoadsTogether = 4;
+constexpr int kChainsTogether = 4;     // PENDING
 constexpr bool kInlineNormals = true;  // their constants stay in registers from tile to tile: 10 %
 constexpr int kUnroll = 32;            // registers must not be indexed by a variable
 
@@ -86,6 +87,7 @@ struct TileKeep {
     for (int i = 0; i < kTileElements; i += 32)
       _mm256_storeu_si256((__m256i*)(bytes + i), _mm256_maskz_set1_epi8(bits[i / 32], 1));
   }
+  void store_bits(uint8_t* to) const { __builtin_memcpy(to, bits, sizeof bits); }
 };
 
 using AesBlocks = Blocks;
@@ -129,6 +131,19 @@ inline Float32Lanes zero_unless(const TileKeep& keep, int first, Float32Lanes a)
 }
 inline Float32Lanes selected(const TileKeep& keep, int first, Float32Lanes a, Float32Lanes otherwise) {
   return {_mm512_mask_mov_ps(otherwise.lanes, (__mmask16)(keep.bits[first / 32] >> (first % 32)), a.lanes)};
+}
+
+inline Float32Lanes zero_unless_bits(uint32_t bits, Float32Lanes a) {
+  return {_mm512_maskz_mov_ps((__mmask16)bits, a.lanes)};
+}
+
+// The first lanes, `count` of them, from memory and to it; the others are 0.
+inline __mmask16 first_16(int count) { return (__mmask16)((1u << count) - 1); }
+inline Float32Lanes load_part(const float* from, int count) {
+  return {_mm512_maskz_loadu_ps(first_16(count), from)};
+}
+inline void store_part(float* to, int count, Float32Lanes a) {
+  _mm512_mask_storeu_ps(to, first_16(count), a.lanes);
 }
 
 // For functions.h. minimum and maximum give b where one of both is a NaN, and where both are zeros.
@@ -176,6 +191,46 @@ inline Float64Lanes zero_unless(const TileKeep& keep, int first, Float64Lanes a)
 }
 inline Float64Lanes selected(const TileKeep& keep, int first, Float64Lanes a, Float64Lanes otherwise) {
   return {_mm512_mask_mov_pd(otherwise.lanes, (__mmask8)(keep.bits[first / 32] >> (first % 32)), a.lanes)};
+}
+
+inline Float64Lanes zero_unless_bits(uint32_t bits, Float64Lanes a) {
+  return {_mm512_maskz_mov_pd((__mmask8)bits, a.lanes)};
+}
+inline Float64Lanes load_part(const double* from, int count) {
+  return {_mm512_maskz_loadu_pd((__mmask8)first_16(count), from)};
+}
+inline void store_part(double* to, int count, Float64Lanes a) {
+  _mm512_mask_storeu_pd(to, (__mmask8)first_16(count), a.lanes);
+}
+
+// As many values of 16 bits as Float32Lanes has, in the order of memory. They are of one kind or the other.
+struct Halves {
+  __m256i lanes;
+
+  static Halves load(const uint16_t* from) { return {_mm256_loadu_si256((const __m256i*)from)}; }
+  void store(uint16_t* to) const { _mm256_storeu_si256((__m256i*)to, lanes); }
+};
+inline Halves load_part(const uint16_t* from, int count) {
+  return {_mm256_maskz_loadu_epi16(first_16(count), from)};
+}
+inline void store_part(uint16_t* to, int count, Halves a) {
+  _mm256_mask_storeu_epi16(to, first_16(count), a.lanes);
+}
+inline Float32Lanes widen_float16(Halves a) { return {_mm512_cvtph_ps(a.lanes)}; }
+inline Halves narrow_to_float16(Float32Lanes a) {
+  return {_mm512_cvtps_ph(a.lanes, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+inline Float32Lanes widen_bfloat16(Halves a) {
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(a.lanes), 16))};
+}
+// A NaN is cut off, and stays one by its upper bit.
+inline Halves narrow_to_bfloat16(Float32Lanes a) {
+  const __m512i bits = _mm512_castps_si512(a.lanes);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
+  const __mmask16 is_nan = _mm512_cmp_ps_mask(a.lanes, a.lanes, _CMP_UNORD_Q);
+  const __m512i result = _mm512_mask_or_epi32(rounded, is_nan, bits, _mm512_set1_epi32(1 << 22));
+  return {_mm512_cvtepi32_epi16(_mm512_srli_epi32(result, 16))};
 }
 
 inline Float64Lanes minimum(Float64Lanes a, Float64Lanes b) { return {_mm512_min_pd(a.lanes, b.lanes)}; }

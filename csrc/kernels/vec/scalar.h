@@ -14,6 +14,7 @@ constexpr int kDrawsAhead = 1;  // nothing overlaps here, but the loop asks for 
 constexpr bool kCompareAhead = false;
 constexpr uintptr_t kPrefetchBytes = 0;
 constexpr int kLoadsTogether = 1;
+constexpr int kChainsTogether = 1;
 constexpr bool kInlineNormals = false;
 constexpr int kUnroll = 1;  // sixteen copies of the software AES would not fit the instruction cache
 
@@ -62,6 +63,13 @@ struct TileKeep {
   }
   void store(uint8_t* bytes) const {
     for (int i = 0; i < kTileElements; ++i) bytes[i] = keep[i];
+  }
+  void store_bits(uint8_t* to) const {
+    for (int i = 0; i < kTileElements; i += 8) {
+      uint8_t bits = 0;
+      for (int j = 0; j < 8; ++j) bits = (uint8_t)(bits | keep[i + j] << j);
+      to[i / 8] = bits;
+    }
   }
 };
 
@@ -184,6 +192,19 @@ template <class T>
 inline ScalarLane<T> selected(const TileKeep& keep, int first, ScalarLane<T> a, ScalarLane<T> otherwise) {
   return keep.keep[first] ? a : otherwise;
 }
+template <class T>
+inline ScalarLane<T> zero_unless_bits(uint32_t bits, ScalarLane<T> a) {
+  return {bits & 1 ? a.value : T(0)};
+}
+// The first lanes, `count` of them, from memory and to it: there is one.
+template <class T>
+inline ScalarLane<T> load_part(const T* from, int) {
+  return {*from};
+}
+template <class T>
+inline void store_part(T* to, int, ScalarLane<T> a) {
+  *to = a.value;
+}
 using Float32Lanes = ScalarLane<float>;
 using Float64Lanes = ScalarLane<double>;
 
@@ -266,6 +287,24 @@ inline float widen_bfloat16(uint16_t half) { return as_float((uint32_t)half << 1
 inline uint16_t round_to_bfloat16(float value) {
   const uint32_t bits = as_bits(value);
   return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+}
+
+// As many values of 16 bits as Float32Lanes has, in the order of memory. They are of one kind or the other.
+struct Halves {
+  uint16_t value;
+
+  static Halves load(const uint16_t* from) { return {*from}; }
+  void store(uint16_t* to) const { *to = value; }
+};
+inline Halves load_part(const uint16_t* from, int) { return {*from}; }
+inline void store_part(uint16_t* to, int, Halves a) { *to = a.value; }
+inline Float32Lanes widen_float16(Halves a) { return {widen_float16(a.value)}; }
+inline Halves narrow_to_float16(Float32Lanes a) { return {round_to_float16(a.value)}; }
+inline Float32Lanes widen_bfloat16(Halves a) { return {widen_bfloat16(a.value)}; }
+// A NaN is cut off, and stays one by its upper bit.
+inline Halves narrow_to_bfloat16(Float32Lanes a) {
+  const uint32_t bits = as_bits(a.value);
+  return {a.value != a.value ? (uint16_t)(bits >> 16 | 0x40) : round_to_bfloat16(a.value)};
 }
 
 inline Float32Pair float16_to_float32(const uint16_t* from) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The functions of functions.h and activations.h over arrays, for tests: in the order of kFunctionNames.
 #pragma once
-#include "../shared/kernel_table.h"
-#include "activations.h"
+#include "../../shared/kernel_table.h"
+#include "../activations.h"
 
 namespace fastdrop::FASTDROP_ISA {
 namespace {
@@ -25,7 +25,7 @@ void evaluate(const void* from, uint64_t count, void* to) {
 }
 
 template <class Lanes, class T>
-constexpr void add_functions(KernelTable& table, Element element) {
+constexpr void add_functions(RowTable& table, Element element) {
   const FunctionKernel kernels[kFunctionCount] = {
       &evaluate<Lanes, T, exponential<Lanes>>,          &evaluate<Lanes, T, sigmoid<Lanes>>,
       &evaluate<Lanes, T, normal_cdf<Lanes>>,           &evaluate<Lanes, T, Relu::value<Lanes>>,

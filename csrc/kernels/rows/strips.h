@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// How a kernel walks a row: in strips of a few registers, the last one perhaps in part.
+#pragma once
+#include "../operands.h"
+#include "elements.h"
+#include "several.h"
+#include "strip_bits.h"
+
+namespace fastdrop::FASTDROP_ISA {
+namespace {
+
+// Eight registers, and all partial sums of a row.
+template <class Lanes>
+constexpr int kStripElements = 8 * Lanes::width > kPartialSums ? 8 * Lanes::width : kPartialSums;
+
+// What is worked on together: a register, some registers, or a register whose first lanes are in the row.
+struct OneRegister {};
+template <int count>
+struct Registers {};
+struct SomeLanes {
+  int count;
+};
+
+template <class Rows>
+__attribute__((always_inline)) inline typename Rows::Lanes load(const typename Rows::Value* from,
+                                                                OneRegister) {
+  return Rows::load(from);
+}
+template <class Rows, int count>
+__attribute__((always_inline)) inline Several<typename Rows::Lanes, count> load(
+    const typename Rows::Value* from, Registers<count>) {
+  Several<typename Rows::Lanes, count> all;
+#pragma GCC unroll kUnroll
+  for (int i = 0; i < count; ++i) all.of[i] = Rows::load(from + i * Rows::Lanes::width);
+  return all;
+}
+template <class Rows>
+__attribute__((always_inline)) inline typename Rows::Lanes load(const typename Rows::Value* from,
+                                                                SomeLanes lanes) {
+  return Rows::load(from, lanes.count);
+}
+
+template <class Rows>
+__attribute__((always_inline)) inline void store(typename Rows::Value* to, typename Rows::Lanes a,
+                                                 OneRegister) {
+  Rows::store(to, a);
+}
+template <class Rows, int count>
+__attribute__((always_inline)) inline void store(typename Rows::Value* to,
+                                                 Several<typename Rows::Lanes, count> a, Registers<count>) {
+#pragma GCC unroll kUnroll
+  for (int i = 0; i < count; ++i) Rows::store(to + i * Rows::Lanes::width, a.of[i]);
+}
+template <class Rows>
+__attribute__((always_inline)) inline void store(typename Rows::Value* to, typename Rows::Lanes a,
+                                                 SomeLanes lanes) {
+  Rows::store(to, a, lanes.count);
+}
+// The same, around the cache where that is wanted and whole registers are stored. `to` is then aligned by 16.
+template <class Rows>
+__attribute__((always_inline)) inline void store(typename Rows::Value* to, typename Rows::Lanes a,
+                                                 OneRegister place, bool non_temporal) {
+  if (__builtin_expect(non_temporal, 0))
+    Rows::store_non_temporal(to, a);
+  else
+    store<Rows>(to, a, place);
+}
+template <class Rows, int count>
+__attribute__((always_inline)) inline void store(typename Rows::Value* to,
+                                                 Several<typename Rows::Lanes, count> a, Registers<count>,
+                                                 bool non_temporal) {
+#pragma GCC unroll kUnroll
+  for (int i = 0; i < count; ++i)
+    store<Rows>(to + i * Rows::Lanes::width, a.of[i], OneRegister{}, non_temporal);
+}
+template <class Rows>
+__attribute__((always_inline)) inline void store(typename Rows::Value* to, typename Rows::Lanes a,
+                                                 SomeLanes lanes, bool) {
+  store<Rows>(to, a, lanes);
+}
+
+// +0.0 where an element is dropped: those from `offset` on of the strip that the bits are of.
+template <class Bits, class Lanes>
+__attribute__((always_inline)) inline Lanes zero_unless(const Bits& keep, int offset, Lanes a) {
+  return zero_unless_bits(keep.template of<Lanes>(offset), a);
+}
+template <class Bits, class Lanes, int count>
+__attribute__((always_inline)) inline Several<Lanes, count> zero_unless(const Bits& keep, int offset,
+                                                                        Several<Lanes, count> a) {
+#pragma GCC unroll kUnroll
+  for (int i = 0; i < count; ++i) a.of[i] = zero_unless(keep, offset + i * Lanes::width, a.of[i]);
+  return a;
+}
+
+// +0.0 in the lanes that are not in the row.
+template <class Lanes>
+__attribute__((always_inline)) inline Lanes zero_beyond(Lanes a, OneRegister) {
+  return a;
+}
+template <class Lanes>
+__attribute__((always_inline)) inline Lanes zero_beyond(Lanes a, SomeLanes lanes) {
+  return zero_unless_bits((1u << lanes.count) - 1, a);
+}
+
+// for_registers calls work(offset in the strip, place) for each register of it; for_chains does so for some
+// together, where work is a long chain of instructions.
+template <class Lanes>
+struct WholeStrip {
+  template <class Work>
+  __attribute__((always_inline)) void for_registers(Work work) const {
+#pragma GCC unroll kUnroll
+    for (int offset = 0; offset < kStripElements<Lanes>; offset += Lanes::width) work(offset, OneRegister{});
+  }
+  template <class Work>
+  __attribute__((always_inline)) void for_chains(Work work) const {
+#pragma GCC unroll 1
+    for (int offset = 0; offset < kStripElements<Lanes>; offset += kChainsTogether * Lanes::width)
+      work(offset, Registers<kChainsTogether>{});
+  }
+};
+template <class Lanes>
+struct PartStrip {
+  int length;
+
+  template <class Work>
+  __attribute__((always_inline)) void for_registers(Work work) const {
+#pragma GCC unroll 1
+    for (int offset = 0; offset < length; offset += Lanes::width)
+      work(offset, SomeLanes{length - offset < Lanes::width ? length - offset : Lanes::width});
+  }
+  template <class Work>
+  __attribute__((always_inline)) void for_chains(Work work) const {
+    for_registers(work);
+  }
+};
+
+// Calls work(strip) for every strip of a row.
+template <class Lanes, class Work>
+__attribute__((always_inline)) inline void for_strips(uint64_t length, Work work) {
+  for (; length >= kStripElements<Lanes>; length -= kStripElements<Lanes>) work(WholeStrip<Lanes>{});
+  if (length > 0) work(PartStrip<Lanes>{(int)length});
+}
+
+// Where the strip of an operand is that is worked on. Where an input is absent, neutral values repeat.
+template <class Value, class Lanes>
+class StripOf {
+ public:
+  StripOf(Value* first, bool moves) : at_(first), step_(moves ? kStripElements<Lanes> : 0) {}
+
+  Value* operator+(int offset) const { return at_ + offset; }
+  void next() { at_ += step_; }
+  bool is_there() const { return at_ != nullptr; }
+  bool takes_non_temporal() const { return reinterpret_cast<uintptr_t>(at_) % 16 == 0; }
+  __attribute__((always_inline)) void prefetch_next(uintptr_t ahead_bytes) const {
+    if (kPrefetchBytes == 0 || step_ == 0) return;
+#pragma GCC unroll kUnroll
+    for (uintptr_t byte = 0; byte < kStripElements<Lanes> * sizeof(Value); byte += 64)
+      prefetch(reinterpret_cast<const char*>(at_) + byte, ahead_bytes);
+  }
+
+ private:
+  Value* at_;
+  int64_t step_;
+};
+
+// The same for an operand that has one value, which stays in a register: in cache, a kernel that computes
+// little is as fast as it loads.
+template <class Lanes>
+struct Fixed {
+  Lanes value;
+
+  Fixed operator+(int) const { return *this; }
+  void next() {}
+  void prefetch_next(uintptr_t) const {}
+};
+template <class Rows, class Place>
+__attribute__((always_inline)) inline typename Rows::Lanes load(Fixed<typename Rows::Lanes> from, Place) {
+  return from.value;
+}
+
+template <class... Strips>
+__attribute__((always_inline)) inline void next(Strips&... strips) {
+  (strips.next(), ...);
+}
+
+// The operands of a kernel's rows. Parameters, sums and scales are of the type that is computed with.
+template <class Rows>
+class Operands {
+ public:
+  using Lanes = typename Rows::Lanes;
+  using Value = typename Rows::Value;
+  using Compute = typename Rows::Compute;
+  using Parameters = PlainRows<Rows::element, Compute, Lanes>;
+
+  explicit Operands(const RowArgs& args) : args_(args) {}
+
+  StripOf<const Value, Lanes> input(int input, uint64_t row) const { return input_of<Value>(input, row); }
+  StripOf<const Compute, Lanes> parameter(int input, uint64_t row) const {
+    return input_of<Compute>(input, row);
+  }
+  StripOf<const Compute, Lanes> scale() const {
+    return {reinterpret_cast<const Compute*>(args_.scale), args_.scale_varies};
+  }
+  Fixed<Lanes> fixed_scale() const {
+    return {Parameters::load(reinterpret_cast<const Compute*>(args_.scale))};
+  }
+  // Null, and stays it, where the output is not wanted.
+  StripOf<Value, Lanes> output(int output, uint64_t row) const { return output_of<Value>(output, row); }
+  StripOf<Compute, Lanes> sums(int output) const { return output_of<Compute>(output, 0); }
+
+  Compute row_value(int input, uint64_t row) const {
+    Compute value;
+    __builtin_memcpy(&value, args_.inputs[input] + (int64_t)row * args_.input_rows[input], sizeof value);
+    return value;
+  }
+  void store_row_value(int output, uint64_t row, Compute value) const {
+    __builtin_memcpy(args_.outputs[output] + (int64_t)row * args_.output_rows[output], &value, sizeof value);
+  }
+
+ private:
+  template <class Item>
+  StripOf<const Item, Lanes> input_of(int input, uint64_t row) const {
+    const char* first = args_.inputs[input] + (int64_t)row * args_.input_rows[input];
+    return {reinterpret_cast<const Item*>(first), args_.is_there[input]};
+  }
+  template <class Item>
+  StripOf<Item, Lanes> output_of(int output, uint64_t row) const {
+    char* first = args_.outputs[output];
+    if (first != nullptr) first += (int64_t)row * args_.output_rows[output];
+    return {reinterpret_cast<Item*>(first), first != nullptr};
+  }
+
+  const RowArgs& args_;
+};
+
+// Adds to sums per column; does nothing where they are not wanted.
+template <class Parameters, class Sums, class Lanes, class Place>
+__attribute__((always_inline)) inline void add_to(const Sums& sums, int offset, Lanes a, Place place) {
+  if (sums.is_there()) store<Parameters>(sums + offset, load<Parameters>(sums + offset, place) + a, place);
+}
+
+// A sum along a row: 32 partial sums, element j in number j mod 32, then halves added to halves.
+template <class Compute, class Lanes>
+class RowSum {
+  static constexpr int registers = kPartialSums / Lanes::width;
+
+ public:
+  RowSum() {
+#pragma GCC unroll kUnroll
+    for (int i = 0; i < registers; ++i) part_[i] = Lanes::broadcast(0);
+  }
+  // Lanes that are not in the row must be zero.
+  void add(int offset, Lanes a) {
+    Lanes& part = part_[offset / Lanes::width % registers];
+    part = part + a;
+  }
+  Compute total() const {
+    alignas(64) Compute sums[kPartialSums];
+#pragma GCC unroll kUnroll
+    for (int i = 0; i < registers; ++i) part_[i].store(sums + i * Lanes::width);
+    for (int width = kPartialSums / 2; width > 0; width /= 2)
+      for (int i = 0; i < width; ++i) sums[i] += sums[i + width];
+    return sums[0];
+  }
+
+ private:
+  Lanes part_[registers];
+};
+
+}  // namespace
+}  // namespace fastdrop::FASTDROP_ISA

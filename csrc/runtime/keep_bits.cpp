@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "keep_bits.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "../dispatch/isa_registry.h"
+#include "run.h"
+#include "threshold.h"
+
+namespace fastdrop {
+
+KeepBitsSource::KeepBitsSource(const MaskState& mask, const Window& window, std::uint8_t* memory)
+    : mask_(mask),
+      window_(window),
+      rows_(window),
+      is_flat_(rows_.is_one_row() && rows_.repeat() == 1 && rows_.stride() == 1),
+      is_drawn_(is_flat_ && !are_alike() && mask.rule < kGeneratorCount && mask.p.varying == nullptr) {
+  keep_.bits = memory;
+  if (is_drawn_) current_isa().kernels->begin_bits[mask.rule](keep_args(mask, p()), keep_);
+}
+
+std::uint64_t KeepBitsSource::begin(std::uint64_t first, std::uint64_t count) {
+  keep_.there = ~std::uint64_t{0};
+  if (are_alike()) {
+    std::memset(keep_.bits, p() == 0 ? 0xFF : 0, bytes_for(count));
+    return 0;
+  }
+  const std::uint64_t index = rows_.index_at(first);
+  if (is_drawn_) {
+    const std::uint64_t offset = index % kMaxTileElements;
+    keep_.there = 0, keep_.wanted = offset + count;
+    keep_.next_tile = (index - offset) / current_isa().kernels->tile_elements;
+    return offset;
+  }
+  if (is_flat_ && mask_.rule == kStored) {
+    std::memcpy(keep_.bits, mask_.bits + index / 8, (index % 8 + count + 7) / 8);
+    return index % 8;
+  }
+  gather(first, count);
+  return 0;
+}
+
+void KeepBitsSource::gather(std::uint64_t first, std::uint64_t count) {
+  std::uint8_t bytes[kBlockDecisions];
+  for (std::uint64_t done = 0; done < count; done += kBlockDecisions) {
+    const std::uint64_t part = std::min(kBlockDecisions, count - done);
+    decide(mask_, window_, first + done, part, bytes);
+    std::memset(bytes + part, 0, (8 - part % 8) % 8);
+    current_isa().kernels->pack_bits(bytes, part, keep_.bits + done / 8);
+  }
+}
+
+}  // namespace fastdrop

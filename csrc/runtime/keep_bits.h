@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The decisions about consecutive elements of a window as bits, as kernels on rows take them.
+#pragma once
+#include <cstdint>
+
+#include "request.h"
+#include "rows.h"
+#include "tuning.h"
+
+namespace fastdrop {
+
+class KeepBitsSource {
+ public:
+  // `memory` holds bytes_for(count) bytes for every count that begin() will see.
+  KeepBitsSource(const MaskState& mask, const Window& window, std::uint8_t* memory);
+
+  static constexpr std::uint64_t bytes_for(std::uint64_t count) {
+    return (count + 7) / 8 + 2 * kKeepBitsSlack;  // a first tile that begins earlier, and what is read beyond
+  }
+
+  // Whether the decisions depend on nothing but p: all are kept, or all dropped.
+  bool are_alike() const {
+    return mask_.rule != kStored && mask_.p.varying == nullptr && (p() == 0 || p() == 1);
+  }
+
+  // From now on keep() has the decisions about so many elements. Returns the first one's bit.
+  std::uint64_t begin(std::uint64_t first, std::uint64_t count);
+  KeepBits& keep() { return keep_; }
+
+ private:
+  double p() const { return mask_.p.constant; }
+  void gather(std::uint64_t first, std::uint64_t count);
+
+  const MaskState& mask_;
+  const Window& window_;
+  Rows rows_;
+  bool is_flat_, is_drawn_;  // whether indices follow each other; whether a generator draws bits of one p
+  KeepBits keep_;
+};
+
+}  // namespace fastdrop

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Operations whose kernels work on rows: the last axis of the window. Their sums have an order of their own
+// (docs/numerics.md, section 6).
+#pragma once
+#include "request.h"
+
+namespace fastdrop {
+
+// As run(), but operands may have strides: along the last axis all are contiguous, and all are aligned and in
+// native byte order. Sums, which are outputs per column, are contiguous. The data of an absent input, and of
+// an output that is not wanted, are null. Throws std::bad_alloc as well, before anything is written.
+void run_rows(const Request& request);
+
+// Throws std::invalid_argument unless the strides are such.
+void check_rows(const Request& request);
+
+}  // namespace fastdrop
