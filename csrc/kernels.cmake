@@ -23,7 +23,7 @@ foreach(isa IN LISTS isas)
   # -ffp-contract=off: a * b + c must not become a fused multiply-add on one ISA only.
   # -fno-math-errno: the root of a negative number need not set errno, so that a root is an instruction.
   # -fno-exceptions: nothing here throws, and without it GCC may refer to the C++ run-time library in case.
-  target_compile_options(kernels_${isa} PRIVATE ${flags_${isa}} -ffp-contract=off -fno-math-errno -fno-exceptions
+  target_compile_options(kernels_${isa} PRIVATE ${flags_${isa}} -ffp-contract=off -fno-math-errno -fno-exceptions -fno-tree-slp-vectorize
     -fno-lto)
   # No link-time optimisation, not even a distribution's: it would forget whose flags a function was compiled with.
   set_target_properties(kernels_${isa} PROPERTIES INTERPROCEDURAL_OPTIMIZATION OFF)

@@ -42,6 +42,29 @@ PYTHON_ARROWS = {
     | {"_keywords", "_layer", "_operations", "_options", "functional", "layers", "mask", "mask_generator"}
     | {"kinds/_feature_maps", "kinds/_noise_shapes", "kinds/_parameters"},
     "kinds/__init__": {"kinds"},
+    "fused/_names": {"_checks"},
+    "fused/_rows": {"_checks", "_core", "_operations", "_outputs"},
+    "fused/_masks": {"_checks", "_states", "_values", "_windows", "mask", "mask_generator"},
+    "fused/_saved": {"_checks", "_outputs", "mask"},
+    "fused/_normalize": {"_checks", "_core", "mask", "fused/_rows", "fused/_saved"},
+    "fused/sums": {"_checks"},
+    "fused/activations": {"_checks", "_core", "mask", "fused/_masks", "fused/_names", "fused/_rows"}
+    | {"fused/_saved"},
+    "fused/bias_dropout_add": {"_checks", "_core", "_windows", "mask", "mask_generator"}
+    | {"fused/_masks", "fused/_names", "fused/_rows", "fused/_saved"},
+    "fused/layer_norm": {"_checks", "_core", "_windows", "mask", "mask_generator"}
+    | {"fused/_masks", "fused/_normalize", "fused/_rows", "fused/_saved"},
+    "fused/rms_norm": {"_checks", "_core", "_windows", "mask", "mask_generator"}
+    | {"fused/_masks", "fused/_normalize", "fused/_rows", "fused/_saved"},
+    "fused/_parameters": {"_checks", "_layer", "_saving", "mask_generator"},
+    "fused/bias_layer": {"_checks", "_options", "mask_generator", "fused/_names", "fused/_parameters"}
+    | {"fused/_rows", "fused/_saved", "fused/bias_dropout_add"},
+    "fused/_norm_layer": {"_checks", "_options", "fused/_normalize", "fused/_parameters"},
+    "fused/norm_layers": {"_checks", "mask_generator", "fused/_norm_layer", "fused/_normalize"}
+    | {"fused/_parameters", "fused/layer_norm", "fused/rms_norm"},
+    "fused/plain_norm_layers": {"_checks", "_options", "fused/_norm_layer", "fused/_normalize"}
+    | {"fused/_parameters", "fused/layer_norm", "fused/rms_norm"},
+    "fused/__init__": {"fused"},
     "training/_layers": {"_checks", "_layer", "mask_generator"},
     "training/layer_list": {"_checks", "_layer", "_saving", "training/_layers"},
     "training/monte_carlo": {"_checks", "_layer", "mask_generator", "training/_layers"},
@@ -49,14 +72,15 @@ PYTHON_ARROWS = {
     "training/__init__": {"training"},
     "reference/operations": set(),  # the judge stands alone
     "reference/functions": set(),
+    "reference/fused": {"reference/functions", "reference/operations"},
     "reference/dropout": {"reference/operations"},
     "reference/noise": {"reference/dropout", "reference/operations"},
     "reference/__init__": {"reference"},
     "_installation": set(),  # works if files of the package are missing
     "config": {"_checks", "_core", "_installation"},
     "reference_noise": set(),  # says that it is gone
-    "__init__": {"_core", "_installation", "_layer", "config", "functional", "kinds", "layers", "mask"}
-    | {"mask_generator", "reference", "training"},
+    "__init__": {"_core", "_installation", "_layer", "config", "functional", "fused", "kinds", "layers"}
+    | {"mask", "mask_generator", "reference", "training"},
     # Modules for arrays of other libraries: nobody imports them but their users.
     "torch/_internals": set(),
     "torch/_memory": {"_checks", "_core", "_values", "torch/_internals"},
@@ -186,7 +210,7 @@ def test_the_guard_of_private_names_sees_them(tmp_path):
     assert sorted(foreign_private_names(path)) == ["_hidden", "_limit", "_state", "_state"]
 
 
-@pytest.mark.parametrize("name", ["", ".kinds", ".training", ".reference"])
+@pytest.mark.parametrize("name", ["", ".fused", ".kinds", ".training", ".reference"])
 def test_packages_show_their_public_names_only(name):
     package = importlib.import_module("fastdrop" + name)
     assert dir(package) == sorted(package.__all__)
@@ -195,7 +219,7 @@ def test_packages_show_their_public_names_only(name):
 
 
 def test_the_reference_has_every_public_name_of_its_parts():
-    names = ("dropout", "functions", "noise", "operations")
+    names = ("dropout", "functions", "fused", "noise", "operations")
     parts = [importlib.import_module(f"fastdrop.reference.{name}") for name in names]
     assert {name for part in parts for name in part.__all__} == set(fastdrop.reference.__all__)
     for part in parts:

@@ -13,11 +13,11 @@ class BitDrawing {
   static constexpr int together = Rule::tiles_together;
 
  public:
-  static void begin(const KeepArgs& mask, KeepBits& keep) {
+  static void begin(KeepBits& keep) {
     static_assert(sizeof(BitDrawing) <= kDrawingBytes);
     static_assert(together * kTileElements <= 8 * kKeepBitsSlack);
     KernelArgs run{};
-    run.keep = mask;
+    run.keep = keep.mask;
     new (keep.drawing) BitDrawing(run);
     keep.draw = &draw;
   }

@@ -17,7 +17,10 @@ KeepBitsSource::KeepBitsSource(const MaskState& mask, const Window& window, std:
       is_flat_(rows_.is_one_row() && rows_.repeat() == 1 && rows_.stride() == 1),
       is_drawn_(is_flat_ && !are_alike() && mask.rule < kGeneratorCount && mask.p.varying == nullptr) {
   keep_.bits = memory;
-  if (is_drawn_) current_isa().kernels->begin_bits[mask.rule](keep_args(mask, p()), keep_);
+  keep_.rule = is_drawn_ ? mask.rule : kGathered;
+  if (!is_drawn_) return;
+  keep_.mask = keep_args(mask, p());
+  current_isa().kernels->begin_bits[mask.rule](keep_);
 }
 
 std::uint64_t KeepBitsSource::begin(std::uint64_t first, std::uint64_t count) {

@@ -64,12 +64,14 @@ struct KeepBits {
   uint64_t there;  // bits that are there; the greatest number where all are
   uint64_t wanted;
   uint64_t next_tile;                            // of the mask, to draw
+  KeepRule rule;                                 // a generator, where bits are to be drawn
+  KeepArgs mask;                                 // of what it draws
   void (*draw)(KeepBits& keep, uint64_t until);  // makes at least so many bits, or all
   alignas(64) char drawing[kDrawingBytes];       // the ISA's own
 };
 
-// Prepares `draw` for the decisions of that mask. Bits begin with a tile.
-using BeginBits = void (*)(const KeepArgs& mask, KeepBits& keep);
+// Prepares `draw` for the decisions of keep.mask. Bits begin with a tile.
+using BeginBits = void (*)(KeepBits& keep);
 
 // Rows of an operation with whole_rows, whose elements are contiguous. An output may be an input of the same
 // access and type.

@@ -16,6 +16,8 @@ _NAMES = {
     **dict.fromkeys(("seed", "random_state", "key", "generator", "random_seed"), "rng"),
     "data_format": "channel_axis",
     "keep_prob": "p",
+    "epsilon": "eps",
+    **dict.fromkeys(("normalized_shape", "num_features", "hidden_size", "units"), "features"),
 }
 _MODES = {"deterministic", "mode", "is_training", "train", "training", "train_mode"}
 _AXES = {"dim", "dims", "axis", "axes", "broadcast_dims", "noise_shape"}

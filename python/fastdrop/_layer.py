@@ -285,11 +285,25 @@ class Layer(ABC):
             if isinstance(value, np.ndarray):
                 value.setflags(write=False)  # NumPy's own copies can be written to
 
-    def __repr__(self) -> str:
+    def _separate(self) -> None:
+        """Give a copy its own of everything that `load_state_dict` writes to."""
+        self.rng = 0
+
+    def _shown(self) -> list[str]:
+        """The parts of the repr."""
         options = [text for option in declared_options(type(self)).values() for text in option.show(self)]
         mode = [] if self._training else ["training=False"]
-        parts = [*options, *mode, f"rng=<{format_source(self._rng)}>"]
-        return _checks.on_one_line(f"{type(self).__name__}(", parts, ")")
+        return [*options, *mode, f"rng=<{format_source(self._rng)}>"]
+
+    def __repr__(self) -> str:
+        return _checks.on_one_line(f"{type(self).__name__}(", self._shown(), ")")
+
+
+def try_state(layer: Layer, state: Any) -> None:
+    """Refuse what the layer would refuse to load, and change nothing."""
+    trial = copy.copy(layer)
+    trial._separate()
+    trial.load_state_dict(state)
 
 
 class MaskLayer(Layer):

@@ -30,13 +30,13 @@ def run_checked(operation: str, state: MaskState, names: tuple[str, ...], *argum
     arrays = [x]
     for at in range(1, count):
         array = _checks.float_array(arguments[at], names[at])
-        _checks.check_operand(array, *_shape_and_dtype(info.inputs[at], x), names[at])
+        _checks.check_operand(array, *shape_and_dtype(info.inputs[at], x), names[at])
         arrays.append(array)
     outputs = []
     for at, operand in enumerate(info.outputs, start=count):
         out = arguments[at]
         if out is None:
-            out = np.empty(*_shape_and_dtype(operand, x))
+            out = np.empty(*shape_and_dtype(operand, x))
         else:
             _outputs.check_out(out, x, names[0])  # users give no outputs but those that are like x
             for array, name in zip(arrays[:count], names, strict=True):
@@ -48,7 +48,7 @@ def run_checked(operation: str, state: MaskState, names: tuple[str, ...], *argum
     return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
 
-def _shape_and_dtype(operand: OperandInfo, x: Array) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def shape_and_dtype(operand: OperandInfo, x: Array) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """What an operand beside x has: a value for every element, column or row, of x's or the compute type."""
     dtype = x.dtype if x.dtype.isnative else x.dtype.newbyteorder("=")
     if operand.type == "compute" and dtype.itemsize == 2:

@@ -11,28 +11,33 @@ from numpy.typing import NDArray
 from . import _checks
 
 
-def check_out(out: Any, x: NDArray[Any], name: str) -> None:
-    """That `out` can take the result for `x`."""
+def check_out(out: Any, x: NDArray[Any], name: str, own: str = "out") -> None:
+    """That `out`, whose own name may be another one, can take the result for `x`."""
     if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be a numpy.ndarray, not {_checks.describe(out)}")
-    _checks.refuse_masked(out, "out")
+        raise TypeError(f"{own} must be a numpy.ndarray, not {_checks.describe(out)}")
+    _checks.refuse_masked(out, own)
     if out.dtype.newbyteorder("=") != x.dtype.newbyteorder("="):
-        raise TypeError(f"out must have the dtype of {name}, {x.dtype}, not {out.dtype}")
+        raise TypeError(f"{own} must have the dtype of {name}, {x.dtype}, not {out.dtype}")
     if out.shape != x.shape:
-        raise ValueError(f"out must have the shape of {name}, {x.shape}, not {out.shape}")
+        raise ValueError(f"{own} must have the shape of {name}, {x.shape}, not {out.shape}")
     if not out.flags.writeable:
-        raise ValueError("out must be writeable, not a read-only array")
+        raise ValueError(f"{own} must be writeable, not a read-only array")
     if _overlaps_itself(out):
-        raise ValueError(f"out must have its own memory for every element, not the strides {out.strides}")
+        raise ValueError(f"{own} must have its own memory for every element, not the strides {out.strides}")
 
 
-def check_overlap(out: NDArray[Any], x: NDArray[Any], name: str) -> None:
+def check_overlap(out: NDArray[Any], x: NDArray[Any], name: str, own: str = "out") -> None:
     """That `out` is `x`, element by element, or shares no memory with it."""
+    # NumPy is asked first: for two arrays that lie apart its answer takes a tenth of the time of the other.
+    if shares_memory(out, x) and not same_memory(out, x):
+        raise ValueError(f"{own} must be {name} itself or not overlap it, not share a part of its memory")
+
+
+def shares_memory(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    """Whether two arrays have a byte in common, or whether that is not known."""
     # Whether two arrays overlap is NP-hard to say; slices of one array take a single step. What is not
-    # settled in this many steps, some milliseconds, counts as overlapping. NumPy is asked first: for two
-    # arrays that lie apart its answer takes a tenth of the time of the other question.
-    if np.may_share_memory(out, x, max_work=10_000) and not _same_memory(out, x):  # type: ignore[arg-type]
-        raise ValueError(f"out must be {name} itself or not overlap it, not share a part of its memory")
+    # settled in this many steps, some milliseconds, counts as overlapping.
+    return np.may_share_memory(a, b, max_work=10_000)  # type: ignore[arg-type]
 
 
 def _overlaps_itself(array: NDArray[Any]) -> bool:
@@ -49,7 +54,7 @@ def _overlaps_itself(array: NDArray[Any]) -> bool:
     return False
 
 
-def _same_memory(a: NDArray[Any], b: NDArray[Any]) -> bool:
+def same_memory(a: NDArray[Any], b: NDArray[Any]) -> bool:
     """Whether every element of `a` is the same one of `b`."""
     if a.shape != b.shape:
         return False

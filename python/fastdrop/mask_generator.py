@@ -236,6 +236,11 @@ def as_generator(rng: Rng) -> MaskGenerator:
     return new_generator(_DEFAULT_ID, key_from(rng, "rng"), rng)
 
 
+def draw_mask(masks: MaskGenerator, p: float, shape: tuple[int, ...]) -> Mask:
+    """The next mask, for a p above 0 and below 1. `MaskGenerator.mask` checks first, which takes longer."""
+    return new_mask(masks._source.draw(p, shape, None), 1.0 / (1.0 - p))
+
+
 def draw_state(rng: Rng, window: WholeWindow) -> MaskState:
     """The next stream of a `MaskGenerator`; of anything else that is a source of keys stream 0."""
     if isinstance(rng, MaskGenerator):

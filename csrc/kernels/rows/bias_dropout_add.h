@@ -28,11 +28,12 @@ __attribute__((always_inline)) inline void for_all(const Strip& strip, Work work
 enum Known { kNothing, kFixedScale, kFixedScaleAndNoResidual };
 
 // y = residual + (keep ? round(act(x + bias) * scale) : +0.0)
-template <class Rows, class Activation, Known known>
+template <class Rows, class Activation, class Draw, Known known>
 __attribute__((flatten)) void bias_dropout_add(const RowArgs& args) {
   using Lanes = typename Rows::Lanes;
   using Parameters = typename Operands<Rows>::Parameters;
   const Operands<Rows> operands(args);
+  Draw draw(*args.keep);
   const uintptr_t ahead = args.prefetches ? kPrefetchBytes : 0;
   uint64_t row_bit = args.first_bit;
   const auto residual_of = [&]([[maybe_unused]] uint64_t row) {
@@ -56,7 +57,7 @@ __attribute__((flatten)) void bias_dropout_add(const RowArgs& args) {
     const bool non_temporal = args.non_temporal && y.takes_non_temporal();
     uint64_t bit = row_bit;
     for_strips<Lanes>(args.length, [&](auto strip) {
-      const StripBits<kStripElements<Lanes>> keep(*args.keep, bit);
+      const StripBits<kStripElements<Lanes>> keep(draw, bit);
       x.prefetch_next(ahead), residual.prefetch_next(ahead);
       for_all<Activation>(strip, [&](int offset, auto place) {
         const auto t = load<Rows>(x + offset, place) + load<Parameters>(bias + offset, place);
@@ -89,6 +90,7 @@ __attribute__((flatten)) void bias_dropout_add_backward(const RowArgs& args) {
   using Lanes = typename Rows::Lanes;
   using Parameters = typename Operands<Rows>::Parameters;
   const Operands<Rows> operands(args);
+  CalledDraw draw(*args.keep);
   const uintptr_t ahead = args.prefetches ? kPrefetchBytes : 0;
   uint64_t row_bit = args.first_bit;
   for (uint64_t row = 0; row < args.row_count; ++row, row_bit += args.length) {
@@ -99,7 +101,7 @@ __attribute__((flatten)) void bias_dropout_add_backward(const RowArgs& args) {
     const bool non_temporal = args.non_temporal && dx.takes_non_temporal();
     uint64_t bit = row_bit;
     for_strips<Lanes>(args.length, [&](auto strip) {
-      const StripBits<kStripElements<Lanes>> keep(*args.keep, bit);
+      const StripBits<kStripElements<Lanes>> keep(draw, bit);
       dy.prefetch_next(ahead), x.prefetch_next(ahead);
       for_all<Activation>(strip, [&](int offset, auto place) {
         const auto t = load<Rows>(x + offset, place) + load<Parameters>(bias + offset, place);
@@ -117,12 +119,16 @@ __attribute__((flatten)) void bias_dropout_add_backward(const RowArgs& args) {
 
 template <class Rows, class Activation>
 void bias_dropout_add_with(const RowArgs& args) {
-  if constexpr (kIsShort<Activation>) {
+  // Where the computation is short, what it saves to know more shows. float32 is what is used most.
+  if constexpr (kIsShort<Activation> && Rows::element == kFloat32) {
+    using Ars = InlineDraw<Ars4x32>;
+    const bool draws = args.keep->rule == kArs4x32;
     if (!args.scale_varies && !args.is_there[2])
-      return bias_dropout_add<Rows, Activation, kFixedScaleAndNoResidual>(args);
-    if (!args.scale_varies) return bias_dropout_add<Rows, Activation, kFixedScale>(args);
+      return draws ? bias_dropout_add<Rows, Activation, Ars, kFixedScaleAndNoResidual>(args)
+                   : bias_dropout_add<Rows, Activation, CalledDraw, kFixedScaleAndNoResidual>(args);
+    if (!args.scale_varies && draws) return bias_dropout_add<Rows, Activation, Ars, kFixedScale>(args);
   }
-  bias_dropout_add<Rows, Activation, kNothing>(args);
+  bias_dropout_add<Rows, Activation, CalledDraw, kNothing>(args);
 }
 
 template <class Rows>

@@ -23,13 +23,14 @@ struct NormPlaces {
 
 // h = residual + (keep ? round((x + x_bias) * scale) : +0.0), rounded to the type of x, and
 // y = ((h - mean) * rstd) * weight + bias, or y = (h * rstd) * weight.
-template <class Rows, Norm norm>
+template <class Rows, Norm norm, class Draw>
 __attribute__((flatten)) void dropout_add_norm(const RowArgs& args) {
   using At = NormPlaces<norm>;
   using Lanes = typename Rows::Lanes;
   using Compute = typename Rows::Compute;
   using Parameters = typename Operands<Rows>::Parameters;
   const Operands<Rows> operands(args);
+  Draw draw(*args.keep);
   const uintptr_t ahead = args.prefetches ? kPrefetchBytes : 0;
   const Compute columns = (Compute)args.length, eps = (Compute)args.constants[1];
   uint64_t row_bit = args.first_bit;
@@ -44,7 +45,7 @@ __attribute__((flatten)) void dropout_add_norm(const RowArgs& args) {
     for_strips<Lanes>(args.length, [&](auto strip) {
       x.prefetch_next(ahead), residual.prefetch_next(ahead);
       if (h.is_there()) {
-        const StripBits<kStripElements<Lanes>> keep(*args.keep, bit);
+        const StripBits<kStripElements<Lanes>> keep(draw, bit);
         strip.for_registers([&](int offset, auto place) {
           const Lanes t = load<Rows>(x + offset, place) + load<Parameters>(x_bias + offset, place);
           const Lanes scaled = t * load<Parameters>(scale + offset, place);
@@ -107,6 +108,7 @@ __attribute__((flatten)) void dropout_add_norm_backward(const RowArgs& args) {
   using Compute = typename Rows::Compute;
   using Parameters = typename Operands<Rows>::Parameters;
   const Operands<Rows> operands(args);
+  CalledDraw draw(*args.keep);
   const uintptr_t ahead = args.prefetches ? kPrefetchBytes : 0;
   const Compute columns = (Compute)args.length;
   uint64_t row_bit = args.first_bit;
@@ -140,7 +142,7 @@ __attribute__((flatten)) void dropout_add_norm_backward(const RowArgs& args) {
     const bool non_temporal = args.non_temporal && dx.takes_non_temporal();
     uint64_t bit = row_bit;
     for_strips<Lanes>(args.length, [&](auto strip) {
-      const StripBits<kStripElements<Lanes>> keep(*args.keep, bit);
+      const StripBits<kStripElements<Lanes>> keep(draw, bit);
       strip.for_registers([&](int offset, auto place) {
         const Lanes given = load<Rows>(dy + offset, place);
         const Lanes xhat = normalised(load<Rows>(h + offset, place));
@@ -161,9 +163,16 @@ __attribute__((flatten)) void dropout_add_norm_backward(const RowArgs& args) {
   if (args.non_temporal) finish_non_temporal_stores();
 }
 
+template <class Rows, Norm norm>
+void dropout_add_norm_with(const RowArgs& args) {
+  if constexpr (Rows::element == kFloat32)
+    if (args.keep->rule == kArs4x32) return dropout_add_norm<Rows, norm, InlineDraw<Ars4x32>>(args);
+  dropout_add_norm<Rows, norm, CalledDraw>(args);
+}
+
 template <class Rows>
 void dropout_add_layer_norm_rows(const RowArgs& args) {
-  dropout_add_norm<Rows, kLayerNorm>(args);
+  dropout_add_norm_with<Rows, kLayerNorm>(args);
 }
 template <class Rows>
 void dropout_add_layer_norm_backward_rows(const RowArgs& args) {
@@ -171,7 +180,7 @@ void dropout_add_layer_norm_backward_rows(const RowArgs& args) {
 }
 template <class Rows>
 void dropout_add_rms_norm_rows(const RowArgs& args) {
-  dropout_add_norm<Rows, kRmsNorm>(args);
+  dropout_add_norm_with<Rows, kRmsNorm>(args);
 }
 template <class Rows>
 void dropout_add_rms_norm_backward_rows(const RowArgs& args) {

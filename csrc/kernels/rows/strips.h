@@ -254,13 +254,12 @@ class RowSum {
     Lanes& part = part_[offset / Lanes::width % registers];
     part = part + a;
   }
-  Compute total() const {
-    alignas(64) Compute sums[kPartialSums];
+  Compute total() {
 #pragma GCC unroll kUnroll
-    for (int i = 0; i < registers; ++i) part_[i].store(sums + i * Lanes::width);
-    for (int width = kPartialSums / 2; width > 0; width /= 2)
-      for (int i = 0; i < width; ++i) sums[i] += sums[i + width];
-    return sums[0];
+    for (int half = registers / 2; half > 0; half /= 2)
+#pragma GCC unroll kUnroll
+      for (int i = 0; i < half; ++i) part_[i] = part_[i] + part_[i + half];
+    return folded(part_[0]);
   }
 
  private:

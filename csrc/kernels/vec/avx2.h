@@ -209,6 +209,13 @@ inline void store_part(float* to, int count, Float32Lanes a) {
   _mm256_maskstore_ps(to, first_8(count), a.lanes);
 }
 
+// The upper half added to the lower one, again and again.
+inline float folded(Float32Lanes a) {
+  __m128 four = _mm_add_ps(_mm256_castps256_ps128(a.lanes), _mm256_extractf128_ps(a.lanes, 1));
+  four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
+}
+
 // For functions.h. minimum and maximum give b where one of both is a NaN, and where both are zeros.
 inline Float32Lanes minimum(Float32Lanes a, Float32Lanes b) { return {_mm256_min_ps(a.lanes, b.lanes)}; }
 inline Float32Lanes maximum(Float32Lanes a, Float32Lanes b) { return {_mm256_max_ps(a.lanes, b.lanes)}; }
@@ -310,6 +317,11 @@ inline Halves narrow_to_bfloat16(Float32Lanes a) {
       _mm256_castps_si256(_mm256_blendv_ps(_mm256_castsi256_ps(rounded), _mm256_castsi256_ps(cut), is_nan));
   const __m256i upper = _mm256_srli_epi32(result, 16);
   return {_mm_packus_epi32(_mm256_castsi256_si128(upper), _mm256_extracti128_si256(upper, 1))};
+}
+
+inline double folded(Float64Lanes a) {
+  const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(a.lanes), _mm256_extractf128_pd(a.lanes, 1));
+  return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
 }
 
 inline Float64Lanes minimum(Float64Lanes a, Float64Lanes b) { return {_mm256_min_pd(a.lanes, b.lanes)}; }

@@ -196,6 +196,10 @@ template <class T>
 inline ScalarLane<T> zero_unless_bits(uint32_t bits, ScalarLane<T> a) {
   return {bits & 1 ? a.value : T(0)};
 }
+template <class T>
+inline T folded(ScalarLane<T> a) {
+  return a.value;
+}
 // The first lanes, `count` of them, from memory and to it: there is one.
 template <class T>
 inline ScalarLane<T> load_part(const T* from, int) {

@@ -2,13 +2,14 @@
 """The definition of every fastdrop operation, in plain NumPy.
 
 This package is the definition and the judge: the compiled core must agree with it bit for bit. It is written
-to be read, imports NumPy and nothing else of fastdrop, and is slow on purpose. Two modules follow
-``docs/stream.md`` (mask stream, version 1), and one ``docs/numerics.md``:
+to be read, imports NumPy and nothing else of fastdrop, and is slow on purpose. Its modules follow
+``docs/stream.md`` (mask stream, version 1):
 
 - ``dropout.py`` has sections 1 to 4 and 6: who is kept, and plain dropout;
 - ``noise.py`` has sections 7 and 8: alpha dropout and Gaussian dropout;
 - ``functions.py`` has the functions of one value that fused operations apply;
-- ``operations.py`` has the arithmetic of all results.
+- ``fused.py`` has sums, and the operations on whole rows;
+- ``operations.py`` has the arithmetic of all other results.
 """
 
 from .dropout import (
@@ -25,6 +26,15 @@ from .dropout import (
     threshold,
 )
 from .functions import ACTIVATIONS, exponential, normal_cdf, sigmoid
+from .fused import (
+    ACTIVATION_CODES,
+    BLOCK_ROWS,
+    PARTIAL_SUMS,
+    ROW_OPERATIONS,
+    column_sums,
+    join_sums,
+    row_sums,
+)
 from .noise import (
     ALPHA_PRIME,
     COSINE,
@@ -49,11 +59,15 @@ from .operations import OPERATIONS, computed_with, rounded, scaled, widened
 
 __all__ = [
     "ACTIVATIONS",
+    "ACTIVATION_CODES",
     "ALPHA_PRIME",
+    "BLOCK_ROWS",
     "COSINE",
     "GENERATORS",
     "LOGARITHM",
     "OPERATIONS",
+    "PARTIAL_SUMS",
+    "ROW_OPERATIONS",
     "SINE",
     "TWICE_LN_2",
     "Mask",
@@ -63,6 +77,7 @@ __all__ = [
     "alpha_dropout",
     "alpha_dropout_backward",
     "ars4x32",
+    "column_sums",
     "computed_with",
     "cosine",
     "counter_from",
@@ -72,6 +87,7 @@ __all__ = [
     "feature_alpha_dropout",
     "gaussian_dropout",
     "gaussian_dropout_backward",
+    "join_sums",
     "keep",
     "key_from",
     "normal_cdf",
@@ -80,6 +96,7 @@ __all__ = [
     "quarter_turns",
     "radius",
     "rounded",
+    "row_sums",
     "scale",
     "scaled",
     "sigmoid",

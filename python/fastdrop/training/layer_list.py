@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self, overload
 
 from .. import _checks
-from .._layer import Layer
+from .._layer import Layer, try_state
 from .._saving import check_state, plain_state
 from ._layers import list_of_layers
 
@@ -134,9 +133,7 @@ class LayerList(Sequence[Layer]):
             )
         pairs = [(layer, state[str(number)]) for number, layer in enumerate(self)]
         for layer, own in pairs:  # refuses what is wrong before any layer, or generator, has changed
-            trial = copy.copy(layer)
-            trial.rng = 0
-            trial.load_state_dict(own)
+            try_state(layer, own)
         for layer, own in pairs:
             layer.load_state_dict(own)
 
