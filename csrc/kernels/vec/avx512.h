@@ -158,6 +158,15 @@ inline float folded(Float32Lanes a) {
   return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
 }
 
+// For piecewise.h. `index` is a sum whose lowest four bits say which of sixteen values.
+inline Float32Lanes lookup(const float* sixteen, Float32Lanes index) {
+  return {_mm512_permutexvar_ps(_mm512_castps_si512(index.lanes), _mm512_load_ps(sixteen))};
+}
+inline Float32Lanes absolute(Float32Lanes a) { return {_mm512_abs_ps(a.lanes)}; }
+inline bool all_below(Float32Lanes a, Float32Lanes b) {
+  return _mm512_cmp_ps_mask(a.lanes, b.lanes, _CMP_NLT_UQ) == 0;
+}
+
 // For functions.h. minimum and maximum give b where one of both is a NaN, and where both are zeros.
 inline Float32Lanes minimum(Float32Lanes a, Float32Lanes b) { return {_mm512_min_ps(a.lanes, b.lanes)}; }
 inline Float32Lanes maximum(Float32Lanes a, Float32Lanes b) { return {_mm512_max_ps(a.lanes, b.lanes)}; }
