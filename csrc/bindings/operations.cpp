@@ -236,22 +236,6 @@ py::array generate(const std::string& generator, std::uint64_t first, std::uint6
   throw std::invalid_argument("no such generator");
 }
 
-py::array evaluate(const std::string& name, const py::array& x) {
-  const Element element = to_element(x.dtype());
-  if ((element != kFloat32 && element != kFloat64) || !is_contiguous_native(x, false))
-    throw std::invalid_argument("x must be a contiguous array of float32 or float64");
-  for (int function = 0; function < kFunctionCount; ++function) {
-    if (name != kFunctionNames[function]) continue;
-    py::array y = new_array(x.dtype(), static_cast<int>(x.ndim()), x.shape());
-    without_gil(static_cast<std::uint64_t>(x.size()), [&] {
-      current_isa().rows->functions[function][element](x.data(), static_cast<std::uint64_t>(x.size()),
-                                                       y.mutable_data());
-    });
-    return y;
-  }
-  throw std::invalid_argument("no such function");
-}
-
 // draw_blocks(corners, shape, block): the bits of a stored mask, and how many of them are kept.
 py::object blocks(PyObject* const* arguments, Py_ssize_t count, PyObject* keywords) {
   if (count != 3 || keywords != nullptr) throw py::type_error("wrong number of arguments");
@@ -359,10 +343,6 @@ void add_operations(py::module_& module) {
   if (PyModule_AddFunctions(module.ptr(), methods) != 0) throw py::error_already_set();
   add_operation_rows(module);
   module.def("generate", &generate, "Words of consecutive generator blocks, on the ISA in use; for tests.");
-  module.def("function", &evaluate, "A function of one value, on the ISA in use; for tests.");
-  py::tuple functions(kFunctionCount);
-  for (int i = 0; i < kFunctionCount; ++i) functions[static_cast<std::size_t>(i)] = kFunctionNames[i];
-  module.attr("functions") = functions;
 }
 
 }  // namespace fastdrop

@@ -87,7 +87,6 @@ __attribute__((always_inline)) inline Lanes times_derivative(Lanes dy, Lanes t) 
 // result of the forward pass with relu and without a residual: it says what was kept, and what was positive.
 template <class Rows, class Activation>
 __attribute__((flatten)) void bias_dropout_add_backward(const RowArgs& args) {
-  using Lanes = typename Rows::Lanes;
   using Parameters = typename Operands<Rows>::Parameters;
   const Operands<Rows> operands(args);
   CalledDraw draw(*args.keep);

@@ -118,8 +118,10 @@ struct WholeStrip {
   }
   template <class Work>
   __attribute__((always_inline)) void for_chains(Work work) const {
+    // Values of 16 bits are not worth the size of the kernels.
     constexpr int registers = kStripElements<Rows> / Lanes::width;
-    constexpr int together = registers < kChainsTogether ? registers : kChainsTogether;
+    constexpr int most = sizeof(typename Rows::Value) == 2 ? 1 : registers;
+    constexpr int together = most < kChainsTogether ? most : kChainsTogether;
 #pragma GCC unroll 1
     for (int offset = 0; offset < kStripElements<Rows>; offset += together * Lanes::width)
       work(offset, Registers<together>{});
