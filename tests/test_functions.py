@@ -67,7 +67,12 @@ def test_the_core_has_the_functions_of_the_reference():
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_core_is_the_reference(isa, name, dtype):
     x = sample(dtype)
-    assert same_bytes(_core.function(name, x), FUNCTIONS[name](x))
+    wanted = FUNCTIONS[name](x)
+    if name not in ("exponential", "sigmoid", "normal_cdf"):
+        # The core's operation makes a NaN quiet where it adds a bias; a selection such as relu's does not.
+        with np.errstate(invalid="ignore"):
+            wanted += dtype(-0.0)
+    assert same_bytes(_core.function(name, x), wanted)
 
 
 @both_types
