@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "../runtime/block_mask.h"
+#include "../runtime/check_rows.h"
 #include "../runtime/run.h"
 #include "../runtime/run_rows.h"
 #include "../runtime/run_strided.h"
@@ -109,8 +110,8 @@ class Arrays {
   }
 
   bool is_in_place(int output, int input) const {
-    return input < inputs_ && array(output).data() == array(input).data() &&
-           info(output).access == info(input).access && info(output).type == info(input).type;
+    return input < inputs_ && array(output).data() == array(input).data() && info(output).access == kFull &&
+           info(input).access == kFull && info(output).type == info(input).type;
   }
 
   void make_output(int operand, const Window& window) {

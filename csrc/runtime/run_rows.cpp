@@ -5,11 +5,11 @@
 #include <cstring>
 #include <memory>
 #include <optional>
-#include <stdexcept>
 #include <vector>
 
 #include "../dispatch/cpu_features.h"
 #include "../dispatch/isa_registry.h"
+#include "check_rows.h"
 #include "column_sums.h"
 #include "floating_point.h"
 #include "keep_bits.h"
@@ -165,6 +165,7 @@ class RowJob {
         non_temporal_(stores_non_temporally(request, element_count())),
         prefetches_(non_temporal_ || element_count() * kElementBytes[request.element] <= kPrefetchedBytes ||
                     gains_from_prefetching()) {
+    if (length_ == 0 && !has_row_results()) row_count_ = 0;
     if (by_elements_ && places_.is_flat(request)) length_ *= row_count_, row_count_ = 1;
     if (by_elements_) {
       task_count_ = std::min(element_count() / kTaskElements + 1, kMostTasks);
@@ -207,6 +208,13 @@ class RowJob {
     for (int i = 0; i < operand_count(info_.outputs); ++i)
       wants |= info_.outputs[i].access == kPerColumn && request_.outputs[i].data != nullptr;
     return wants;
+  }
+  // Whether there is something to do for a row without elements.
+  bool has_row_results() const {
+    bool has = false;
+    for (const OperandInfo& operand : info_.outputs)
+      has |= operand.name != nullptr && operand.access == kPerRow;
+    return has;
   }
   // Whether the work may be cut anywhere, not only where rows end.
   bool works_by_elements() const {
@@ -335,30 +343,10 @@ class RowJob {
   std::unique_ptr<char[]> scales_;
 };
 
-void check_rows_of(const Request& request, const OperandInfo& info, const Operand& operand) {
-  const int rank = request.window.rank;
-  const auto item = static_cast<std::int64_t>(item_bytes(info, request.element));
-  bool walks = !operand.swapped &&
-               reinterpret_cast<std::uintptr_t>(operand.data) % item_bytes(info, request.element) == 0;
-  for (int axis = 0; axis < rank && operand.strides != nullptr; ++axis) {
-    if (request.window.shape[axis] <= 1 || !has_axis(info, axis, rank)) continue;
-    const bool is_along_row = axis == rank - 1 || info.access == kPerColumn;
-    walks &= is_along_row ? operand.strides[axis] == item : operand.strides[axis] % item == 0;
-  }
-  if (!walks) throw std::invalid_argument("rows must be contiguous, aligned and in native byte order");
-}
-
 }  // namespace
 
-void check_rows(const Request& request) {
-  const OperationInfo& info = kOperations[request.operation];
-  for (int i = 0; i < operand_count(info.inputs); ++i)
-    check_rows_of(request, info.inputs[i], request.inputs[i]);
-  for (int i = 0; i < operand_count(info.outputs); ++i)
-    check_rows_of(request, info.outputs[i], request.outputs[i]);
-}
-
 void run_rows(const Request& request) {
+  check_choice(request);
   const RowJob job(request);
   run_chunks(job.element_count() / kElementsPerThread,
              [&job](int chunk, int chunk_count) { job.run_chunk(chunk, chunk_count); });
