@@ -117,6 +117,12 @@ class RowOperation:
         return self.judged(slow.to_numpy(), slow.scale, inputs, choice)
 
     def judged(self, keep, scale, inputs, choice):
+        """The same for decisions and a scale.
+
+        Where nothing is kept the package's scale is 0, and the reference's infinite. That shows only if relu
+        goes back by a y that no forward pass has made.
+        """
+        scale = np.where(np.isinf(scale), 0.0, scale)
         constants = self.constants(choice, scale)
         return reference.ROW_OPERATIONS[self.name](keep, *inputs, *constants)
 

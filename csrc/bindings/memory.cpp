@@ -45,8 +45,9 @@ py::object key_state(PyObject* const* arguments, Py_ssize_t count, PyObject* key
 bool take_memory(PyObject* address, PyObject* given_strides, const OperandInfo& info, const Request& request,
                  Operand& operand, Lengths& strides) {
   const Window& window = request.window;
-  operand = {address_of(address), strides.data(), false};
+  operand = {address_of(address), nullptr, false};
   if (operand.data == nullptr && info.optional) return true;
+  operand.strides = strides.data();
   const bool is_contiguous = given_strides == Py_None;
   if (!is_contiguous) parse_strides(given_strides, window.rank, strides.data());
   // Modulo 2^64, as addresses are. A host may say anything along an axis of one element, or of no elements.
