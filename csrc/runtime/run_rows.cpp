@@ -168,12 +168,12 @@ class RowJob {
     if (length_ == 0 && !has_row_results()) row_count_ = 0;
     if (by_elements_ && places_.is_flat(request)) length_ *= row_count_, row_count_ = 1;
     if (by_elements_) {
-      task_count_ = std::min(element_count() / kTaskElements + 1, kMostTasks);
+      task_count_ = std::min((element_count() + kTaskElements - 1) / kTaskElements, kMostTasks);
     } else if (wants_sums()) {
       sums_.emplace(request, row_count_, length_);
       task_count_ = sums_->task_count();
     } else {
-      task_count_ = std::min(row_count_, kMostTasks);
+      task_count_ = std::min({row_count_, element_count() / kTaskElements + 1, kMostTasks});
     }
     const DefaultFloatingPoint environment;
     scale_.fill(request.constants[0].constant, kComputeBytes[request.element]);
@@ -244,8 +244,11 @@ class RowJob {
     RowArgs args;
     prepare(task, source, args);
     if (by_elements_) {
-      run_elements(element_count() * task / task_count_, element_count() * (task + 1) / task_count_, task,
-                   source, args);
+      const std::uint64_t tiles = (element_count() + kMaxTileElements - 1) / kMaxTileElements;
+      const auto boundary = [&](std::uint64_t at) {
+        return std::min(tiles * at / task_count_ * kMaxTileElements, element_count());
+      };
+      run_elements(boundary(task), boundary(task + 1), task, source, args);
     } else if (sums_) {
       const std::uint64_t rows = sums_->blocks_per_task() * kBlockRows, first = task * rows;
       std::uint64_t block = 0;
