@@ -52,6 +52,9 @@ constexpr std::uint64_t kBitsAtOnce = 1 << 15;
 
 // Work on rows is cut into at most so many tasks, whose sums over rows are kept until all are done. Chosen.
 constexpr std::uint64_t kMostTasks = 32;
+// Rows of contiguous operands that are shorter than this are worked on several as one. Chosen.
+constexpr std::uint64_t kShortRow = 256;
+
 // Tasks have at least so many elements, unless sums say otherwise: beginning to draw costs as much as some
 // hundred decisions. Chosen.
 constexpr std::uint64_t kTaskElements = 1 << 16;
