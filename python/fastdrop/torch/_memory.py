@@ -33,9 +33,9 @@ def is_ours(tensor: Any) -> bool:
     )
 
 
-def check_tensor(input: Any) -> None:
+def check_tensor(input: Any, name: str = "input") -> None:
     if not isinstance(input, Tensor):
-        raise TypeError(f"input must be a torch.Tensor, not {_checks.describe(input)}")
+        raise TypeError(f"{name} must be a torch.Tensor, not {_checks.describe(input)}")
 
 
 def not_ours(what: str, input: Tensor) -> TypeError:
