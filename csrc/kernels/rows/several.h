@@ -40,9 +40,9 @@ FASTDROP_EACH(FASTDROP_ALL, operator/, (FASTDROP_ALL a, FASTDROP_ALL b), a.of[i]
 FASTDROP_EACH(FASTDROP_ALL, minimum, (FASTDROP_ALL a, FASTDROP_ALL b), minimum(a.of[i], b.of[i]))
 FASTDROP_EACH(FASTDROP_ALL, maximum, (FASTDROP_ALL a, FASTDROP_ALL b), maximum(a.of[i], b.of[i]))
 FASTDROP_EACH(FASTDROP_ALL, upper_half, (FASTDROP_ALL a), upper_half(a.of[i]))
-FASTDROP_EACH(FASTDROP_ALL, power_of_two, (FASTDROP_ALL n), power_of_two(n.of[i]))
-FASTDROP_EACH(FASTDROP_ALL, times_power_of_two, (FASTDROP_ALL a, FASTDROP_ALL n),
-              times_power_of_two(a.of[i], n.of[i]))
+FASTDROP_EACH(FASTDROP_ALL, minus_magnitude, (FASTDROP_ALL a), minus_magnitude(a.of[i]))
+FASTDROP_EACH(FASTDROP_ALL, times_power_of_two, (FASTDROP_ALL a, FASTDROP_ALL sum),
+              times_power_of_two(a.of[i], sum.of[i]))
 
 #undef FASTDROP_ALL
 #undef FASTDROP_EACH
@@ -52,6 +52,13 @@ __attribute__((always_inline)) inline auto operator<(Several<Lanes, count> a, Se
   SeveralConditions<decltype(a.of[0] < b.of[0]), count> all;
 #pragma GCC unroll kUnroll
   for (int i = 0; i < count; ++i) all.of[i] = a.of[i] < b.of[i];
+  return all;
+}
+template <class Lanes, int count>
+__attribute__((always_inline)) inline auto operator<=(Several<Lanes, count> a, Several<Lanes, count> b) {
+  SeveralConditions<decltype(a.of[0] <= b.of[0]), count> all;
+#pragma GCC unroll kUnroll
+  for (int i = 0; i < count; ++i) all.of[i] = a.of[i] <= b.of[i];
   return all;
 }
 template <class Condition, class Lanes, int count>
