@@ -44,8 +44,9 @@ py::object key_state(PyObject* const* arguments, Py_ssize_t count, PyObject* key
 bool take_memory(PyObject* address, PyObject* given_strides, const OperandInfo& info, const Request& request,
                  Operand& operand, Lengths& strides) {
   const Window& window = request.window;
-  operand = {address_of(address), strides.data(), false};
+  operand = {address_of(address), nullptr, false};
   if (operand.data == nullptr && info.optional) return true;
+  operand.strides = strides.data();
   if (operand.data == nullptr && element_count(window) > 0) throw std::invalid_argument("no memory is there");
   const bool is_contiguous = given_strides == Py_None;
   if (!is_contiguous) parse_strides(given_strides, window.rank, strides.data());
