@@ -17,7 +17,7 @@ from ..mask import Mask, state_and_scale
 from ..mask_generator import MaskGenerator
 from ._fused_operators import Operands, call, record
 from ._internals import has_forward_derivatives, has_function_transforms
-from ._memory import check_tensor, is_ours, is_plain, not_ours
+from ._memory import are_plain, check_tensor, is_ours, not_ours
 from ._operators import draw_key, draw_state
 from ._rows import INPUTS, OUTPUTS, PARAMETERS, run_rows
 from .functional import dropout
@@ -74,7 +74,7 @@ def apply_fused(
     is_changed = what.drops or residual is not None or named.get("x_bias") is not None
     wanted = [name != "h" or is_changed for name in OUTPUTS[operation]]
     inputs = tuple(named.values())
-    if all(tensor is None or is_plain(tensor) for tensor in inputs):
+    if are_plain(inputs):
         state, scale = _decisions(x, what)
         if is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in inputs):
             results: Any = record(operation, inputs, state, (scale, option), wanted)
@@ -124,18 +124,21 @@ def _check_operands(named: dict[str, Any], parameters: set[str]) -> None:
     check_tensor(x, "x")
     if x.dim() == 0:
         raise ValueError("x must have at least one axis, that of the features, not the shape ()")
+    x_shape, x_is_ours = x.shape, is_ours(x)
     for name, tensor in named.items():
-        if tensor is None or name == "x":
+        if tensor is None or tensor is x:
             continue
         check_tensor(tensor, name)
         is_parameter = name in parameters
-        shape = x.shape[-1:] if is_parameter else x.shape
-        if tensor.shape != shape:
-            of_what = "of one value for each feature of x" if is_parameter else "of the shape of x"
-            raise ValueError(f"{name} must be {of_what}, {tuple(shape)}, not {tuple(tensor.shape)}")
-        if not is_ours(x):
-            continue
-        if not is_ours(tensor):
+        if tensor.shape != (x_shape[-1:] if is_parameter else x_shape):
+            raise _of_other_shape(name, tensor, x, is_parameter)
+        if x_is_ours and not is_ours(tensor):
             raise not_ours(f"{name} must be", tensor)
         if is_parameter and tensor.dtype is torch.float64 is not x.dtype:
             raise TypeError(f"{name} must have the dtype of x, {x.dtype}, or float32, not {tensor.dtype}")
+
+
+def _of_other_shape(name: str, tensor: Tensor, x: Tensor, is_parameter: bool) -> ValueError:
+    of_what = "one value for each feature of x" if is_parameter else "the shape of x"
+    wanted = tuple(x.shape[-1:] if is_parameter else x.shape)
+    return ValueError(f"{name} must be a tensor of {of_what}, {wanted}, not {tuple(tensor.shape)}")

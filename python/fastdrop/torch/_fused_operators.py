@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 from .._states import new_state, whole_window
 from ._internals import is_batched
@@ -51,7 +50,6 @@ class _Recorded(Function):
         return tuple(tensor for tensor in outputs[:2] if tensor is not None)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *changes: Tensor | None) -> Operands:
         memory = [None if change is None else _as_memory(change) for change in changes]
 
@@ -101,6 +99,11 @@ def _gradients(
     ctx: Any, run: Run, needs: Sequence[bool], dy: Tensor | None, dh: Tensor | None = None, *_: None
 ) -> Operands:
     """The gradients of the operands; autograd rounds those of parameters to the parameter's dtype."""
+    if torch.is_grad_enabled():  # create_graph=True
+        with torch.no_grad():
+            gradients = _gradients(ctx, run, needs, dy, dh)
+        once: Operands = _Once.apply(torch.empty(0, device="cpu", requires_grad=True), *gradients)
+        return once
     if dy is None:
         if dh is None:
             return (None,) * len(needs)
@@ -120,6 +123,24 @@ def _gradients(
         found.get(f"d{operand}", dy) if is_needed else None
         for operand, is_needed in zip(INPUTS[ctx.operation], needs, strict=True)
     )
+
+
+class _Once(Function):
+    """Gradients that are not differentiable, which says so if they are differentiated.
+
+    torch's own `once_differentiable` takes them for constants where dy is one, although they depend on x.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, _: Tensor, *gradients: Tensor | None) -> Operands:
+        return tuple(None if gradient is None else gradient.view_as(gradient) for gradient in gradients)
+
+    @staticmethod
+    def backward(ctx: Any, *_: Any) -> Any:
+        raise RuntimeError(
+            "a gradient of a fused operation of fastdrop cannot be differentiated again: use torch.func, or "
+            "write the operation as fastdrop.torch.dropout and torch's own functions"
+        )
 
 
 # --- Operators ------------------------------------------------------------------------------------
@@ -177,7 +198,6 @@ def _define_gradient(operation: str, count: int) -> None:
         _remember(ctx, operation, inputs[:count], made, constants, key)
         ctx.decisions, ctx.count = (p, noise_shape), len(inputs)
 
-    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *changes: Any) -> Operands:
         def run(name: str, inputs: Operands, constants: Sequence[Any], wanted: list[bool]) -> Any:
             return call(name, inputs, ctx.saved_tensors[0], *ctx.decisions, constants, wanted)

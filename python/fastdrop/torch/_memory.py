@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -53,13 +54,29 @@ def is_plain(tensor: Tensor) -> bool:
     """
     return (
         not is_dynamo_compiling()
-        and type(tensor) in _PLAIN
+        and _is_memory(tensor)
+        and not has_torch_function_unary(tensor)  # which asks for modes too
+        and not is_watched()
+    )
+
+
+def are_plain(tensors: Sequence[Tensor | None]) -> bool:
+    """Whether all of them are, the first of which is there."""
+    first, *others = tensors
+    return (
+        first is not None
+        and is_plain(first)
+        and all(tensor is None or _is_memory(tensor) for tensor in others)
+    )
+
+
+def _is_memory(tensor: Tensor) -> bool:
+    return (
+        type(tensor) in _PLAIN
         and tensor.is_cpu
         and tensor.dtype in ELEMENTS
         and tensor.layout is strided
         and not tensor.is_nested
-        and not has_torch_function_unary(tensor)  # which asks for modes too
-        and not is_watched()
         and not tensor.is_neg()
     )
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -17,7 +16,7 @@ from ..fused._normalize import EPS, checked_eps
 from ..mask import Mask
 from ..mask_generator import MaskGenerator
 from ._fused_apply import apply_fused
-from ._rows import compute_dtype
+from ._rows import COMPUTE
 
 
 def bias_dropout_add(
@@ -242,8 +241,7 @@ _ACTIVATIONS: dict[str | None, Callable[[Tensor], Tensor]] = {
 
 
 def _wide(tensor: Any) -> Any:
-    is_short = tensor is not None and tensor.dtype in (torch.float16, torch.bfloat16)
-    return tensor.to(compute_dtype(tensor.dtype)) if is_short else tensor
+    return tensor if tensor is None else tensor.to(COMPUTE.get(tensor.dtype, tensor.dtype))
 
 
 def _sum(x: Tensor, addend: Tensor | None) -> Tensor:
