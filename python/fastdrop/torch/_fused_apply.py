@@ -65,7 +65,7 @@ def apply_fused(
     operands and the option.
     """
     what = _checked(*dropping)
-    named = dict(zip(INPUTS[operation], operands, strict=True))
+    named: dict[str, Any] = dict(zip(INPUTS[operation], operands, strict=True))
     _check_operands(named, PARAMETERS[operation])
     x, residual = named["x"], named["residual"]
     if residual is not None and residual.dtype is not x.dtype:  # as torch adds them, under autocast for one

@@ -80,15 +80,14 @@ def _remember(
     key: Tensor | None = None,
 ) -> None:
     """Save what the backward pass reads, and nothing else."""
-    values = dict(zip(INPUTS[operation], operands, strict=True))
+    values: dict[str, Tensor | None] = dict(zip(INPUTS[operation], operands, strict=True))
     values |= zip(OUTPUTS[operation], outputs, strict=True)
+    names: list[str] = []
     if operation != "bias_dropout_add":
         names = [name for name in ("h", "mean", "rstd", "weight") if name in values]
         if values["h"] is None:
             values["h"] = values["x"]  # nothing was dropped or added
-    elif not constants[1]:
-        names = []
-    else:
+    elif constants[1]:  # an activation
         names = ["y"] if constants[1] == _RELU and values["residual"] is None else ["x", "bias"]
     ctx.set_materialize_grads(False)
     ctx.save_for_backward(key, *(values[name] for name in names))
@@ -200,7 +199,8 @@ def _define_gradient(operation: str, count: int) -> None:
 
     def backward(ctx: Any, *changes: Any) -> Operands:
         def run(name: str, inputs: Operands, constants: Sequence[Any], wanted: list[bool]) -> Any:
-            return call(name, inputs, ctx.saved_tensors[0], *ctx.decisions, constants, wanted)
+            p, noise_shape = ctx.decisions
+            return call(name, inputs, ctx.saved_tensors[0], p, noise_shape, constants, wanted)
 
         found = _gradients(ctx, run, ctx.needs_input_grad[:count], *changes)
         return *found, *(None,) * (ctx.count - count)

@@ -197,7 +197,12 @@ class DropoutAddLayerNorm(_Norm):
         super().__init__(features, p, eps, prenorm, rng, {"bias": bias, "x_bias": x_bias}, device, dtype)
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Any:
-        options = {"x_bias": self.x_bias, "eps": self.eps, "prenorm": self.prenorm, "rng": self.rng}
+        options: dict[str, Any] = {
+            "x_bias": self.x_bias,
+            "eps": self.eps,
+            "prenorm": self.prenorm,
+            "rng": self.rng,
+        }
         return dropout_add_layer_norm(x, residual, self.weight, self.bias, self.p, self.training, **options)
 
 
@@ -230,5 +235,10 @@ class DropoutAddRMSNorm(_Norm):
         super().__init__(features, p, eps, prenorm, rng, {"x_bias": x_bias}, device, dtype)
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Any:
-        options = {"x_bias": self.x_bias, "eps": self.eps, "prenorm": self.prenorm, "rng": self.rng}
+        options: dict[str, Any] = {
+            "x_bias": self.x_bias,
+            "eps": self.eps,
+            "prenorm": self.prenorm,
+            "rng": self.rng,
+        }
         return dropout_add_rms_norm(x, residual, self.weight, self.p, self.training, **options)
