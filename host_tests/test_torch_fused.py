@@ -38,7 +38,7 @@ def check(case, tensors, p, path, mask=None, dy=None, **options):
     )
     options = {key: value for key, value in options.items() if key in ("activation", "eps")}
     wanted_y, wanted_h, gradients = of_numpy(
-        name, tensors, mask or drawn_mask(x.shape, p), dy, dh, **options
+        name, tensors, drawn_mask(x.shape, p) if mask is None else mask, dy, dh, **options
     )
     assert same_bits(y, wanted_y)
     if is_norm(name):
