@@ -24,7 +24,7 @@ from torch_judge import DTYPES, same_bits, seeded, to_numpy
 
 def check(case, tensors, p, path, mask=None, dy=None, **options):
     """Both passes: results and the gradients of all operands are those of NumPy, bit for bit."""
-    name, given, activation = case
+    name, _, activation = case
     options |= activation
     x = tensors["x"]
     y, h = both(name, tensors, p, path, **options)
