@@ -126,7 +126,7 @@ def _check_operands(named: dict[str, Any], parameters: set[str]) -> None:
         raise ValueError("x must have at least one axis, that of the features, not the shape ()")
     x_shape, x_is_ours = x.shape, is_ours(x)
     for name, tensor in named.items():
-        if tensor is None or tensor is x:
+        if tensor is None or name == "x":
             continue
         check_tensor(tensor, name)
         is_parameter = name in parameters

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.compiler import is_dynamo_compiling
 
 from .._states import new_state, whole_window
 from ._internals import is_batched
@@ -63,7 +64,8 @@ _record = super(Function, _Recorded).apply  # as in `_apply`
 
 
 def _as_memory(gradient: Tensor) -> Tensor:
-    if not is_ours(gradient) or is_batched(gradient):
+    # Where Dynamo looks into backward passes, it leaves those that raise to eager code.
+    if is_dynamo_compiling() or not is_ours(gradient) or is_batched(gradient):
         raise RuntimeError(
             "a fused operation of fastdrop takes one gradient at a time, a plain tensor: leave "
             "is_grads_batched= and vectorize= out, or use torch.func"
@@ -155,7 +157,8 @@ def call(
     wanted: list[bool],
 ) -> tuple[Tensor, ...]:
     """The operator: an output that is not wanted is empty. Without a key everything is kept, and p is 0."""
-    result = getattr(torch.ops.fastdrop, operation)(*operands, key, p, noise_shape, *constants, wanted)
+    flags = [int(is_wanted) for is_wanted in wanted]  # torch.jit.trace takes no list of bool
+    result = getattr(torch.ops.fastdrop, operation)(*operands, key, p, noise_shape, *constants, flags)
     return (result,) if isinstance(result, Tensor) else tuple(result)
 
 
@@ -166,7 +169,7 @@ def _define(operation: str) -> None:
     options = ["Tensor? key", "float p", "SymInt[]? noise_shape"]
     options += [f"float {constant}" for constant in info.constants]
     results = ", ".join(["Tensor"] * len(info.outputs))
-    schema = f"({', '.join([*operands, *options, 'bool[] wanted'])}) -> ({results})"
+    schema = f"({', '.join([*operands, *options, 'int[] wanted'])}) -> ({results})"
 
     def implementation(*arguments: Any) -> Any:
         inputs, (key, p, noise_shape, *constants, wanted) = arguments[:count], arguments[count:]
