@@ -200,7 +200,9 @@ def test_modes_see_the_operators_of_the_forward_pass(case):
     assert torch.equal(y, both(case[0], tensors, P, **case[2])[0])
 
 
+@pytest.mark.filterwarnings("ignore:Dynamo does not know how to trace the builtin")
 def test_the_backward_pass_alone_is_compiled():
+    """Dynamo says that it does not, and leaves ours to eager code."""
     x, bias = operands(("bias",), torch.float32).values()
     y = seeded(ft.bias_dropout_add, x, bias, p=P)
     with torch._dynamo.compiled_autograd._enable(torch.compile(backend="eager")):

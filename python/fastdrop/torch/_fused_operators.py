@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.compiler import is_dynamo_compiling
 
 from .._states import new_state, whole_window
 from ._internals import is_batched
@@ -64,8 +63,7 @@ _record = super(Function, _Recorded).apply  # as in `_apply`
 
 
 def _as_memory(gradient: Tensor) -> Tensor:
-    # Where Dynamo looks into backward passes, it leaves those that raise to eager code.
-    if is_dynamo_compiling() or not is_ours(gradient) or is_batched(gradient):
+    if not is_ours(gradient) or is_batched(gradient):
         raise RuntimeError(
             "a fused operation of fastdrop takes one gradient at a time, a plain tensor: leave "
             "is_grads_batched= and vectorize= out, or use torch.func"
