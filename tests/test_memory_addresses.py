@@ -301,36 +301,6 @@ def test_no_keywords_are_taken():
     assert (X == 1).all()
 
 
-# --- Operations on rows -----------------------------------------------------------------------------
-
-ROWS = {name: info for name, info in _core.operations.items() if info.whole_rows}
-
-
-@pytest.mark.parametrize("dtype", ELEMENTS, ids=str)
-@pytest.mark.parametrize("name", ROWS)
-def test_operations_on_rows_are_those_on_arrays(isa, name, dtype):
-    """With every operand, with one less, and with the least: an absent one is address 0, whatever else."""
-    info, (mask, _) = ROWS[name], twins(SHAPE, 0.3)
-    compute = dtype if dtype.itemsize > 2 else np.dtype(np.float32)
-    shapes = {"full": SHAPE, "per column": SHAPE[-1:], "per row": SHAPE[:-1]}
-    constants = [2.0] * len(info.constants)  # of activations gelu
-
-    def array(operand, seed):
-        values = np.random.default_rng(seed).uniform(1, 2, shapes[operand.access])
-        return values.astype(dtype if operand.type == "element" else compute)
-
-    optional = [o.name for o in (*info.inputs, *info.outputs) if o.optional and o.name != "h"]
-    for absent in ([], optional, *([one] for one in optional)):
-        inputs = [None if o.name in absent else array(o, seed) for seed, o in enumerate(info.inputs)]
-        outputs = [None if o.name in absent else array(o, 9) for o in info.outputs]
-        wanted = [out is not None and None for out in outputs]
-        results = _core.run(name, mask._state, *inputs, *wanted, *constants)
-        places = [(0, None) if a is None else place(a, None) for a in (*inputs, *outputs)]
-        _core.run_memory(name, mask._state, ELEMENTS[dtype], *sum(places, ()), *constants)
-        for out, result in zip(outputs, results if len(outputs) > 1 else [results], strict=True):
-            assert (out is None and result is None) or same_bytes(out, result), absent
-
-
 # --- Keys in memory ---------------------------------------------------------------------------------
 
 

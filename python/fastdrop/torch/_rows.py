@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 OPERATIONS = {name: info for name, info in _core.operations.items() if info.whole_rows}
 INPUTS = {name: tuple(operand.name for operand in info.inputs) for name, info in OPERATIONS.items()}
 OUTPUTS = {name: tuple(operand.name for operand in info.outputs) for name, info in OPERATIONS.items()}
-# The inputs that have one value for each feature.
+# The inputs that have one value for each feature; in backward passes also those of one for each row.
 PARAMETERS = {
-    name: {operand.name for operand in info.inputs if operand.access == "per column"}
+    name: {operand.name for operand in info.inputs if operand.access != "full"}
     for name, info in OPERATIONS.items()
 }
 
