@@ -3,6 +3,7 @@
 // value and derivative.
 #pragma once
 #include "functions.h"
+#include "piecewise.h"
 
 namespace fastdrop::FASTDROP_ISA {
 namespace {
@@ -33,7 +34,7 @@ __attribute__((always_inline)) inline Lanes symmetric_derivative(Lanes t, Lanes 
 }
 
 // t Phi(t), which is t + (-|t|) Phi(-|t|) where t is positive.
-struct Gelu {
+struct ExactGelu {
   template <class Lanes>
   __attribute__((always_inline)) static Lanes value(Lanes t) {
     const Lanes x = negative(t, FunctionConstants<Lanes>::kNormalEnd);
@@ -63,7 +64,7 @@ __attribute__((always_inline)) inline Lanes gated_derivative(Lanes t, Lanes slop
 }
 
 // t sigma(z). Here z log2(e) is t (c1 + c2 t^2), so that e^z is a power of two.
-struct GeluTanh {
+struct ExactGeluTanh {
   template <class Lanes>
   __attribute__((always_inline)) static Lanes value(Lanes t) {
     using C = FunctionConstants<Lanes>;
@@ -82,7 +83,7 @@ struct GeluTanh {
 };
 
 // t sigma(t).
-struct Silu {
+struct ExactSilu {
   template <class Lanes>
   __attribute__((always_inline)) static Lanes value(Lanes t) {
     const Lanes x = negative(t, FunctionConstants<Lanes>::kLogisticEnd);
@@ -94,6 +95,10 @@ struct Silu {
     return gated_derivative(t, x, raised_exponential(x));
   }
 };
+
+using Gelu = Piecewise<ExactGelu>;
+using GeluTanh = Piecewise<ExactGeluTanh>;
+using Silu = Piecewise<ExactSilu>;
 
 }  // namespace
 }  // namespace fastdrop::FASTDROP_ISA

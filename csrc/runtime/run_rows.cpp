@@ -5,11 +5,11 @@
 #include <cstring>
 #include <memory>
 #include <optional>
-#include <stdexcept>
 #include <vector>
 
 #include "../dispatch/cpu_features.h"
 #include "../dispatch/isa_registry.h"
+#include "check_rows.h"
 #include "column_sums.h"
 #include "floating_point.h"
 #include "keep_bits.h"
@@ -165,14 +165,15 @@ class RowJob {
         non_temporal_(stores_non_temporally(request, element_count())),
         prefetches_(non_temporal_ || element_count() * kElementBytes[request.element] <= kPrefetchedBytes ||
                     gains_from_prefetching()) {
+    if (length_ == 0 && !has_row_results()) row_count_ = 0;
     if (by_elements_ && places_.is_flat(request)) length_ *= row_count_, row_count_ = 1;
     if (by_elements_) {
-      task_count_ = std::min(element_count() / kTaskElements + 1, kMostTasks);
+      task_count_ = std::min((element_count() + kTaskElements - 1) / kTaskElements, kMostTasks);
     } else if (wants_sums()) {
       sums_.emplace(request, row_count_, length_);
       task_count_ = sums_->task_count();
     } else {
-      task_count_ = std::min(row_count_, kMostTasks);
+      task_count_ = std::min({row_count_, element_count() / kTaskElements + 1, kMostTasks});
     }
     const DefaultFloatingPoint environment;
     scale_.fill(request.constants[0].constant, kComputeBytes[request.element]);
@@ -208,6 +209,13 @@ class RowJob {
       wants |= info_.outputs[i].access == kPerColumn && request_.outputs[i].data != nullptr;
     return wants;
   }
+  // Whether there is something to do for a row without elements.
+  bool has_row_results() const {
+    bool has = false;
+    for (const OperandInfo& operand : info_.outputs)
+      has |= operand.name != nullptr && operand.access == kPerRow;
+    return has;
+  }
   // Whether the work may be cut anywhere, not only where rows end.
   bool works_by_elements() const {
     for (const OperandInfo& operand : info_.inputs)
@@ -236,8 +244,11 @@ class RowJob {
     RowArgs args;
     prepare(task, source, args);
     if (by_elements_) {
-      run_elements(element_count() * task / task_count_, element_count() * (task + 1) / task_count_, task,
-                   source, args);
+      const std::uint64_t tiles = (element_count() + kMaxTileElements - 1) / kMaxTileElements;
+      const auto boundary = [&](std::uint64_t at) {
+        return std::min(tiles * at / task_count_ * kMaxTileElements, element_count());
+      };
+      run_elements(boundary(task), boundary(task + 1), task, source, args);
     } else if (sums_) {
       const std::uint64_t rows = sums_->blocks_per_task() * kBlockRows, first = task * rows;
       std::uint64_t block = 0;
@@ -335,30 +346,10 @@ class RowJob {
   std::unique_ptr<char[]> scales_;
 };
 
-void check_rows_of(const Request& request, const OperandInfo& info, const Operand& operand) {
-  const int rank = request.window.rank;
-  const auto item = static_cast<std::int64_t>(item_bytes(info, request.element));
-  bool walks = !operand.swapped &&
-               reinterpret_cast<std::uintptr_t>(operand.data) % item_bytes(info, request.element) == 0;
-  for (int axis = 0; axis < rank && operand.strides != nullptr; ++axis) {
-    if (request.window.shape[axis] <= 1 || !has_axis(info, axis, rank)) continue;
-    const bool is_along_row = axis == rank - 1 || info.access == kPerColumn;
-    walks &= is_along_row ? operand.strides[axis] == item : operand.strides[axis] % item == 0;
-  }
-  if (!walks) throw std::invalid_argument("rows must be contiguous, aligned and in native byte order");
-}
-
 }  // namespace
 
-void check_rows(const Request& request) {
-  const OperationInfo& info = kOperations[request.operation];
-  for (int i = 0; i < operand_count(info.inputs); ++i)
-    check_rows_of(request, info.inputs[i], request.inputs[i]);
-  for (int i = 0; i < operand_count(info.outputs); ++i)
-    check_rows_of(request, info.outputs[i], request.outputs[i]);
-}
-
 void run_rows(const Request& request) {
+  check_choice(request);
   const RowJob job(request);
   run_chunks(job.element_count() / kElementsPerThread,
              [&job](int chunk, int chunk_count) { job.run_chunk(chunk, chunk_count); });

@@ -2,7 +2,7 @@
 // Several registers that go through a long computation side by side: a processor looks some fifty
 // instructions ahead, which is less than one register's chain of them.
 #pragma once
-#include "../functions.h"
+#include "../piecewise.h"
 
 namespace fastdrop::FASTDROP_ISA {
 namespace {
@@ -44,6 +44,9 @@ FASTDROP_EACH(FASTDROP_ALL, minus_magnitude, (FASTDROP_ALL a), minus_magnitude(a
 FASTDROP_EACH(FASTDROP_ALL, times_power_of_two, (FASTDROP_ALL a, FASTDROP_ALL sum),
               times_power_of_two(a.of[i], sum.of[i]))
 
+FASTDROP_EACH(FASTDROP_ALL, absolute, (FASTDROP_ALL a), absolute(a.of[i]))
+FASTDROP_EACH(FASTDROP_ALL, lookup, (const float* sixteen, FASTDROP_ALL index), lookup(sixteen, index.of[i]))
+
 #undef FASTDROP_ALL
 #undef FASTDROP_EACH
 
@@ -70,6 +73,26 @@ __attribute__((always_inline)) inline Several<Lanes, count> selected(
   return all;
 }
 
+template <class Lanes, int count, class Function>
+__attribute__((always_inline)) inline Several<Lanes, count> exact_beyond(Several<Lanes, count> x, double end,
+                                                                         Several<Lanes, count> inside,
+                                                                         Several<Lanes, count> t,
+                                                                         Function exact) {
+#pragma GCC unroll kUnroll
+  for (int i = 0; i < count; ++i) inside.of[i] = exact_beyond(x.of[i], end, inside.of[i], t.of[i], exact);
+  return inside;
+}
+
+template <class Lanes, int count, class Function>
+__attribute__((always_inline)) inline Several<Lanes, count> each(Several<Lanes, count> all,
+                                                                 Function function) {
+#pragma GCC unroll kUnroll
+  for (int i = 0; i < count; ++i) all.of[i] = function(all.of[i]);
+  return all;
+}
+
+template <int count>
+constexpr bool kHasTables<Several<Float32Lanes, count>> = true;
 template <class Lanes, int count>
 struct FunctionConstants<Several<Lanes, count>> : FunctionConstants<Lanes> {};
 

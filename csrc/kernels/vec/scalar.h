@@ -15,6 +15,7 @@ constexpr bool kCompareAhead = false;
 constexpr uintptr_t kPrefetchBytes = 0;
 constexpr int kLoadsTogether = 1;
 constexpr int kChainsTogether = 1;
+constexpr bool kInlineDraws = false;
 constexpr bool kInlineNormals = false;
 constexpr int kUnroll = 1;  // sixteen copies of the software AES would not fit the instruction cache
 
@@ -211,6 +212,13 @@ inline void store_part(T* to, int, ScalarLane<T> a) {
 }
 using Float32Lanes = ScalarLane<float>;
 using Float64Lanes = ScalarLane<double>;
+
+// For piecewise.h. `index` is a sum whose lowest four bits say which of sixteen values.
+inline Float32Lanes lookup(const float* sixteen, Float32Lanes index) {
+  return {sixteen[as_bits(index.value) & 15]};
+}
+inline Float32Lanes absolute(Float32Lanes a) { return {as_float(as_bits(a.value) & 0x7FFFFFFF)}; }
+inline bool all_below(Float32Lanes a, Float32Lanes b) { return a.value < b.value; }
 
 // For functions.h. minimum and maximum give b where one of both is a NaN, and where both are zeros.
 template <class T>

@@ -11,9 +11,12 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ._piecewise_tables import TABLES
+
 __all__ = ["ACTIVATIONS", "exponential", "normal_cdf", "sigmoid"]
 
 Floats: TypeAlias = NDArray[Any]
+Function: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
 
 
 def _numbers(text: str) -> list[float]:
@@ -314,10 +317,50 @@ def _silu_derivative(t: Floats) -> Floats:
     return _gated_derivative(t, x, _raised_exponential(x))
 
 
+def _polynomial_at(x: Floats, width: np.float32, table: Floats) -> Floats:
+    """Of each x from 0 on: the polynomial of its interval, at the distance from the interval's middle."""
+    rounder = np.float32(_CONSTANTS[x.dtype].rounder)
+    interval = (x * (np.float32(1) / width) + rounder) - rounder
+    distance = x - interval * width
+    *others, total = table[:, interval.astype(np.intp)]
+    for coefficients in reversed(others):
+        total = coefficients + distance * total
+    return total
+
+
+def _piecewise(name: str, value: Function, derivative: Function) -> tuple[Function, Function]:
+    """The same for float64. For float32 it is made of polynomials where |t| is in the tables' range."""
+    width_of, *texts = TABLES[name]
+    width = np.float32(float.fromhex(width_of))
+    gates, derivatives = (np.array([_numbers(row) for row in text], np.float32) for text in texts)
+
+    def inside(t: Floats, table: Floats) -> tuple[Any, Floats, Floats]:
+        x = np.abs(t)
+        is_inside = x < np.float32(15.5) * width
+        at = np.where(is_inside, x, np.float32(0))
+        return is_inside, at, _polynomial_at(at, width, table)
+
+    @np.errstate(all="ignore")
+    def piecewise_value(t: Floats) -> Floats:
+        if t.dtype != np.float32:
+            return value(t)
+        is_inside, x, gate = inside(t, gates)
+        return np.where(is_inside, np.where(t < 0, t.dtype.type(0), t) - x * gate, value(t))
+
+    @np.errstate(all="ignore")
+    def piecewise_derivative(t: Floats) -> Floats:
+        if t.dtype != np.float32:
+            return derivative(t)
+        is_inside, _, negative = inside(t, derivatives)
+        return np.where(is_inside, np.where(t < 0, negative, np.float32(1) - negative), derivative(t))
+
+    return piecewise_value, piecewise_derivative
+
+
 # In the order of the core, which counts from 1. Each has its value and its derivative.
-ACTIVATIONS: dict[str, tuple[Callable[[Floats], Floats], Callable[[Floats], Floats]]] = {
+ACTIVATIONS: dict[str, tuple[Function, Function]] = {
     "relu": (_relu, _relu_derivative),
-    "gelu": (_gelu, _gelu_derivative),
-    "gelu_tanh": (_gelu_tanh, _gelu_tanh_derivative),
-    "silu": (_silu, _silu_derivative),
+    "gelu": _piecewise("gelu", _gelu, _gelu_derivative),
+    "gelu_tanh": _piecewise("gelu_tanh", _gelu_tanh, _gelu_tanh_derivative),
+    "silu": _piecewise("silu", _silu, _silu_derivative),
 }
