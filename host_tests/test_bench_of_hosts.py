@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
-from fastdrop.bench.cases import KINDS, Choice, plan
+from fastdrop.bench.cases import Choice, plan
 from fastdrop.bench.contenders import contenders_for
 from fastdrop.bench.goals import GOALS
+from fastdrop.bench.kinds import KINDS
 
 KINDS_OF_HOSTS = [name for name, kind in KINDS.items() if kind.host]
 

@@ -8,10 +8,11 @@ import pytest
 import fastdrop
 from fastdrop import _core
 from fastdrop.bench import goals, report
-from fastdrop.bench.cases import DIRECTIONS, FULL, KINDS, MI, QUICK, Case, Choice, plan
+from fastdrop.bench.cases import FULL, MI, QUICK, Case, Choice, plan
 from fastdrop.bench.contenders import CONTENDERS, Contender, contenders_for
 from fastdrop.bench.contenders.rivals import rivals
 from fastdrop.bench.goals import GOALS, marks
+from fastdrop.bench.kinds import DIRECTIONS, KINDS
 from fastdrop.bench.measure import Effort
 from fastdrop.bench.structured import CALLS
 
