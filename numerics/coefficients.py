@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Derive every coefficient of the functions of docs/numerics.md.
 
-    python -m numerics.coefficients
+    python numerics/coefficients.py
 
-prints them as hexadecimal floats, as csrc/kernels/functions.h and python/fastdrop/reference/functions.py have
-them. It takes a minute. Polynomials and quotients are minimax approximations: Remez's exchange algorithm on a
-grid, with 50 digits. Their coefficients are rounded to the type.
+prints them as hexadecimal floats. csrc/kernels/function_constants.h and fastdrop/reference/functions.py have
+the same. It takes some seconds. Polynomials and quotients are minimax approximations: Remez's exchange
+algorithm on a grid, with 50 digits. Their coefficients are rounded to the type.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,6 +29,14 @@ def shortened(value: mp.mpf, bits: int) -> float:
     """The nearest number of so many bits."""
     with mp.workprec(bits):
         return float(+value)
+
+
+def polynomial(coefficients: Sequence[mp.mpf], x: mp.mpf) -> mp.mpf:
+    """Of coefficients from the lowest power on."""
+    total = mp.mpf(0)
+    for coefficient in reversed(coefficients):
+        total = total * x + coefficient
+    return total
 
 
 def extrema(errors: Sequence[mp.mpf], count: int) -> list[int]:
@@ -70,9 +78,9 @@ def quotient(
             solution = mp.lu_solve(system, mp.matrix([values[place] for place in places]))
             above = list(solution[: numerator + 1])
             divisor = [mp.mpf(1), *solution[numerator + 1 : unknowns - 1]]
-            below = [mp.polyval(divisor[::-1], x) for x in points]
+            below = [polynomial(divisor, x) for x in points]
         errors = [
-            weight * (mp.polyval(above[::-1], x) / under - value)
+            weight * (polynomial(above, x) / under - value)
             for weight, x, under, value in zip(weights, points, below, values, strict=True)
         ]
         found = extrema(errors, unknowns)
@@ -121,18 +129,22 @@ CHOICES = {np.float32: (16, 6, 4, 15), np.float64: (42, 11, 10, 39)}
 
 
 def coefficients(dtype: type) -> tuple[dict[str, list[float]], dict[str, mp.mpf]]:
-    """All numbers by their names in functions.h, and the largest errors before rounding to the type."""
+    """All numbers by their names in the core, and the largest errors before rounding to the type."""
     bits, degree, numerator, end = CHOICES[dtype]
     with mp.workdps(DIGITS):
-        polynomial, error = exponential(degree)
+        power, error = exponential(degree)
         above, divisor, tail_error = normal_tail(numerator, end)
         ln2_high = shortened(mp.log(2), bits)
-        tanh = 2 * mp.sqrt(2 / mp.pi)
+        # Of gelu_tanh: 2 u log2(e) is t times (linear + cubic t^2).
+        tanh = 2 * mp.sqrt(2 / mp.pi) / mp.log(2)
         numbers = {
             "kLog2E": [1 / mp.log(2)],
+            "kLn2": [mp.log(2)],
             "kLn2High": [mp.mpf(ln2_high)],
             "kLn2Low": [mp.log(2) - ln2_high],
-            "kExponential": polynomial,
+            "kExponential": power,
+            "kBell": [mp.mpf(rounded(c, dtype)) * mp.mpf(-0.5) ** k for k, c in enumerate(power, 2)],
+            "kPowerOfTwo": [c * mp.log(2) ** k for k, c in enumerate(power, 2)],
             "kTailNumerator": above,
             "kTailDenominator": divisor,
             "kDensityAtZero": [1 / mp.sqrt(2 * mp.pi)],

@@ -7,6 +7,15 @@
 namespace fastdrop::FASTDROP_ISA {
 namespace {
 
+// Whole where that is possible: processors do not hand the data of a masked store on to a load.
+template <class Value, class Stored>
+inline void store_some(Value* to, int count, Stored a) {
+  if (count == (int)(sizeof(Stored) / sizeof(Value)))
+    a.store(to);
+  else
+    store_part(to, count, a);
+}
+
 // A type that is computed with as it is.
 template <fastdrop::Element type, class Value_, class Lanes_>
 struct PlainRows {
@@ -18,7 +27,7 @@ struct PlainRows {
   static Lanes load(const Value* from) { return Lanes::load(from); }
   static Lanes load(const Value* from, int count) { return load_part(from, count); }
   static void store(Value* to, Lanes a) { a.store(to); }
-  static void store(Value* to, Lanes a, int count) { store_part(to, count, a); }
+  static void store(Value* to, Lanes a, int count) { store_some(to, count, a); }
   static void store_non_temporal(Value* to, Lanes a) { a.store_non_temporal(to); }
   // What a value is after it has been stored.
   static Lanes rounded(Lanes a) { return a; }
@@ -35,7 +44,7 @@ struct HalfRows {
   static Lanes load(const Value* from) { return widen(Halves::load(from)); }
   static Lanes load(const Value* from, int count) { return widen(load_part(from, count)); }
   static void store(Value* to, Lanes a) { narrow(a).store(to); }
-  static void store(Value* to, Lanes a, int count) { store_part(to, count, narrow(a)); }
+  static void store(Value* to, Lanes a, int count) { store_some(to, count, narrow(a)); }
   static void store_non_temporal(Value* to, Lanes a) { store(to, a); }
   static Lanes rounded(Lanes a) { return widen(narrow(a)); }
 };

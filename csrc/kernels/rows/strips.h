@@ -14,11 +14,14 @@ template <class Lanes>
 constexpr int kStripElements = 8 * Lanes::width > kPartialSums ? 8 * Lanes::width : kPartialSums;
 
 // What is worked on together: a register, some registers, or a register whose first lanes are in the row.
-struct OneRegister {};
+// `partial` is the place among the registers of partial sums.
+struct OneRegister {
+  int partial;
+};
 template <int count>
 struct Registers {};
 struct SomeLanes {
-  int count;
+  int count, partial;
 };
 
 template <class Rows>
@@ -71,7 +74,7 @@ __attribute__((always_inline)) inline void store(typename Rows::Value* to,
                                                  bool non_temporal) {
 #pragma GCC unroll kUnroll
   for (int i = 0; i < count; ++i)
-    store<Rows>(to + i * Rows::Lanes::width, a.of[i], OneRegister{}, non_temporal);
+    store<Rows>(to + i * Rows::Lanes::width, a.of[i], OneRegister{0}, non_temporal);
 }
 template <class Rows>
 __attribute__((always_inline)) inline void store(typename Rows::Value* to, typename Rows::Lanes a,
@@ -102,6 +105,10 @@ __attribute__((always_inline)) inline Lanes zero_beyond(Lanes a, SomeLanes lanes
   return zero_unless_bits((1u << lanes.count) - 1, a);
 }
 
+// How many registers the partial sums of a row take.
+template <class Lanes>
+constexpr int kSumRegisters = kPartialSums / Lanes::width;
+
 // for_registers calls work(offset in the strip, place) for each register of it; for_chains does so for some
 // together, where work is a long chain of instructions.
 template <class Lanes>
@@ -109,7 +116,8 @@ struct WholeStrip {
   template <class Work>
   __attribute__((always_inline)) void for_registers(Work work) const {
 #pragma GCC unroll kUnroll
-    for (int offset = 0; offset < kStripElements<Lanes>; offset += Lanes::width) work(offset, OneRegister{});
+    for (int i = 0; i < kStripElements<Lanes> / Lanes::width; ++i)
+      work(i * Lanes::width, OneRegister{i % kSumRegisters<Lanes>});
   }
   template <class Work>
   __attribute__((always_inline)) void for_chains(Work work) const {
@@ -125,8 +133,12 @@ struct PartStrip {
   template <class Work>
   __attribute__((always_inline)) void for_registers(Work work) const {
 #pragma GCC unroll 1
-    for (int offset = 0; offset < length; offset += Lanes::width)
-      work(offset, SomeLanes{length - offset < Lanes::width ? length - offset : Lanes::width});
+    for (int first = 0; first < length; first += kPartialSums)
+#pragma GCC unroll kUnroll
+      for (int i = 0; i < kSumRegisters<Lanes>; ++i) {
+        const int offset = first + i * Lanes::width, left = length - offset;
+        if (left > 0) work(offset, SomeLanes{left < Lanes::width ? left : Lanes::width, i});
+      }
   }
   template <class Work>
   __attribute__((always_inline)) void for_chains(Work work) const {
@@ -242,7 +254,7 @@ __attribute__((always_inline)) inline void add_to(const Sums& sums, int offset, 
 // A sum along a row: 32 partial sums, element j in number j mod 32, then halves added to halves.
 template <class Compute, class Lanes>
 class RowSum {
-  static constexpr int registers = kPartialSums / Lanes::width;
+  static constexpr int registers = kSumRegisters<Lanes>;
 
  public:
   RowSum() {
@@ -250,10 +262,7 @@ class RowSum {
     for (int i = 0; i < registers; ++i) part_[i] = Lanes::broadcast(0);
   }
   // Lanes that are not in the row must be zero.
-  void add(int offset, Lanes a) {
-    Lanes& part = part_[offset / Lanes::width % registers];
-    part = part + a;
-  }
+  void add(int partial, Lanes a) { part_[partial] = part_[partial] + a; }
   Compute total() {
 #pragma GCC unroll kUnroll
     for (int half = registers / 2; half > 0; half /= 2)

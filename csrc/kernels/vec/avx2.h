@@ -216,6 +216,18 @@ inline float folded(Float32Lanes a) {
   return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
 }
 
+// For piecewise.h. `index` is a sum whose lowest four bits say which of sixteen values.
+inline Float32Lanes lookup(const float* sixteen, Float32Lanes index) {
+  const __m256i place = _mm256_castps_si256(index.lanes);  // three bits of it are looked at
+  const __m256 lower = _mm256_permutevar8x32_ps(_mm256_load_ps(sixteen), place);
+  const __m256 upper = _mm256_permutevar8x32_ps(_mm256_load_ps(sixteen + 8), place);
+  return {_mm256_blendv_ps(lower, upper, _mm256_castsi256_ps(_mm256_slli_epi32(place, 28)))};
+}
+inline Float32Lanes absolute(Float32Lanes a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.lanes)}; }
+inline bool all_below(Float32Lanes a, Float32Lanes b) {
+  return _mm256_movemask_ps(_mm256_cmp_ps(a.lanes, b.lanes, _CMP_NLT_UQ)) == 0;
+}
+
 // For functions.h. minimum and maximum give b where one of both is a NaN, and where both are zeros.
 inline Float32Lanes minimum(Float32Lanes a, Float32Lanes b) { return {_mm256_min_ps(a.lanes, b.lanes)}; }
 inline Float32Lanes maximum(Float32Lanes a, Float32Lanes b) { return {_mm256_max_ps(a.lanes, b.lanes)}; }
@@ -231,13 +243,13 @@ inline Float32Condition operator<=(Float32Lanes a, Float32Lanes b) {
 inline Float32Lanes selected(Float32Condition condition, Float32Lanes a, Float32Lanes otherwise) {
   return {_mm256_blendv_ps(otherwise.lanes, a.lanes, condition.lanes)};
 }
-inline Float32Lanes power_of_two(Float32Lanes n) {
-  const __m256i bits = _mm256_castps_si256(_mm256_add_ps(n.lanes, _mm256_set1_ps(0x1.8000fep23f)));
-  return {_mm256_castsi256_ps(_mm256_slli_epi32(bits, 23))};
+inline Float32Lanes minus_magnitude(Float32Lanes a) { return {_mm256_or_ps(a.lanes, _mm256_set1_ps(-0.0f))}; }
+inline Float32Lanes upper_half(Float32Lanes a) {
+  return {_mm256_and_ps(a.lanes, _mm256_castsi256_ps(_mm256_set1_epi32(-(1 << 12))))};
 }
-inline Float32Lanes times_power_of_two(Float32Lanes a, Float32Lanes n) {
-  const Float32Lanes raised = a * power_of_two(n + Float32Lanes::broadcast(64));
-  return raised * Float32Lanes::broadcast(0x1p-64);
+inline Float32Lanes times_power_of_two(Float32Lanes a, Float32Lanes sum) {
+  const __m256i power = _mm256_slli_epi32(_mm256_castps_si256(sum.lanes), 23);
+  return {_mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a.lanes), power))};
 }
 
 struct Float64Lanes {
@@ -338,13 +350,13 @@ inline Float64Condition operator<=(Float64Lanes a, Float64Lanes b) {
 inline Float64Lanes selected(Float64Condition condition, Float64Lanes a, Float64Lanes otherwise) {
   return {_mm256_blendv_pd(otherwise.lanes, a.lanes, condition.lanes)};
 }
-inline Float64Lanes power_of_two(Float64Lanes n) {
-  const __m256i bits = _mm256_castpd_si256(_mm256_add_pd(n.lanes, _mm256_set1_pd(0x1.80000000003ffp52)));
-  return {_mm256_castsi256_pd(_mm256_slli_epi64(bits, 52))};
+inline Float64Lanes minus_magnitude(Float64Lanes a) { return {_mm256_or_pd(a.lanes, _mm256_set1_pd(-0.0))}; }
+inline Float64Lanes upper_half(Float64Lanes a) {
+  return {_mm256_and_pd(a.lanes, _mm256_castsi256_pd(_mm256_set1_epi64x(-(1ll << 27))))};
 }
-inline Float64Lanes times_power_of_two(Float64Lanes a, Float64Lanes n) {
-  const Float64Lanes raised = a * power_of_two(n + Float64Lanes::broadcast(512));
-  return raised * Float64Lanes::broadcast(0x1p-512);
+inline Float64Lanes times_power_of_two(Float64Lanes a, Float64Lanes sum) {
+  const __m256i power = _mm256_slli_epi64(_mm256_castpd_si256(sum.lanes), 52);
+  return {_mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(a.lanes), power))};
 }
 
 // Values of 16 bits as they are stored: decisions have their width.

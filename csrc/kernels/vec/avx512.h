@@ -158,6 +158,15 @@ inline float folded(Float32Lanes a) {
   return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
 }
 
+// For piecewise.h. `index` is a sum whose lowest four bits say which of sixteen values.
+inline Float32Lanes lookup(const float* sixteen, Float32Lanes index) {
+  return {_mm512_permutexvar_ps(_mm512_castps_si512(index.lanes), _mm512_load_ps(sixteen))};
+}
+inline Float32Lanes absolute(Float32Lanes a) { return {_mm512_abs_ps(a.lanes)}; }
+inline bool all_below(Float32Lanes a, Float32Lanes b) {
+  return _mm512_cmp_ps_mask(a.lanes, b.lanes, _CMP_NLT_UQ) == 0;
+}
+
 // For functions.h. minimum and maximum give b where one of both is a NaN, and where both are zeros.
 inline Float32Lanes minimum(Float32Lanes a, Float32Lanes b) { return {_mm512_min_ps(a.lanes, b.lanes)}; }
 inline Float32Lanes maximum(Float32Lanes a, Float32Lanes b) { return {_mm512_max_ps(a.lanes, b.lanes)}; }
@@ -173,10 +182,14 @@ inline Float32Condition operator<=(Float32Lanes a, Float32Lanes b) {
 inline Float32Lanes selected(Float32Condition condition, Float32Lanes a, Float32Lanes otherwise) {
   return {_mm512_mask_mov_ps(otherwise.lanes, condition.lanes, a.lanes)};
 }
-inline Float32Lanes times_power_of_two(Float32Lanes a, Float32Lanes n) {
-  return {_mm512_scalef_ps(a.lanes, n.lanes)};
+inline Float32Lanes minus_magnitude(Float32Lanes a) { return {_mm512_or_ps(a.lanes, _mm512_set1_ps(-0.0f))}; }
+inline Float32Lanes upper_half(Float32Lanes a) {
+  return {_mm512_and_ps(a.lanes, _mm512_castsi512_ps(_mm512_set1_epi32(-(1 << 12))))};
 }
-inline Float32Lanes power_of_two(Float32Lanes n) { return times_power_of_two(Float32Lanes::broadcast(1), n); }
+inline Float32Lanes times_power_of_two(Float32Lanes a, Float32Lanes sum) {
+  const __m512i power = _mm512_slli_epi32(_mm512_castps_si512(sum.lanes), 23);
+  return {_mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a.lanes), power))};
+}
 
 struct Float64Lanes {
   __m512d lanes;
@@ -261,10 +274,14 @@ inline Float64Condition operator<=(Float64Lanes a, Float64Lanes b) {
 inline Float64Lanes selected(Float64Condition condition, Float64Lanes a, Float64Lanes otherwise) {
   return {_mm512_mask_mov_pd(otherwise.lanes, condition.lanes, a.lanes)};
 }
-inline Float64Lanes times_power_of_two(Float64Lanes a, Float64Lanes n) {
-  return {_mm512_scalef_pd(a.lanes, n.lanes)};
+inline Float64Lanes minus_magnitude(Float64Lanes a) { return {_mm512_or_pd(a.lanes, _mm512_set1_pd(-0.0))}; }
+inline Float64Lanes upper_half(Float64Lanes a) {
+  return {_mm512_and_pd(a.lanes, _mm512_castsi512_pd(_mm512_set1_epi64(-(1ll << 27))))};
 }
-inline Float64Lanes power_of_two(Float64Lanes n) { return times_power_of_two(Float64Lanes::broadcast(1), n); }
+inline Float64Lanes times_power_of_two(Float64Lanes a, Float64Lanes sum) {
+  const __m512i power = _mm512_slli_epi64(_mm512_castpd_si512(sum.lanes), 52);
+  return {_mm512_castsi512_pd(_mm512_add_epi64(_mm512_castpd_si512(a.lanes), power))};
+}
 
 struct Float32Pair {
   Float32Lanes first, second;

@@ -212,6 +212,13 @@ inline void store_part(T* to, int, ScalarLane<T> a) {
 using Float32Lanes = ScalarLane<float>;
 using Float64Lanes = ScalarLane<double>;
 
+// For piecewise.h. `index` is a sum whose lowest four bits say which of sixteen values.
+inline Float32Lanes lookup(const float* sixteen, Float32Lanes index) {
+  return {sixteen[as_bits(index.value) & 15]};
+}
+inline Float32Lanes absolute(Float32Lanes a) { return {as_float(as_bits(a.value) & 0x7FFFFFFF)}; }
+inline bool all_below(Float32Lanes a, Float32Lanes b) { return a.value < b.value; }
+
 // For functions.h. minimum and maximum give b where one of both is a NaN, and where both are zeros.
 template <class T>
 inline ScalarLane<T> minimum(ScalarLane<T> a, ScalarLane<T> b) {
@@ -233,17 +240,17 @@ template <class T>
 inline ScalarLane<T> selected(bool condition, ScalarLane<T> a, ScalarLane<T> otherwise) {
   return condition ? a : otherwise;
 }
-inline Float32Lanes power_of_two(Float32Lanes n) {
-  return {as_float(as_bits(n.value + 0x1.8000fep23f) << 23)};
+inline Float32Lanes minus_magnitude(Float32Lanes a) { return {as_float(as_bits(a.value) | 1u << 31)}; }
+inline Float64Lanes minus_magnitude(Float64Lanes a) {
+  return {as_double(as_bits(a.value) | uint64_t{1} << 63)};
 }
-inline Float64Lanes power_of_two(Float64Lanes n) {
-  return {as_double(as_bits(n.value + 0x1.80000000003ffp52) << 52)};
+inline Float32Lanes upper_half(Float32Lanes a) { return {as_float(as_bits(a.value) & ~0u << 12)}; }
+inline Float64Lanes upper_half(Float64Lanes a) { return {as_double(as_bits(a.value) & ~uint64_t{0} << 27)}; }
+inline Float32Lanes times_power_of_two(Float32Lanes a, Float32Lanes sum) {
+  return {as_float(as_bits(a.value) + (as_bits(sum.value) << 23))};
 }
-inline Float32Lanes times_power_of_two(Float32Lanes a, Float32Lanes n) {
-  return {a.value * power_of_two(Float32Lanes{n.value + 64}).value * 0x1p-64f};
-}
-inline Float64Lanes times_power_of_two(Float64Lanes a, Float64Lanes n) {
-  return {a.value * power_of_two(Float64Lanes{n.value + 512}).value * 0x1p-512};
+inline Float64Lanes times_power_of_two(Float64Lanes a, Float64Lanes sum) {
+  return {as_double(as_bits(a.value) + (as_bits(sum.value) << 52))};
 }
 
 struct StoredHalves {
