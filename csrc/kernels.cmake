@@ -29,11 +29,15 @@ foreach(isa IN LISTS isas)
   set_target_properties(kernels_${isa} PROPERTIES INTERPROCEDURAL_OPTIMIZATION OFF)
   list(APPEND kernel_objects $<TARGET_OBJECTS:kernels_${isa}>)
 endforeach()
+# Kernels on rows are many, so that their size counts: -O3 would make loops twice, with and without sums, for nothing.
+# Nobody chooses the portable ones for their speed.
+set(rows_options -O2 $<$<STREQUAL:$<TARGET_PROPERTY:NAME>,kernels_scalar>:-Os>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # Several registers go through long computations side by side, in the order of the source. By "temporary expression
   # replacement" GCC would put each register's computation where its result is used: 1.3 to 1.5 times the time.
-  set_source_files_properties(kernels/rows/table.cpp PROPERTIES COMPILE_OPTIONS -fno-tree-ter)
+  list(APPEND rows_options -fno-tree-ter -fno-align-jumps -fno-align-loops)
 endif()
+set_source_files_properties(kernels/rows/table.cpp PROPERTIES COMPILE_OPTIONS "${rows_options}")
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND TARGET kernels_avx512)
   # GCC's own AVX-512 header starts from registers that it leaves undefined on purpose (GCC bug 105593).
   target_compile_options(kernels_avx512 PRIVATE -Wno-uninitialized -Wno-maybe-uninitialized)

@@ -88,13 +88,14 @@ INNER_ARROWS = {
         "mask_state": {"python_types"},
         "mask_source": {"python_types", "mask_state"},
         "arrays": {"mask_state"},
+        "functions": {"arrays", "gil"},
         "seed": set(),
         "config": {"python_types", "seed"},
         "parsed_request": {"mask_state"},
         "operations": {"arrays", "fastcall", "gil", "mask_source", "mask_state", "parsed_request"}
         | {"python_types"},
         "memory": {"fastcall", "gil", "mask_state", "operations", "parsed_request", "python_types"},
-        "module": {"config", "mask_source", "mask_state", "memory", "operations"},
+        "module": {"config", "functions", "mask_source", "mask_state", "memory", "operations"},
     },
 }
 SOURCES = sorted(path for path in CSRC.rglob("*") if path.suffix in {".h", ".cpp"})

@@ -3,6 +3,7 @@
 #include <pybind11/pybind11.h>
 
 #include "config.h"
+#include "functions.h"
 #include "mask_source.h"
 #include "mask_state.h"
 #include "memory.h"
@@ -27,6 +28,7 @@ PYBIND11_MODULE(_core_of_the_main_interpreter, m, pybind11::mod_gil_not_used(),
   if (!add_config(m.ptr()) || !add_mask_state(m.ptr()) || !add_mask_source(m.ptr()))
     throw pybind11::error_already_set();
   add_operations(m);
+  add_functions(m);
   add_memory(m);
 }
 

@@ -14,7 +14,7 @@ constexpr bool kHasTables = false;
 template <>
 constexpr bool kHasTables<Float32Lanes> = true;
 
-// Not inlined: it is long, and seldom called.
+// Not inlined: they are long, and for float32 seldom called.
 template <class Exact, class Lanes>
 __attribute__((noinline)) Lanes exact_value(Lanes t) {
   return Exact::value(t);
@@ -22,6 +22,11 @@ __attribute__((noinline)) Lanes exact_value(Lanes t) {
 template <class Exact, class Lanes>
 __attribute__((noinline)) Lanes exact_derivative(Lanes t) {
   return Exact::derivative(t);
+}
+
+template <class Lanes, class Function>
+__attribute__((always_inline)) inline Lanes each(Lanes t, Function function) {
+  return function(t);
 }
 
 // Where x is not below `end`, exact(t) instead.
@@ -42,7 +47,7 @@ struct Piecewise {
   template <class Lanes>
   __attribute__((always_inline)) static Lanes value(Lanes t) {
     if constexpr (!kHasTables<Lanes>) {
-      return Exact::value(t);
+      return each(t, [](auto a) { return exact_value<Exact>(a); });
     } else {
       const Lanes x = absolute(t);
       const Lanes inside = maximum(constant<Lanes>(0), t) - x * polynomial_at(Tables::kGate, x);
@@ -52,7 +57,7 @@ struct Piecewise {
   template <class Lanes>
   __attribute__((always_inline)) static Lanes derivative(Lanes t) {
     if constexpr (!kHasTables<Lanes>) {
-      return Exact::derivative(t);
+      return each(t, [](auto a) { return exact_derivative<Exact>(a); });
     } else {
       const Lanes x = absolute(t), negative = polynomial_at(Tables::kDerivative, x);
       const Lanes inside = selected(t < constant<Lanes>(0), negative, constant<Lanes>(1) - negative);

@@ -172,7 +172,7 @@ class RowJob {
       sums_.emplace(request, row_count_, length_);
       task_count_ = sums_->task_count();
     } else {
-      task_count_ = std::min(row_count_, kMostTasks);
+      task_count_ = std::min({row_count_, element_count() / kTaskElements + 1, kMostTasks});
     }
     const DefaultFloatingPoint environment;
     scale_.fill(request.constants[0].constant, kComputeBytes[request.element]);

@@ -96,10 +96,8 @@ using RowKernel = void (*)(const RowArgs&);
 using GenerateKernel = void (*)(const uint64_t key[2], uint64_t first, uint64_t upper, uint64_t block_count,
                                 uint32_t* words);
 
-// Functions of one value, by their names in Python; for tests. The core applies them inside its operations.
-constexpr const char* kFunctionNames[] = {"exponential",          "sigmoid", "normal_cdf",      "relu",
-                                          "relu_derivative",      "gelu",    "gelu_derivative", "gelu_tanh",
-                                          "gelu_tanh_derivative", "silu",    "silu_derivative"};
+// What activations are made of, by name in Python; for tests. The core applies it inside its operations.
+constexpr const char* kFunctionNames[] = {"exponential", "sigmoid", "normal_cdf"};
 constexpr int kFunctionCount = sizeof kFunctionNames / sizeof *kFunctionNames;
 using FunctionKernel = void (*)(const void* from, uint64_t count, void* to);
 

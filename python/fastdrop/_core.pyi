@@ -87,6 +87,9 @@ def dropout(
     mask_class: type[_Mask],
     /,
 ) -> tuple[NDArray[Any], _Mask] | None: ...
+def draw_mask(
+    masks: object, p: float, shape: tuple[int, ...], mask_class: type[_Mask], /
+) -> _Mask: ...
 def draw_blocks(
     corners: MaskState, shape: tuple[int, ...], block: tuple[int, ...], /
 ) -> tuple[bytes, int]: ...

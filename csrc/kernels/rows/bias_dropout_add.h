@@ -56,8 +56,8 @@ __attribute__((flatten)) void bias_dropout_add(const RowArgs& args) {
     auto y = operands.output(0, row);
     const bool non_temporal = args.non_temporal && y.takes_non_temporal();
     uint64_t bit = row_bit;
-    for_strips<Lanes>(args.length, [&](auto strip) {
-      const StripBits<kStripElements<Lanes>> keep(draw, bit);
+    for_strips<Rows>(args.length, [&](auto strip) {
+      const StripBits<kStripElements<Rows>> keep(draw, bit);
       x.prefetch_next(ahead), residual.prefetch_next(ahead);
       for_all<Activation>(strip, [&](int offset, auto place) {
         const auto t = load<Rows>(x + offset, place) + load<Parameters>(bias + offset, place);
@@ -66,7 +66,7 @@ __attribute__((flatten)) void bias_dropout_add(const RowArgs& args) {
         store<Rows>(y + offset, result, place, non_temporal);
       });
       next(x, bias, residual, scale, y);
-      bit += kStripElements<Lanes>;
+      bit += kStripElements<Rows>;
     });
   }
   if (args.non_temporal) finish_non_temporal_stores();
@@ -87,7 +87,6 @@ __attribute__((always_inline)) inline Lanes times_derivative(Lanes dy, Lanes t) 
 // result of the forward pass with relu and without a residual: it says what was kept, and what was positive.
 template <class Rows, class Activation>
 __attribute__((flatten)) void bias_dropout_add_backward(const RowArgs& args) {
-  using Lanes = typename Rows::Lanes;
   using Parameters = typename Operands<Rows>::Parameters;
   const Operands<Rows> operands(args);
   CalledDraw draw(*args.keep);
@@ -100,8 +99,8 @@ __attribute__((flatten)) void bias_dropout_add_backward(const RowArgs& args) {
     auto dbias = operands.sums(1);
     const bool non_temporal = args.non_temporal && dx.takes_non_temporal();
     uint64_t bit = row_bit;
-    for_strips<Lanes>(args.length, [&](auto strip) {
-      const StripBits<kStripElements<Lanes>> keep(draw, bit);
+    for_strips<Rows>(args.length, [&](auto strip) {
+      const StripBits<kStripElements<Rows>> keep(draw, bit);
       dy.prefetch_next(ahead), x.prefetch_next(ahead);
       for_all<Activation>(strip, [&](int offset, auto place) {
         const auto t = load<Rows>(x + offset, place) + load<Parameters>(bias + offset, place);
@@ -111,7 +110,7 @@ __attribute__((flatten)) void bias_dropout_add_backward(const RowArgs& args) {
         store<Rows>(dx + offset, kept, place, non_temporal);
       });
       next(dy, x, bias, scale, dx, dbias);
-      bit += kStripElements<Lanes>;
+      bit += kStripElements<Rows>;
     });
   }
   if (args.non_temporal) finish_non_temporal_stores();
@@ -121,12 +120,15 @@ template <class Rows, class Activation>
 void bias_dropout_add_with(const RowArgs& args) {
   // Where the computation is short, what it saves to know more shows. float32 is what is used most.
   if constexpr (kIsShort<Activation> && Rows::element == kFloat32) {
-    using Ars = InlineDraw<Ars4x32>;
-    const bool draws = args.keep->rule == kArs4x32;
-    if (!args.scale_varies && !args.is_there[2])
-      return draws ? bias_dropout_add<Rows, Activation, Ars, kFixedScaleAndNoResidual>(args)
-                   : bias_dropout_add<Rows, Activation, CalledDraw, kFixedScaleAndNoResidual>(args);
-    if (!args.scale_varies && draws) return bias_dropout_add<Rows, Activation, Ars, kFixedScale>(args);
+    if (args.scale_varies) return bias_dropout_add<Rows, Activation, CalledDraw, kNothing>(args);
+    if constexpr (kInlineDraws) {
+      using Ars = InlineDraw<Ars4x32>;
+      if (args.keep->rule == kArs4x32)
+        return args.is_there[2] ? bias_dropout_add<Rows, Activation, Ars, kFixedScale>(args)
+                                : bias_dropout_add<Rows, Activation, Ars, kFixedScaleAndNoResidual>(args);
+    }
+    if (!args.is_there[2])
+      return bias_dropout_add<Rows, Activation, CalledDraw, kFixedScaleAndNoResidual>(args);
   }
   bias_dropout_add<Rows, Activation, CalledDraw, kNothing>(args);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The functions of functions.h and activations.h over arrays, for tests: in the order of kFunctionNames.
+// The functions of functions.h over arrays, for tests: in the order of kFunctionNames.
 #pragma once
 #include "../../shared/kernel_table.h"
-#include "../activations.h"
+#include "../functions.h"
 
 namespace fastdrop::FASTDROP_ISA {
 namespace {
@@ -11,28 +11,20 @@ template <class Lanes, class T, Lanes (*function)(Lanes)>
 void evaluate(const void* from, uint64_t count, void* to) {
   const T* x = static_cast<const T*>(from);
   T* y = static_cast<T*>(to);
-  for (uint64_t i = 0; i < count; i += Lanes::width) {
-    const uint64_t left = count - i;
-    if (left >= Lanes::width) {
-      function(Lanes::load(x + i)).store(y + i);
-      continue;
-    }
+  for (uint64_t first = 0; first < count; first += Lanes::width) {
+    const uint64_t left = count - first, here = left < Lanes::width ? left : Lanes::width;
     T values[Lanes::width] = {};
-    for (uint64_t j = 0; j < left; ++j) values[j] = x[i + j];
+    __builtin_memcpy(values, x + first, here * sizeof(T));
     function(Lanes::load(values)).store(values);
-    for (uint64_t j = 0; j < left; ++j) y[i + j] = values[j];
+    __builtin_memcpy(y + first, values, here * sizeof(T));
   }
 }
 
 template <class Lanes, class T>
 constexpr void add_functions(RowTable& table, Element element) {
-  const FunctionKernel kernels[kFunctionCount] = {
-      &evaluate<Lanes, T, exponential<Lanes>>,          &evaluate<Lanes, T, sigmoid<Lanes>>,
-      &evaluate<Lanes, T, normal_cdf<Lanes>>,           &evaluate<Lanes, T, Relu::value<Lanes>>,
-      &evaluate<Lanes, T, Relu::derivative<Lanes>>,     &evaluate<Lanes, T, Gelu::value<Lanes>>,
-      &evaluate<Lanes, T, Gelu::derivative<Lanes>>,     &evaluate<Lanes, T, GeluTanh::value<Lanes>>,
-      &evaluate<Lanes, T, GeluTanh::derivative<Lanes>>, &evaluate<Lanes, T, Silu::value<Lanes>>,
-      &evaluate<Lanes, T, Silu::derivative<Lanes>>};
+  const FunctionKernel kernels[kFunctionCount] = {&evaluate<Lanes, T, exponential<Lanes>>,
+                                                  &evaluate<Lanes, T, sigmoid<Lanes>>,
+                                                  &evaluate<Lanes, T, normal_cdf<Lanes>>};
   for (int i = 0; i < kFunctionCount; ++i) table.functions[i][element] = kernels[i];
 }
 

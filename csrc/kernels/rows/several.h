@@ -83,6 +83,14 @@ __attribute__((always_inline)) inline Several<Lanes, count> exact_beyond(Several
   return inside;
 }
 
+template <class Lanes, int count, class Function>
+__attribute__((always_inline)) inline Several<Lanes, count> each(Several<Lanes, count> all,
+                                                                 Function function) {
+#pragma GCC unroll kUnroll
+  for (int i = 0; i < count; ++i) all.of[i] = function(all.of[i]);
+  return all;
+}
+
 template <int count>
 constexpr bool kHasTables<Several<Float32Lanes, count>> = true;
 template <class Lanes, int count>

@@ -9,19 +9,19 @@
 namespace fastdrop::FASTDROP_ISA {
 namespace {
 
-// Eight registers, and all partial sums of a row.
-template <class Lanes>
-constexpr int kStripElements = 8 * Lanes::width > kPartialSums ? 8 * Lanes::width : kPartialSums;
+// All partial sums of a row. Of float32, the type that is used most, eight registers too: with fewer, relu in
+// cache took 1.2 times as long. For the others that is not worth the size of the kernels.
+template <class Rows>
+constexpr int kStripElements =
+    Rows::element == kFloat32 && 8 * Rows::Lanes::width > kPartialSums ? 8 * Rows::Lanes::width
+                                                                       : kPartialSums;
 
 // What is worked on together: a register, some registers, or a register whose first lanes are in the row.
-// `partial` is the place among the registers of partial sums.
-struct OneRegister {
-  int partial;
-};
+struct OneRegister {};
 template <int count>
 struct Registers {};
 struct SomeLanes {
-  int count, partial;
+  int count;
 };
 
 template <class Rows>
@@ -74,7 +74,7 @@ __attribute__((always_inline)) inline void store(typename Rows::Value* to,
                                                  bool non_temporal) {
 #pragma GCC unroll kUnroll
   for (int i = 0; i < count; ++i)
-    store<Rows>(to + i * Rows::Lanes::width, a.of[i], OneRegister{0}, non_temporal);
+    store<Rows>(to + i * Rows::Lanes::width, a.of[i], OneRegister{}, non_temporal);
 }
 template <class Rows>
 __attribute__((always_inline)) inline void store(typename Rows::Value* to, typename Rows::Lanes a,
@@ -105,40 +105,39 @@ __attribute__((always_inline)) inline Lanes zero_beyond(Lanes a, SomeLanes lanes
   return zero_unless_bits((1u << lanes.count) - 1, a);
 }
 
-// How many registers the partial sums of a row take.
-template <class Lanes>
-constexpr int kSumRegisters = kPartialSums / Lanes::width;
-
 // for_registers calls work(offset in the strip, place) for each register of it; for_chains does so for some
 // together, where work is a long chain of instructions.
-template <class Lanes>
+template <class Rows>
 struct WholeStrip {
+  using Lanes = typename Rows::Lanes;
+
   template <class Work>
   __attribute__((always_inline)) void for_registers(Work work) const {
 #pragma GCC unroll kUnroll
-    for (int i = 0; i < kStripElements<Lanes> / Lanes::width; ++i)
-      work(i * Lanes::width, OneRegister{i % kSumRegisters<Lanes>});
+    for (int offset = 0; offset < kStripElements<Rows>; offset += Lanes::width) work(offset, OneRegister{});
   }
   template <class Work>
   __attribute__((always_inline)) void for_chains(Work work) const {
+    // Values of 16 bits are not worth the size of the kernels.
+    constexpr int registers = kStripElements<Rows> / Lanes::width;
+    constexpr int most = sizeof(typename Rows::Value) == 2 ? 1 : registers;
+    constexpr int together = most < kChainsTogether ? most : kChainsTogether;
 #pragma GCC unroll 1
-    for (int offset = 0; offset < kStripElements<Lanes>; offset += kChainsTogether * Lanes::width)
-      work(offset, Registers<kChainsTogether>{});
+    for (int offset = 0; offset < kStripElements<Rows>; offset += together * Lanes::width)
+      work(offset, Registers<together>{});
   }
 };
-template <class Lanes>
+template <class Rows>
 struct PartStrip {
+  using Lanes = typename Rows::Lanes;
+
   int length;
 
   template <class Work>
   __attribute__((always_inline)) void for_registers(Work work) const {
 #pragma GCC unroll 1
-    for (int first = 0; first < length; first += kPartialSums)
-#pragma GCC unroll kUnroll
-      for (int i = 0; i < kSumRegisters<Lanes>; ++i) {
-        const int offset = first + i * Lanes::width, left = length - offset;
-        if (left > 0) work(offset, SomeLanes{left < Lanes::width ? left : Lanes::width, i});
-      }
+    for (int offset = 0; offset < length; offset += Lanes::width)
+      work(offset, SomeLanes{length - offset < Lanes::width ? length - offset : Lanes::width});
   }
   template <class Work>
   __attribute__((always_inline)) void for_chains(Work work) const {
@@ -147,17 +146,17 @@ struct PartStrip {
 };
 
 // Calls work(strip) for every strip of a row.
-template <class Lanes, class Work>
+template <class Rows, class Work>
 __attribute__((always_inline)) inline void for_strips(uint64_t length, Work work) {
-  for (; length >= kStripElements<Lanes>; length -= kStripElements<Lanes>) work(WholeStrip<Lanes>{});
-  if (length > 0) work(PartStrip<Lanes>{(int)length});
+  for (; length >= kStripElements<Rows>; length -= kStripElements<Rows>) work(WholeStrip<Rows>{});
+  if (length > 0) work(PartStrip<Rows>{(int)length});
 }
 
 // Where the strip of an operand is that is worked on. Where an input is absent, neutral values repeat.
-template <class Value, class Lanes>
+template <class Value, class Rows>
 class StripOf {
  public:
-  StripOf(Value* first, bool moves) : at_(first), step_(moves ? kStripElements<Lanes> : 0) {}
+  StripOf(Value* first, bool moves) : at_(first), step_(moves ? kStripElements<Rows> : 0) {}
 
   Value* operator+(int offset) const { return at_ + offset; }
   void next() { at_ += step_; }
@@ -166,7 +165,7 @@ class StripOf {
   __attribute__((always_inline)) void prefetch_next(uintptr_t ahead_bytes) const {
     if (kPrefetchBytes == 0 || step_ == 0) return;
 #pragma GCC unroll kUnroll
-    for (uintptr_t byte = 0; byte < kStripElements<Lanes> * sizeof(Value); byte += 64)
+    for (uintptr_t byte = 0; byte < kStripElements<Rows> * sizeof(Value); byte += 64)
       prefetch(reinterpret_cast<const char*>(at_) + byte, ahead_bytes);
   }
 
@@ -206,19 +205,19 @@ class Operands {
 
   explicit Operands(const RowArgs& args) : args_(args) {}
 
-  StripOf<const Value, Lanes> input(int input, uint64_t row) const { return input_of<Value>(input, row); }
-  StripOf<const Compute, Lanes> parameter(int input, uint64_t row) const {
+  StripOf<const Value, Rows> input(int input, uint64_t row) const { return input_of<Value>(input, row); }
+  StripOf<const Compute, Rows> parameter(int input, uint64_t row) const {
     return input_of<Compute>(input, row);
   }
-  StripOf<const Compute, Lanes> scale() const {
+  StripOf<const Compute, Rows> scale() const {
     return {reinterpret_cast<const Compute*>(args_.scale), args_.scale_varies};
   }
   Fixed<Lanes> fixed_scale() const {
     return {Parameters::load(reinterpret_cast<const Compute*>(args_.scale))};
   }
   // Null, and stays it, where the output is not wanted.
-  StripOf<Value, Lanes> output(int output, uint64_t row) const { return output_of<Value>(output, row); }
-  StripOf<Compute, Lanes> sums(int output) const { return output_of<Compute>(output, 0); }
+  StripOf<Value, Rows> output(int output, uint64_t row) const { return output_of<Value>(output, row); }
+  StripOf<Compute, Rows> sums(int output) const { return output_of<Compute>(output, 0); }
 
   Compute row_value(int input, uint64_t row) const {
     Compute value;
@@ -231,12 +230,12 @@ class Operands {
 
  private:
   template <class Item>
-  StripOf<const Item, Lanes> input_of(int input, uint64_t row) const {
+  StripOf<const Item, Rows> input_of(int input, uint64_t row) const {
     const char* first = args_.inputs[input] + (int64_t)row * args_.input_rows[input];
     return {reinterpret_cast<const Item*>(first), args_.is_there[input]};
   }
   template <class Item>
-  StripOf<Item, Lanes> output_of(int output, uint64_t row) const {
+  StripOf<Item, Rows> output_of(int output, uint64_t row) const {
     char* first = args_.outputs[output];
     if (first != nullptr) first += (int64_t)row * args_.output_rows[output];
     return {reinterpret_cast<Item*>(first), first != nullptr};
@@ -252,17 +251,34 @@ __attribute__((always_inline)) inline void add_to(const Sums& sums, int offset, 
 }
 
 // A sum along a row: 32 partial sums, element j in number j mod 32, then halves added to halves.
-template <class Compute, class Lanes>
+template <class Rows>
 class RowSum {
-  static constexpr int registers = kSumRegisters<Lanes>;
+  using Lanes = typename Rows::Lanes;
+  using Compute = typename Rows::Compute;
+  static constexpr int registers = kPartialSums / Lanes::width;
 
  public:
   RowSum() {
 #pragma GCC unroll kUnroll
     for (int i = 0; i < registers; ++i) part_[i] = Lanes::broadcast(0);
   }
-  // Lanes that are not in the row must be zero.
-  void add(int partial, Lanes a) { part_[partial] = part_[partial] + a; }
+
+  void add(int offset, Lanes a, OneRegister) {
+    Lanes& part = part_[offset / Lanes::width % registers];
+    part = part + a;
+  }
+  // Lanes that are not in the row must be zero. Registers must not be indexed by a variable.
+  void add(int offset, Lanes a, SomeLanes) {
+    const int index = offset / Lanes::width % registers;
+    if constexpr (Lanes::width == 1) {
+      part_[index] = part_[index] + a;
+    } else {
+#pragma GCC unroll kUnroll
+      for (int i = 0; i < registers; ++i)
+        if (i == index) part_[i] = part_[i] + a;
+    }
+  }
+
   Compute total() {
 #pragma GCC unroll kUnroll
     for (int half = registers / 2; half > 0; half /= 2)

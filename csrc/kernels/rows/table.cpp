@@ -23,10 +23,10 @@ constexpr RowTable fill() {
   RowTable table{};
   add<FASTDROP_ROWS(bias_dropout_add_rows)>(table, kBiasDropoutAdd);
   add<FASTDROP_ROWS(bias_dropout_add_backward_rows)>(table, kBiasDropoutAddBackward);
-  add<FASTDROP_ROWS(dropout_add_layer_norm_rows)>(table, kDropoutAddLayerNorm);
-  add<FASTDROP_ROWS(dropout_add_layer_norm_backward_rows)>(table, kDropoutAddLayerNormBackward);
-  add<FASTDROP_ROWS(dropout_add_rms_norm_rows)>(table, kDropoutAddRmsNorm);
-  add<FASTDROP_ROWS(dropout_add_rms_norm_backward_rows)>(table, kDropoutAddRmsNormBackward);
+  add<FASTDROP_ROWS(dropout_add_layer_norm)>(table, kDropoutAddLayerNorm);
+  add<FASTDROP_ROWS(dropout_add_layer_norm_backward)>(table, kDropoutAddLayerNormBackward);
+  add<FASTDROP_ROWS(dropout_add_rms_norm)>(table, kDropoutAddRmsNorm);
+  add<FASTDROP_ROWS(dropout_add_rms_norm_backward)>(table, kDropoutAddRmsNormBackward);
   add_functions<Float32Lanes, float>(table, kFloat32);
   add_functions<Float64Lanes, double>(table, kFloat64);
   return table;
