@@ -200,7 +200,9 @@ def print_table(runs):
     for run in runs[1:]:
         print(f"Time of a step, {run.name}: {time_note(run, plain)}.")
     for run in unfused:
-        print(f"Time of a step, fused against unfused: {time_note(fast, run, 'unfused')}.")
+        low, middle, high = against(fast, run)
+        print(f"Time of a step, fused against unfused: {middle:.2f} ({low:.2f}-{high:.2f}),", end=" ")
+        print(f"{time_note(fast, run, 'of an unfused one')}.")
         same = (fast.train, fast.test) == (run.train, run.test)
         print(
             f"Accuracies and losses, fused and unfused: {'equal' if same else 'NOT equal'} after all epochs."
