@@ -202,7 +202,7 @@ def print_table(runs):
     for run in unfused:
         low, middle, high = against(fast, run)
         print(f"Time of a step, fused against unfused: {middle:.2f} ({low:.2f}-{high:.2f}),", end=" ")
-        print(f"{time_note(fast, run, 'of an unfused one')}.")
+        print(f"{time_note(fast, run, 'without fusing')}.")
         same = (fast.train, fast.test) == (run.train, run.test)
         print(
             f"Accuracies and losses, fused and unfused: {'equal' if same else 'NOT equal'} after all epochs."
