@@ -3,12 +3,14 @@
 
 import hashlib
 import re
+from fractions import Fraction
 from pathlib import Path
 
 import mpmath as mp
 import numpy as np
 import pytest
 
+import piecewise
 from arrays import nans, same_bytes, unsigned
 from coefficients import CHOICES, coefficients
 from fastdrop import _core, reference
@@ -99,17 +101,17 @@ HASHES = {
     "relu float64": "2119d5284d0ac8d8",
     "relu_derivative float32": "07a9dd5c0b695bde",
     "relu_derivative float64": "eded1a284b5d1dac",
-    "gelu float32": "f114419ded89e994",
+    "gelu float32": "aaab4b32e94b9f58",
     "gelu float64": "8e9e944983f36d60",
-    "gelu_derivative float32": "3b1fdd498b2f1b1f",
+    "gelu_derivative float32": "51cf2671b6c1a6ae",
     "gelu_derivative float64": "22b915582c34be6c",
-    "gelu_tanh float32": "b8e27abf5368bb54",
+    "gelu_tanh float32": "2ed1bc548107e949",
     "gelu_tanh float64": "8ceca1dbab378e8c",
-    "gelu_tanh_derivative float32": "32159392a925f20b",
+    "gelu_tanh_derivative float32": "e73ee913b3ed9da1",
     "gelu_tanh_derivative float64": "5fec3df830a88c9b",
-    "silu float32": "27543147395ae2a3",
+    "silu float32": "d67b3f887756d829",
     "silu float64": "e082a28142ac1bee",
-    "silu_derivative float32": "01794e96d52538ab",
+    "silu_derivative float32": "d09e6118e2b70933",
     "silu_derivative float64": "081ab46d9a68abb2",
 }
 
@@ -204,6 +206,76 @@ def test_errors_are_within_the_bounds_of_the_document(name, dtype):
                 # 2 u goes through five roundings, and each is worth up to |2 u| ULP.
                 bound = min(bound, 5 + 5 * float(-twice_u(mp.mpf(value))))
             assert exact_error(name, value, result, dtype) <= bound, value
+
+
+# --- Polynomials of float32 -----------------------------------------------------------------------
+
+# By name: the width of an interval. The polynomials are used below 15.5 widths.
+WIDTHS = {name: np.float32(float(width)) for name, (width, *_) in piecewise.FUNCTIONS.items()}
+PIECEWISE = [(name, width) for base, width in WIDTHS.items() for name in (base, f"{base}_derivative")]
+with_widths = pytest.mark.parametrize(("name", "width"), PIECEWISE)
+
+
+def edges(width, steps):
+    """So many neighbours on each side of where one interval's polynomial ends, and of the end of them all."""
+    places = (np.arange(16, dtype=np.float32) + np.float32(0.5)) * width
+    bits = places.view(np.uint32)[:, None] + np.arange(-steps, steps, dtype=np.int32).astype(np.uint32)
+    x = bits.ravel().view(np.float32)
+    assert ((x < 15.5 * width).sum(), x.size) == (31 * steps, 32 * steps)
+    return np.concatenate([x, -x])
+
+
+@with_widths
+def test_edges_of_intervals_are_those_of_the_reference(isa, name, width):
+    x = edges(width, 200)
+    assert same_bytes(_core.function(name, x), FUNCTIONS[name](x))
+
+
+@with_widths
+def test_steps_at_the_edges_are_within_the_bounds_of_the_document(name, width):
+    """On both sides, of which the last edge has no polynomial on one."""
+    x = edges(width, 3)
+    below, above = bounds()[name][:2]
+    with mp.workprec(150):
+        for value, result in zip(x.tolist(), FUNCTIONS[name](x).tolist(), strict=True):
+            assert exact_error(name, value, result, np.float32) <= (below if value < 0 else above), value
+
+
+@with_widths
+def test_an_element_beyond_the_range_is_computed_by_itself(isa, name, width):
+    """It has the bits that it has alone, and so have its neighbours in the register."""
+    end = np.float32(15.5) * width
+    inside = np.linspace(-end, end, 301, dtype=np.float32)[1:-1]  # many registers, and some lanes of one
+
+    def one(value):
+        return _core.function(name, np.array([value], np.float32))[0]
+
+    alone = np.array([one(value) for value in inside])
+    assert same_bytes(_core.function(name, inside), alone)
+    for beyond in (end, -end, np.float32(100), np.float32(np.nan)):
+        for place in range(inside.size):
+            x, wanted = inside.copy(), alone.copy()
+            x[place], wanted[place] = beyond, one(beyond)
+            assert same_bytes(_core.function(name, x), wanted), (beyond, place)
+
+
+@pytest.mark.parametrize("name", WIDTHS)
+def test_what_is_too_small_keeps_its_sign(isa, name):
+    tiny = np.finfo(np.float32).smallest_subnormal
+    x = np.array([-tiny, -0.0, 0.0], np.float32)
+    assert same_bytes(_core.function(name, x), np.array([-0.0, -0.0, 0.0], np.float32))
+
+
+def test_the_document_has_the_widths():
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([\d/]+) \| [\d.]+ \| `", DOCUMENT, re.MULTILINE))
+    ends = dict(re.findall(r"^\| `(\w+)` \| [\d/]+ \| ([\d.]+) \| `", DOCUMENT, re.MULTILINE))
+    assert {name: float(Fraction(width)) for name, width in rows.items()} == WIDTHS
+    assert {name: float(end) for name, end in ends.items()} == {n: 15.5 * w for n, w in WIDTHS.items()}
+
+
+def test_tables_are_those_that_the_script_writes():
+    for path, text in piecewise.texts().items():
+        assert path.read_text() == text, path
 
 
 # --- Coefficients ---------------------------------------------------------------------------------

@@ -71,7 +71,8 @@ PYTHON_ARROWS = {
     "training/schedules": {"_checks", "_layer", "_saving", "training/_layers"},
     "training/__init__": {"training"},
     "reference/operations": set(),  # the judge stands alone
-    "reference/functions": set(),
+    "reference/_piecewise_tables": set(),
+    "reference/functions": {"reference/_piecewise_tables"},
     "reference/fused": {"reference/functions", "reference/operations"},
     "reference/dropout": {"reference/operations"},
     "reference/noise": {"reference/dropout", "reference/operations"},

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Activations of float32 by polynomials, of which each sixteenth of the range has its own: half the steps of
-// an exponential and a division (docs/numerics.md, section 6). Beyond the range, where few values are, they
-// are computed exactly as those of float64 are.
+// an exponential and a division (docs/numerics.md, section 6). Beyond the range, where few values are, and in
+// float64 they are computed by the steps of section 5.
 #pragma once
 #include "functions.h"
 #include "piecewise_tables.h"
@@ -43,14 +43,14 @@ struct Piecewise {
   using Tables = PiecewiseTables<Exact>;
   static constexpr double kEnd = 15.5 * Tables::kWidth;
 
-  // t g(t) where 1 - g(t) = g(-t): what is left of zero, which is what is missing right of it.
+  // t g(t), where 1 - g(t) = g(-t): -x g(-x) on the left of zero, and t - x g(-x) on the right.
   template <class Lanes>
   __attribute__((always_inline)) static Lanes value(Lanes t) {
     if constexpr (!kHasTables<Lanes>) {
       return each(t, [](auto a) { return exact_value<Exact>(a); });
     } else {
       const Lanes x = absolute(t);
-      const Lanes inside = maximum(constant<Lanes>(0), t) - x * polynomial_at(Tables::kGate, x);
+      const Lanes inside = maximum(constant<Lanes>(-0.0), t) - x * polynomial_at(Tables::kGate, x);
       return exact_beyond(x, kEnd, inside, t, [](auto a) { return exact_value<Exact>(a); });
     }
   }

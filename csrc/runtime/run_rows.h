@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Operations whose kernels work on rows: the last axis of the window. Their sums have an order of their own
-// (docs/numerics.md, section 6).
+// (docs/numerics.md, section 10).
 #pragma once
 #include "request.h"
 

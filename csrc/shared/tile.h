@@ -11,14 +11,14 @@ constexpr int kMaxTileElements = 128;  // every ISA's tile size divides it
 // and compare some of them ahead.
 constexpr int kThresholdsBeside = 2 * kMaxTileElements;
 
-// Sums along a row are made of so many partial sums (docs/numerics.md, section 6).
+// Sums along a row are made of so many partial sums (docs/numerics.md, section 10).
 constexpr int kPartialSums = 32;
 // Rows are worked on in strips of at most so many bytes of the type that is computed with: eight registers of
 // the widest ISA.
 constexpr int kStripBytes = 512;
 
 // What drawing bits needs: a generator and its counters in the widest registers. Two tiles may be drawn too
-// many, and bits are read by four bytes. kernels/rows/keep_bits.h checks both.
+// many, and bits are read by four bytes. kernels/keep_bits.h checks both.
 constexpr int kDrawingBytes = 1280;
 constexpr int kKeepBitsSlack = 4 * kMaxTileElements / 8;
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The functions of one value that fused operations apply: exp, sigma, Phi, and activations.
 
-These are sections 2 to 5 of ``docs/numerics.md``. Arrays are float32 or float64. Each step is one IEEE
+These are sections 2 to 6 of ``docs/numerics.md``. Arrays are float32 or float64. Each step is one IEEE
 operation in that type, rounded by itself, so that any machine with IEEE arithmetic gives the same bits.
 """
 
@@ -322,8 +322,9 @@ def _polynomial_at(x: Floats, width: np.float32, table: Floats) -> Floats:
     rounder = np.float32(_CONSTANTS[x.dtype].rounder)
     interval = (x * (np.float32(1) / width) + rounder) - rounder
     distance = x - interval * width
-    *others, total = table[:, interval.astype(np.intp)]
-    for coefficients in reversed(others):
+    of_power = table[:, interval.astype(np.intp)]
+    total: Floats = of_power[-1]
+    for coefficients in of_power[-2::-1]:
         total = coefficients + distance * total
     return total
 
@@ -345,7 +346,7 @@ def _piecewise(name: str, value: Function, derivative: Function) -> tuple[Functi
         if t.dtype != np.float32:
             return value(t)
         is_inside, x, gate = inside(t, gates)
-        return np.where(is_inside, np.where(t < 0, t.dtype.type(0), t) - x * gate, value(t))
+        return np.where(is_inside, np.where(t < 0, np.float32(-0.0), t) - x * gate, value(t))
 
     @np.errstate(all="ignore")
     def piecewise_derivative(t: Floats) -> Floats:
