@@ -18,7 +18,8 @@ foreach(isa IN LISTS isas)
   if(NOT DEFINED vec_${isa})
     set(vec_${isa} ${isa})
   endif()
-  target_compile_definitions(kernels_${isa} PRIVATE FASTDROP_ISA=${isa} FASTDROP_VEC="vec/${vec_${isa}}.h")
+  target_compile_definitions(kernels_${isa} PRIVATE FASTDROP_ISA=${isa} FASTDROP_VEC="vec/${vec_${isa}}.h"
+    FASTDROP_ROWS_VEC="vec/${vec_${isa}}_rows.h")
   target_include_directories(kernels_${isa} PRIVATE kernels)
   # -ffp-contract=off: a * b + c must not become a fused multiply-add on one ISA only.
   # -fno-math-errno: the root of a negative number need not set errno, so that a root is an instruction.

@@ -76,7 +76,9 @@ INNER_ARROWS = {
         "block_mask": {"request", "run"},
         "keep_bits": {"request", "rows", "run", "threshold", "tuning"},
         "column_sums": {"operands", "tuning"},
-        "run_rows": {"column_sums", "floating_point", "keep_bits", "operands", "request", "store_policy"}
+        "neutral_values": {"operands"},
+        "row_places": {"operands"},
+        "run_rows": {"neutral_values", "row_places", "column_sums", "floating_point", "keep_bits", "operands", "request", "store_policy"}
         | {"thread_pool", "tuning", "varying"},
         "run_transposed": {"operands", "request", "strided_copy", "thread_limit", "thread_pool"}
         | {"threshold", "tuning"},

@@ -106,6 +106,12 @@ def test_the_reference_rounds_as_others_do(dtype, factor):
     assert np.array_equal(is_nan(ours), is_nan(x))
 
 
+@pytest.mark.parametrize("dtype", HALVES)
+def test_the_reference_rounds_no_nan_to_a_number(dtype):
+    """Its lower half may be all ones, where parameters are of float32."""
+    assert is_nan(reference.rounded(nans("float32"), np.dtype(dtype))).all()
+
+
 # --- The ends of p --------------------------------------------------------------------------------
 
 

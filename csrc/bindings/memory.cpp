@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "../runtime/check_rows.h"
 #include "../runtime/operands.h"
 #include "../runtime/run.h"
 #include "../runtime/run_rows.h"
@@ -44,21 +45,26 @@ py::object key_state(PyObject* const* arguments, Py_ssize_t count, PyObject* key
 bool take_memory(PyObject* address, PyObject* given_strides, const OperandInfo& info, const Request& request,
                  Operand& operand, Lengths& strides) {
   const Window& window = request.window;
-  operand = {address_of(address), strides.data(), false};
+  operand = {address_of(address), nullptr, false};
   if (operand.data == nullptr && info.optional) return true;
-  if (operand.data == nullptr && element_count(window) > 0) throw std::invalid_argument("no memory is there");
+  operand.strides = strides.data();
   const bool is_contiguous = given_strides == Py_None;
   if (!is_contiguous) parse_strides(given_strides, window.rank, strides.data());
   // Modulo 2^64, as addresses are. A host may say anything along an axis of one element, or of no elements.
   const std::uint64_t bytes = item_bytes(info, request.element);
   std::uint64_t next = 1;
+  bool has_items = true;
   for (int axis = window.rank - 1; axis >= 0; --axis) {
     std::int64_t& stride = strides[static_cast<std::size_t>(axis)];
     const bool is_there = has_axis(info, axis, window.rank);
     const std::uint64_t items = !is_there ? 0 : is_contiguous ? next : static_cast<std::uint64_t>(stride);
     stride = static_cast<std::int64_t>(items * bytes);
-    if (is_there) next *= static_cast<std::uint64_t>(window.shape[axis]);
+    if (!is_there) continue;
+    next *= static_cast<std::uint64_t>(window.shape[axis]);
+    has_items &= window.shape[axis] > 0;
   }
+  // A row without elements has a value per row all the same.
+  if (operand.data == nullptr && has_items) throw std::invalid_argument("no memory is there");
   return is_contiguous && reinterpret_cast<std::uintptr_t>(operand.data) % bytes == 0;
 }
 

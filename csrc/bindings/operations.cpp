@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "../runtime/block_mask.h"
+#include "../runtime/check_rows.h"
 #include "../runtime/run.h"
 #include "../runtime/run_rows.h"
 #include "../runtime/run_strided.h"
@@ -109,8 +110,8 @@ class Arrays {
   }
 
   bool is_in_place(int output, int input) const {
-    return input < inputs_ && array(output).data() == array(input).data() &&
-           info(output).access == info(input).access && info(output).type == info(input).type;
+    return input < inputs_ && array(output).data() == array(input).data() && info(output).access == kFull &&
+           info(input).access == kFull && info(output).type == info(input).type;
   }
 
   void make_output(int operand, const Window& window) {
@@ -188,17 +189,44 @@ py::object new_mask(PyTypeObject* mask_class, PyObject* state, PyObject* scale) 
   return mask;
 }
 
+PyTypeObject* class_of_masks(PyObject* given) {
+  const auto mask_class = reinterpret_cast<PyTypeObject*>(given);
+  if (!PyType_Check(given) || !PyType_HasFeature(mask_class, Py_TPFLAGS_HEAPTYPE))
+    throw py::type_error("a class is needed");
+  return mask_class;
+}
+
+// The MaskSource of a MaskGenerator. The first object holds it.
+MaskSource& source_of(PyObject* masks, py::object& owner) {
+  owner = py::reinterpret_steal<py::object>(PyObject_GetAttr(masks, names.source));
+  if (!owner) throw py::error_already_set();
+  return mask_source(owner.ptr());
+}
+
+// draw_mask(masks, p, shape, mask_class): the next mask of a MaskGenerator.
+py::object draw_mask(PyObject* const* arguments, Py_ssize_t count, PyObject* keywords) {
+  if (count != 4 || keywords != nullptr) throw py::type_error("wrong number of arguments");
+  PyTypeObject* const mask_class = class_of_masks(arguments[3]);
+  py::object owner;
+  MaskSource& source = source_of(arguments[0], owner);
+  const double rate = PyFloat_AsDouble(arguments[1]);
+  if (rate == -1 && PyErr_Occurred()) throw py::error_already_set();
+  const MaskState first{source.rule, {source.key[0], source.key[1]}, 0, {}, nullptr};
+  auto state = py::reinterpret_steal<py::object>(
+      new_mask_state(first, 0, arguments[1], arguments[2], Py_None, Py_None));
+  if (!state) throw py::error_already_set();
+  reinterpret_cast<MaskStateObject*>(state.ptr())->state.stream = source.streams.take();
+  return new_mask(mask_class, state.ptr(), py::float_(scale_for(rate)).ptr());
+}
+
 // dropout(x, out, masks, p, strides, mask_class): the operation with the next mask of a MaskGenerator, in one
 // call.
 py::object dropout(PyObject* const* arguments, Py_ssize_t count, PyObject* keywords) {
   if (count != 6 || keywords != nullptr) throw py::type_error("wrong number of arguments");
   PyObject *x = arguments[0], *p = arguments[3], *strides = arguments[4];
-  const auto mask_class = reinterpret_cast<PyTypeObject*>(arguments[5]);
-  if (!PyType_Check(arguments[5]) || !PyType_HasFeature(mask_class, Py_TPFLAGS_HEAPTYPE))
-    throw py::type_error("a class is needed");
-  const auto owner = py::reinterpret_steal<py::object>(PyObject_GetAttr(arguments[2], names.source));
-  if (!owner) throw py::error_already_set();
-  MaskSource& source = mask_source(owner.ptr());
+  PyTypeObject* const mask_class = class_of_masks(arguments[5]);
+  py::object owner;
+  MaskSource& source = source_of(arguments[2], owner);
   if (!is_plain_array(x) || !PyFloat_CheckExact(p)) return py::none();
   const double rate = PyFloat_AS_DOUBLE(p);
   if (!(rate > 0 && rate <= 1)) return py::none();
@@ -333,6 +361,9 @@ void add_operations(py::module_& module) {
           "dropout($module, x, out, masks, p, strides, mask_class, /)\n--\n\n"
           "The result of \"dropout\" with the next mask of a MaskGenerator, and that mask.\n\n"
           "Returns None, and takes no mask, if an array or p needs Python's attention."),
+      fastcall_method<draw_mask>("draw_mask",
+                                 "draw_mask($module, masks, p, shape, mask_class, /)\n--\n\n"
+                                 "The next mask of a MaskGenerator, of one p."),
       fastcall_method<blocks>(
           "draw_blocks",
           "draw_blocks($module, corners, shape, block, /)\n--\n\n"

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "parsed_request.h"
 
+#include <cmath>
+#include <cstring>
 #include <stdexcept>
 
 #include "../runtime/operands.h"
@@ -20,6 +22,20 @@ ParsedRequest::ParsedRequest(Operation operation, PyObject* given_mask, PyObject
   if (mask.p != nullptr) request.mask.p = p_.parse(mask.p, request.window);
   for (int i = 0; i < constant_count(info); ++i)
     request.constants[i] = constants_[i].parse(given_constants[i], request.window);
+  if (info.whole_rows) check_row_constants();
+}
+
+// Only the scale, the first one, is read for every element.
+void ParsedRequest::check_row_constants() const {
+  const OperationInfo& info = kOperations[request.operation];
+  for (int i = 1; i < constant_count(info); ++i) {
+    const Value& value = request.constants[i];
+    if (value.varying != nullptr) throw std::invalid_argument("only the scale may be a Broadcast");
+    if (std::strcmp(info.constants[i].name, "activation") != 0) continue;
+    if (!(value.constant >= 0 && value.constant < kActivationCount &&
+          std::trunc(value.constant) == value.constant))
+      throw std::invalid_argument("no such activation");
+  }
 }
 
 }  // namespace fastdrop

@@ -15,6 +15,8 @@ class ParsedRequest {
   Request request;
 
  private:
+  void check_row_constants() const;
+
   ValueArgument p_, constants_[kMaxConstants];
 };
 

@@ -85,6 +85,11 @@ class StreamKeep {
   };
 
   void convert(const TileWords& words, uint64_t tile, TileKeep& keep) const {
+    if (__builtin_expect(compare(words, tile, keep), 0)) keep = resolve(tile, keep);
+  }
+
+  // Decides by the upper bits. Whether some element is tied, so that resolve() is needed.
+  bool compare(const TileWords& words, uint64_t tile, TileKeep& keep) const {
     Ties ties;
 #pragma GCC unroll kUnroll
     for (int v = 0; v < kTileVectors; ++v) {
@@ -93,7 +98,21 @@ class StreamKeep {
       ties.look(words.vectors[v], bounds);
     }
     // With no lower bits in the threshold, "at least" is already the whole decision.
-    if (__builtin_expect((varies || args_.threshold_low != 0) && ties.found(), 0)) keep = resolve(tile, keep);
+    return (varies || args_.threshold_low != 0) && ties.found();
+  }
+
+  // A tied element looks at the lower 48 bits, which come from its own counter, marked by bit 127. This
+  // happens in one tile of 512 or fewer, so the words are made again rather than carried along.
+  __attribute__((noinline)) TileKeep resolve(uint64_t tile, TileKeep keep) const {
+    const TileWords again = draw<1>(tile).tiles[0];
+    for (int v = 0; v < kTileVectors; ++v) {
+      for (uint32_t tied = equal_words(again.vectors[v], bounds_of(tile, v)); tied != 0; tied &= tied - 1) {
+        const int element = v * kVectorElements + __builtin_ctz(tied);
+        const uint64_t low = varies ? args_.varying_low[place(tile) + element] : args_.threshold_low;
+        if (lower_bits(tile * kTileElements + element) < low) keep.drop(element);
+      }
+    }
+    return keep;
   }
 
  private:
@@ -109,20 +128,6 @@ class StreamKeep {
   }
   // Of a tile's first element among the run's.
   int64_t place(uint64_t tile) const { return (int64_t)(tile * kTileElements - start_); }
-
-  // A tied element looks at the lower 48 bits, which come from its own counter, marked by bit 127. This
-  // happens in one tile of 512 or fewer, so the words are made again rather than carried along.
-  __attribute__((noinline)) TileKeep resolve(uint64_t tile, TileKeep keep) const {
-    const TileWords again = draw<1>(tile).tiles[0];
-    for (int v = 0; v < kTileVectors; ++v) {
-      for (uint32_t tied = equal_words(again.vectors[v], bounds_of(tile, v)); tied != 0; tied &= tied - 1) {
-        const int element = v * kVectorElements + __builtin_ctz(tied);
-        const uint64_t low = varies ? args_.varying_low[place(tile) + element] : args_.threshold_low;
-        if (lower_bits(tile * kTileElements + element) < low) keep.drop(element);
-      }
-    }
-    return keep;
-  }
 
   uint64_t lower_bits(uint64_t index) const {
     State state = State::counters(index, args_.stream | 1ull << 63);

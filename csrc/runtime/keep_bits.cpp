@@ -25,6 +25,7 @@ KeepBitsSource::KeepBitsSource(const MaskState& mask, const Window& window, std:
 
 std::uint64_t KeepBitsSource::begin(std::uint64_t first, std::uint64_t count) {
   keep_.there = ~std::uint64_t{0};
+  if (count == 0) return 0;  // no index is there
   if (are_alike()) {
     std::memset(keep_.bits, p() == 0 ? 0xFF : 0, bytes_for(count));
     return 0;

@@ -5,15 +5,17 @@
 #include <cstring>
 #include <memory>
 #include <optional>
-#include <stdexcept>
 #include <vector>
 
 #include "../dispatch/cpu_features.h"
 #include "../dispatch/isa_registry.h"
+#include "check_rows.h"
 #include "column_sums.h"
 #include "floating_point.h"
 #include "keep_bits.h"
+#include "neutral_values.h"
 #include "operands.h"
+#include "row_places.h"
 #include "store_policy.h"
 #include "thread_pool.h"
 #include "tuning.h"
@@ -21,135 +23,6 @@
 
 namespace fastdrop {
 namespace {
-
-// A strip of -0.0 of every element type, which changes nothing where it is added, or of another value.
-struct Neutral {
-  alignas(64) char bytes[kStripBytes];
-
-  template <class Value>
-  void fill(Value value) {
-    for (std::size_t at = 0; at < sizeof bytes; at += sizeof value)
-      std::memcpy(bytes + at, &value, sizeof value);
-  }
-  void fill(double value, std::uint64_t item) {
-    if (item == sizeof(float))
-      fill(static_cast<float>(value));
-    else
-      fill(value);
-  }
-};
-
-struct NeutralValues {
-  Neutral addend[kElementCount], factor[kElementCount];
-  NeutralValues() {
-    for (const Element element : {kFloat32, kFloat64}) {
-      addend[element].fill(-0.0, kElementBytes[element]);
-      factor[element].fill(1.0, kElementBytes[element]);
-    }
-    for (const Element element : {kFloat16, kBFloat16}) addend[element].fill(std::uint16_t{0x8000});
-  }
-  const char* of(const OperandInfo& operand, Element element) const {
-    const Element type = operand.type == kComputeType && kElementBytes[element] == 2 ? kFloat32 : element;
-    return (std::strcmp(operand.name, "weight") == 0 ? factor : addend)[type].bytes;
-  }
-};
-
-// The leading axes of the window, merged where one stride steps over two of them in every operand: rows are
-// counted along them in C order.
-class RowPlaces {
- public:
-  explicit RowPlaces(const Request& request) : info_(kOperations[request.operation]) {
-    const Window& window = request.window;
-    inputs_ = operand_count(info_.inputs);
-    for (int i = 0; i < inputs_; ++i) add(info_.inputs[i], request.inputs[i]);
-    for (int i = 0; i < operand_count(info_.outputs); ++i) add(info_.outputs[i], request.outputs[i]);
-    std::int64_t c_stride[kMaxOperands];
-    for (int i = 0; i < count_; ++i)
-      c_stride[i] = static_cast<std::int64_t>(item_bytes(*infos_[i], request.element)) *
-                    (infos_[i]->access == kFull ? window.shape[window.rank - 1] : 1);
-    for (int axis = window.rank - 2; axis >= 0; --axis) {
-      const std::int64_t length = window.shape[axis];
-      if (length == 1) continue;
-      Axis next{length, {}};
-      for (int i = 0; i < count_; ++i) {
-        if (infos_[i]->access == kPerColumn) continue;
-        next.strides[i] = operands_[i]->strides != nullptr ? operands_[i]->strides[axis] : c_stride[i];
-        c_stride[i] *= length;
-      }
-      if (!axes_.empty() && continues(next, axes_.back()))
-        axes_.back().length *= length;
-      else
-        axes_.push_back(next);
-    }
-    if (axes_.empty()) axes_.push_back({1, {}});
-  }
-
-  // Whether every operand is C-contiguous, and has a value for every element.
-  bool is_flat(const Request& request) const {
-    const Window& window = request.window;
-    for (int i = 0; i < count_; ++i) {
-      if (operands_[i]->data == nullptr) continue;
-      const auto row_bytes =
-          static_cast<std::int64_t>(item_bytes(*infos_[i], request.element)) * window.shape[window.rank - 1];
-      const Axis& axis = axes_.front();
-      if (infos_[i]->access != kFull || axes_.size() > 1) return false;
-      if (axis.length > 1 && axis.strides[i] != row_bytes) return false;
-    }
-    return true;
-  }
-
-  // How many rows, from `row` on, are evenly spaced.
-  std::uint64_t run_length(std::uint64_t row) const {
-    const auto length = static_cast<std::uint64_t>(axes_.front().length);
-    return length - row % length;
-  }
-
-  // Points to row `row`, and to its elements from `column` on.
-  void point(const Request& request, std::uint64_t row, std::uint64_t column, RowArgs& args) const {
-    for (int i = 0; i < count_; ++i) {
-      if (operands_[i]->data == nullptr) continue;
-      std::int64_t offset = 0;
-      std::uint64_t left = row;
-      if (infos_[i]->access != kPerColumn) {
-        for (const Axis& axis : axes_) {
-          const auto length = static_cast<std::uint64_t>(axis.length);
-          offset += static_cast<std::int64_t>(axes_.size() == 1 ? left : left % length) * axis.strides[i];
-          if (axes_.size() > 1) left /= length;
-        }
-      }
-      if (infos_[i]->access != kPerRow)
-        offset += static_cast<std::int64_t>(column * item_bytes(*infos_[i], request.element));
-      char* const data = static_cast<char*>(operands_[i]->data) + offset;
-      const std::int64_t step = infos_[i]->access == kPerColumn ? 0 : axes_.front().strides[i];
-      if (i < inputs_)
-        args.inputs[i] = data, args.input_rows[i] = step;
-      else if (infos_[i]->access != kPerColumn)  // the others are the sums'
-        args.outputs[i - inputs_] = data, args.output_rows[i - inputs_] = step;
-    }
-  }
-
- private:
-  struct Axis {
-    std::int64_t length;
-    std::int64_t strides[kMaxOperands];
-  };
-
-  void add(const OperandInfo& info, const Operand& operand) {
-    infos_[count_] = &info;
-    operands_[count_++] = &operand;
-  }
-  bool continues(const Axis& outer, const Axis& inner) const {
-    for (int i = 0; i < count_; ++i)
-      if (operands_[i]->data != nullptr && outer.strides[i] != inner.length * inner.strides[i]) return false;
-    return true;
-  }
-
-  const OperationInfo& info_;
-  const OperandInfo* infos_[kMaxOperands];
-  const Operand* operands_[kMaxOperands];  // the inputs, then the outputs
-  int inputs_ = 0, count_ = 0;
-  std::vector<Axis> axes_;  // the innermost one first
-};
 
 class RowJob {
  public:
@@ -161,18 +34,21 @@ class RowJob {
         places_(request),
         length_(static_cast<std::uint64_t>(request.window.shape[request.window.rank - 1])),
         row_count_(product(request.window.shape, 0, request.window.rank - 1)),
+        element_count_(row_count_ * length_),
         by_elements_(works_by_elements()),
-        non_temporal_(stores_non_temporally(request, element_count())),
-        prefetches_(non_temporal_ || element_count() * kElementBytes[request.element] <= kPrefetchedBytes ||
+        is_flat_(by_elements_ && places_.is_flat(request)),
+        non_temporal_(stores_non_temporally(request, element_count_)),
+        prefetches_(non_temporal_ || element_count_ * kElementBytes[request.element] <= kPrefetchedBytes ||
                     gains_from_prefetching()) {
-    if (by_elements_ && places_.is_flat(request)) length_ *= row_count_, row_count_ = 1;
+    if (length_ == 0 && !has_row_results()) row_count_ = 0;
+    if (is_flat_) lengthen_rows();
     if (by_elements_) {
-      task_count_ = std::min(element_count() / kTaskElements + 1, kMostTasks);
+      task_count_ = std::min((element_count_ + kTaskElements - 1) / kTaskElements, kMostTasks);
     } else if (wants_sums()) {
       sums_.emplace(request, row_count_, length_);
       task_count_ = sums_->task_count();
     } else {
-      task_count_ = std::min({row_count_, element_count() / kTaskElements + 1, kMostTasks});
+      task_count_ = std::min({row_count_, element_count_ / kTaskElements + 1, kMostTasks});
     }
     const DefaultFloatingPoint environment;
     scale_.fill(request.constants[0].constant, kComputeBytes[request.element]);
@@ -180,7 +56,7 @@ class RowJob {
     if (varies_scale()) scales_ = memory<char>(most_elements() * kComputeBytes[request.element]);
   }
 
-  std::uint64_t element_count() const { return row_count_ * length_; }
+  std::uint64_t element_count() const { return element_count_; }
 
   void run_chunk(int chunk, int chunk_count) const {
     const auto boundary = [&](int at) {
@@ -208,6 +84,13 @@ class RowJob {
       wants |= info_.outputs[i].access == kPerColumn && request_.outputs[i].data != nullptr;
     return wants;
   }
+  // Whether there is something to do for a row without elements.
+  bool has_row_results() const {
+    bool has = false;
+    for (const OperandInfo& operand : info_.outputs)
+      has |= operand.name != nullptr && operand.access == kPerRow;
+    return has;
+  }
   // Whether the work may be cut anywhere, not only where rows end.
   bool works_by_elements() const {
     for (const OperandInfo& operand : info_.inputs)
@@ -215,6 +98,21 @@ class RowJob {
     for (const OperandInfo& operand : info_.outputs)
       if (operand.name != nullptr && operand.access == kPerRow) return false;
     return !wants_sums();
+  }
+  // Flat operands are one row, or if a bias repeats along them and is short, rows of several: it is written
+  // as often as they need it.
+  void lengthen_rows() {
+    const std::uint64_t item = kComputeBytes[request_.element], own = length_;
+    length_ = element_count_;
+    for (int i = 0; i < operand_count(info_.inputs); ++i) {
+      if (info_.inputs[i].access != kPerColumn || request_.inputs[i].data == nullptr || own == 0) continue;
+      const std::uint64_t times = own >= kShortRow ? 1 : std::min(kShortRow / own + 1, row_count_);
+      length_ = own * times;
+      if (times == 1) continue;
+      columns_[i].reset(new char[length_ * item]);
+      for (std::uint64_t at = 0; at < times; ++at)
+        std::memcpy(columns_[i].get() + at * own * item, request_.inputs[i].data, own * item);
+    }
   }
   bool varies_scale() const { return request_.constants[0].varying != nullptr; }
 
@@ -236,8 +134,11 @@ class RowJob {
     RowArgs args;
     prepare(task, source, args);
     if (by_elements_) {
-      run_elements(element_count() * task / task_count_, element_count() * (task + 1) / task_count_, task,
-                   source, args);
+      const std::uint64_t tiles = (element_count_ + kMaxTileElements - 1) / kMaxTileElements;
+      const auto boundary = [&](std::uint64_t at) {
+        return std::min(tiles * at / task_count_ * kMaxTileElements, element_count_);
+      };
+      run_elements(boundary(task), boundary(task + 1), task, source, args);
     } else if (sums_) {
       const std::uint64_t rows = sums_->blocks_per_task() * kBlockRows, first = task * rows;
       std::uint64_t block = 0;
@@ -278,7 +179,8 @@ class RowJob {
       const std::uint64_t row = first / length_, column = first % length_;
       std::uint64_t rows = 1, count = std::min({length_ - column, last - first, most});
       if (count == length_ && !args.scale_varies)
-        rows = std::min({(last - first) / length_, places_.run_length(row), most / length_});
+        rows =
+            std::min({(last - first) / length_, is_flat_ ? most : places_.run_length(row), most / length_});
       run_kernel(row, column, rows, count, task, source, args);
       first += rows * count;
     }
@@ -298,7 +200,13 @@ class RowJob {
   void run_kernel(std::uint64_t row, std::uint64_t column, std::uint64_t rows, std::uint64_t count,
                   std::uint64_t task, KeepBitsSource& source, RowArgs& args) const {
     const std::uint64_t first = row * length_ + column;
-    places_.point(request_, row, column, args);
+    if (is_flat_)
+      places_.point_flat(request_, length_, row, column, args);
+    else
+      places_.point(request_, row, column, args);
+    for (int i = 0; i < kMaxInputs; ++i)
+      if (columns_[i] != nullptr)
+        args.inputs[i] = columns_[i].get() + column * kComputeBytes[request_.element];
     if (args.scale_varies) fill_scales(first, count, task);
     args.first_bit = source.begin(first, rows * count);
     args.row_count = rows, args.length = count;
@@ -327,38 +235,20 @@ class RowJob {
   const RowKernel kernel_;
   const RowPlaces places_;
   std::uint64_t length_, row_count_;  // of what kernels see as rows
-  const bool by_elements_, non_temporal_, prefetches_;
+  const std::uint64_t element_count_;
+  const bool by_elements_, is_flat_, non_temporal_, prefetches_;
   std::uint64_t task_count_;
   std::optional<ColumnSums> sums_;
   Neutral scale_;
   std::unique_ptr<std::uint8_t[]> bits_;
   std::unique_ptr<char[]> scales_;
+  std::unique_ptr<char[]> columns_[kMaxInputs];  // of operands that are written several times
 };
-
-void check_rows_of(const Request& request, const OperandInfo& info, const Operand& operand) {
-  const int rank = request.window.rank;
-  const auto item = static_cast<std::int64_t>(item_bytes(info, request.element));
-  bool walks = !operand.swapped &&
-               reinterpret_cast<std::uintptr_t>(operand.data) % item_bytes(info, request.element) == 0;
-  for (int axis = 0; axis < rank && operand.strides != nullptr; ++axis) {
-    if (request.window.shape[axis] <= 1 || !has_axis(info, axis, rank)) continue;
-    const bool is_along_row = axis == rank - 1 || info.access == kPerColumn;
-    walks &= is_along_row ? operand.strides[axis] == item : operand.strides[axis] % item == 0;
-  }
-  if (!walks) throw std::invalid_argument("rows must be contiguous, aligned and in native byte order");
-}
 
 }  // namespace
 
-void check_rows(const Request& request) {
-  const OperationInfo& info = kOperations[request.operation];
-  for (int i = 0; i < operand_count(info.inputs); ++i)
-    check_rows_of(request, info.inputs[i], request.inputs[i]);
-  for (int i = 0; i < operand_count(info.outputs); ++i)
-    check_rows_of(request, info.outputs[i], request.outputs[i]);
-}
-
 void run_rows(const Request& request) {
+  check_choice(request);
   const RowJob job(request);
   run_chunks(job.element_count() / kElementsPerThread,
              [&job](int chunk, int chunk_count) { job.run_chunk(chunk, chunk_count); });

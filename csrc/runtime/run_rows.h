@@ -8,10 +8,8 @@ namespace fastdrop {
 
 // As run(), but operands may have strides: along the last axis all are contiguous, and all are aligned and in
 // native byte order. Sums, which are outputs per column, are contiguous. The data of an absent input, and of
-// an output that is not wanted, are null. Throws std::bad_alloc as well, before anything is written.
+// an output that is not wanted, are null. Before anything is written it throws std::bad_alloc, and
+// std::invalid_argument where the operands that are there are not those of a formula.
 void run_rows(const Request& request);
-
-// Throws std::invalid_argument unless the strides are such.
-void check_rows(const Request& request);
 
 }  // namespace fastdrop

@@ -52,8 +52,13 @@ constexpr std::uint64_t kBitsAtOnce = 1 << 15;
 
 // Work on rows is cut into at most so many tasks, whose sums over rows are kept until all are done. Chosen.
 constexpr std::uint64_t kMostTasks = 32;
-// An operation element by element is cut into tasks of at least so many elements. Chosen.
-constexpr std::uint64_t kTaskElements = 1 << 14;
+// Rows of contiguous operands that are shorter than this are worked on several as one. Chosen.
+constexpr std::uint64_t kShortRow = 256;
+
+// Tasks have at least so many elements, unless sums say otherwise: beginning to draw costs as much as some
+// hundred decisions. Chosen.
+constexpr std::uint64_t kTaskElements = 1 << 16;
+static_assert(kTaskElements <= kElementsPerThread / kChunksPerThread);
 
 // Decisions that are gathered at a time: they and their elements stay in the first-level cache. Chosen.
 constexpr std::uint64_t kBlockDecisions = 32 * kMaxTileElements;

@@ -31,17 +31,19 @@ enum Access : uint8_t { kFull, kPerColumn, kPerRow };
 // The type of the data, or the type that it is computed with: float32 for values of 16 bits.
 enum OperandType : uint8_t { kElementType, kComputeType };
 
-// An input that is absent counts as -0.0 where it is added, and as 1 where it is multiplied by, so that its
-// absence changes no bit. An optional output need not be wanted. An output per column is a sum over the rows.
+// An input that is absent has a value that changes no bit. An optional output need not be wanted. An output
+// per column is a sum over the rows.
 struct OperandInfo {
   const char* name;
   Access access = kFull;
   OperandType type = kElementType;
   bool optional = false;
+  bool is_factor = false;  // or an addend; where it is absent it is 1, or -0.0
 };
 constexpr OperandInfo optional(const char* name, Access access = kFull) {
   return {name, access, access == kFull ? kElementType : kComputeType, true};
 }
+constexpr OperandInfo optional_weight() { return {"weight", kPerColumn, kComputeType, true, true}; }
 constexpr OperandInfo per_row(const char* name) { return {name, kPerRow, kComputeType}; }
 
 // A constant's neutral value matters where an operation may copy bits, see `copies_where_kept`.
@@ -94,7 +96,7 @@ constexpr OperationInfo kOperations[] = {
     {"dropout_add_layer_norm",
      {{"x"},
       optional("residual"),
-      optional("weight", kPerColumn),
+      optional_weight(),
       optional("bias", kPerColumn),
       optional("x_bias", kPerColumn)},
      {{"y"}, optional("h"), per_row("mean"), per_row("rstd")},
@@ -104,7 +106,7 @@ constexpr OperationInfo kOperations[] = {
      false,
      true},
     {"dropout_add_layer_norm_backward",
-     {{"dy"}, {"h"}, per_row("mean"), per_row("rstd"), optional("weight", kPerColumn), optional("dh")},
+     {{"dy"}, {"h"}, per_row("mean"), per_row("rstd"), optional_weight(), optional("dh")},
      {{"dx"},
       optional("dresidual"),
       optional("dweight", kPerColumn),
@@ -116,7 +118,7 @@ constexpr OperationInfo kOperations[] = {
      false,
      true},
     {"dropout_add_rms_norm",
-     {{"x"}, optional("residual"), optional("weight", kPerColumn), optional("x_bias", kPerColumn)},
+     {{"x"}, optional("residual"), optional_weight(), optional("x_bias", kPerColumn)},
      {{"y"}, optional("h"), per_row("rstd")},
      {{"scale"}, {"eps"}},
      kFromBytes,
@@ -124,7 +126,7 @@ constexpr OperationInfo kOperations[] = {
      false,
      true},
     {"dropout_add_rms_norm_backward",
-     {{"dy"}, {"h"}, per_row("rstd"), optional("weight", kPerColumn), optional("dh")},
+     {{"dy"}, {"h"}, per_row("rstd"), optional_weight(), optional("dh")},
      {{"dx"}, optional("dresidual"), optional("dweight", kPerColumn), optional("dx_bias", kPerColumn)},
      {{"scale"}},
      kFromBytes,

@@ -238,7 +238,7 @@ def as_generator(rng: Rng) -> MaskGenerator:
 
 def draw_mask(masks: MaskGenerator, p: float, shape: tuple[int, ...]) -> Mask:
     """The next mask, for a p above 0 and below 1. `MaskGenerator.mask` checks first, which takes longer."""
-    return new_mask(masks._source.draw(p, shape, None), 1.0 / (1.0 - p))
+    return _core.draw_mask(masks, p, shape, Mask)
 
 
 def draw_state(rng: Rng, window: WholeWindow) -> MaskState:

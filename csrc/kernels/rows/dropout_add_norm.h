@@ -46,7 +46,6 @@ class NormForward {
     RowSum<Rows> sum;
     for_strips<Rows>(args_.length, [&](auto strip) {
       x.prefetch_next(ahead_), residual.prefetch_next(ahead_);
-      sum.begin(strip);
       if (h.is_there()) {
         const StripBits<kStripElements<Rows>> keep(draw_, bit);
         strip.for_registers([&](int offset, auto place) {
@@ -61,7 +60,6 @@ class NormForward {
         strip.for_registers(
             [&](int offset, auto place) { sum.add(offset, load<Rows>(x + offset, place), place); });
       }
-      sum.end(strip);
       next(x, residual, x_bias, scale, h);
       bit += kStripElements<Rows>;
     });
@@ -73,12 +71,10 @@ class NormForward {
     auto h = made_h(row);
     RowSum<Rows> sum;
     for_strips<Rows>(args_.length, [&](auto strip) {
-      sum.begin(strip);
       strip.for_registers([&](int offset, auto place) {
         const Lanes centred = load<Rows>(h + offset, place) - all_mean;
         sum.add(offset, zero_beyond(centred * centred, place), place);
       });
-      sum.end(strip);
       h.next();
     });
     return sum.total();
@@ -163,13 +159,11 @@ class NormBackward {
     RowSum<Rows> g_sum, g_xhat_sum;
     for_strips<Rows>(args_.length, [&](auto strip) {
       dy.prefetch_next(ahead_), h.prefetch_next(ahead_);
-      g_sum.begin(strip), g_xhat_sum.begin(strip);
       strip.for_registers([&](int offset, auto place) {
         const Lanes g = load<Rows>(dy + offset, place) * load<Parameters>(weight + offset, place);
         g_sum.add(offset, g, place);
         g_xhat_sum.add(offset, zero_beyond(g * of.normalised(load<Rows>(h + offset, place)), place), place);
       });
-      g_sum.end(strip), g_xhat_sum.end(strip);
       next(dy, h, weight);
     });
     const Compute columns = (Compute)args_.length;

@@ -36,9 +36,11 @@ class InlineDraw {
   __attribute__((always_inline)) const uint8_t* bits_until(uint64_t end) {
     const uint64_t until = end + kBitsAhead < wanted_ ? end + kBitsAhead : wanted_;
     while (there_ < until) {
+      // Stored before ties are looked at: what may come from resolve() does not stay in predicate registers.
       TileKeep decisions;
-      rule_.convert(rule_.template draw<1>(tile_).tiles[0], tile_, decisions);
+      const bool tied = rule_.compare(rule_.template draw<1>(tile_).tiles[0], tile_, decisions);
       decisions.store_bits(bits_ + there_ / 8);
+      if (__builtin_expect(tied, 0)) rule_.resolve(tile_, decisions).store_bits(bits_ + there_ / 8);
       there_ += kTileElements, ++tile_;
     }
     return bits_;

@@ -250,8 +250,7 @@ __attribute__((always_inline)) inline void add_to(const Sums& sums, int offset, 
   if (sums.is_there()) store<Parameters>(sums + offset, load<Parameters>(sums + offset, place) + a, place);
 }
 
-// A sum along a row: 32 partial sums, element j in number j mod 32, then halves added to halves. They are in
-// registers, but while a strip is worked on in part: there its loop says which register it is.
+// A sum along a row: 32 partial sums, element j in number j mod 32, then halves added to halves.
 template <class Rows>
 class RowSum {
   using Lanes = typename Rows::Lanes;
@@ -264,25 +263,20 @@ class RowSum {
     for (int i = 0; i < registers; ++i) part_[i] = Lanes::broadcast(0);
   }
 
-  void begin(WholeStrip<Rows>) {}
   void add(int offset, Lanes a, OneRegister) {
     Lanes& part = part_[offset / Lanes::width % registers];
     part = part + a;
   }
-  void end(WholeStrip<Rows>) {}
-
-  void begin(PartStrip<Rows>) {
-#pragma GCC unroll kUnroll
-    for (int i = 0; i < registers; ++i) part_[i].store(memory_ + i * Lanes::width);
-  }
-  // Lanes that are not in the row must be zero.
+  // Lanes that are not in the row must be zero. Registers must not be indexed by a variable.
   void add(int offset, Lanes a, SomeLanes) {
-    Compute* const part = memory_ + offset % kPartialSums;
-    (Lanes::load(part) + a).store(part);
-  }
-  void end(PartStrip<Rows>) {
+    const int index = offset / Lanes::width % registers;
+    if constexpr (Lanes::width == 1) {
+      part_[index] = part_[index] + a;
+    } else {
 #pragma GCC unroll kUnroll
-    for (int i = 0; i < registers; ++i) part_[i] = Lanes::load(memory_ + i * Lanes::width);
+      for (int i = 0; i < registers; ++i)
+        if (i == index) part_[i] = part_[i] + a;
+    }
   }
 
   Compute total() {
@@ -295,7 +289,6 @@ class RowSum {
 
  private:
   Lanes part_[registers];
-  alignas(64) Compute memory_[kPartialSums];
 };
 
 }  // namespace

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The table of kernels on rows. Compiled as ../table.cpp is, but not for ISAs that differ from another one in
 // how they draw only.
-#include FASTDROP_VEC  // first: the other headers use its names
+#include FASTDROP_ROWS_VEC  // first: the other headers use its names
 
 #include "bias_dropout_add.h"
 #include "dropout_add_norm.h"

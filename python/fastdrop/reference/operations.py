@@ -39,14 +39,16 @@ def widened(x: NDArray[Any]) -> NDArray[Any]:
 
 
 def rounded(y: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """To nearest even. A NaN never rounds: its lower half is 0, whether it was widened or newly made."""
+    """To nearest even. A NaN keeps its sign and the upper part of its fraction, and becomes quiet."""
     y, native = np.asarray(y), dtype.newbyteorder("=")
     if dtype.kind == "f":
         return y.astype(native)
     bits = y.view(np.uint32)
     carried = bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))
-    halves = (carried >> np.uint32(16)).astype(np.uint16)
-    return halves.view(native)
+    with np.errstate(invalid="ignore"):  # of a NaN that is not quiet
+        is_nan = np.isnan(y)
+    upper = np.where(is_nan, bits >> np.uint32(16) | np.uint32(0x40), carried >> np.uint32(16))
+    return upper.astype(np.uint16).view(native)
 
 
 def _constants(x: NDArray[Any], *values: ArrayLike) -> list[NDArray[Any]]:
