@@ -143,6 +143,21 @@ def test_no_arrow_inside_a_folder_runs_back_up(folder):
         assert included - {path.stem} <= arrows[path.stem], path
 
 
+def test_the_map_has_every_name_of_the_vector_contract():
+    """The names that the headers of all ISAs define, each with the one for rows."""
+    start = r"^(?:inline|constexpr|struct|class)(?: [\w<>]+)*? "
+    definition = re.compile(start + r"(\w+)(?=(?:\(| =| {))", re.MULTILINE)
+    names = []
+    for isa in ("scalar", "avx2", "avx512"):
+        texts = [(CSRC / "kernels" / "vec" / f"{isa}{part}.h").read_text() for part in ("", "_rows")]
+        names.append({name for text in texts for name in definition.findall(text)})
+    common = set.intersection(*names)
+    contract = (CSRC / "README.md").read_text().partition("## The vector contract")[2]
+    explained = set(re.findall(r"\w+", " ".join(re.findall(r"`(.*?)`", contract))))
+    assert {"kTileBlocks", "TileKeep", "aes_round", "folded", "Halves"} <= common
+    assert common <= explained
+
+
 @pytest.fixture(scope="session")
 def unoptimised_objects(tmp_path_factory):
     """The kernel objects at -O0, where inline functions that -O2 hides become symbols."""
