@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Measure how far the core's functions are off, in units in the last place (ULP).
 
-    python numerics/ulp.py                     float32, all 2^32 inputs: half an hour on one core
+    python numerics/ulp.py                     float32, all 2^32 inputs: a quarter of an hour on one core
     python numerics/ulp.py --float64 1000000   so many inputs of float64 for each function, against mpmath
 
 prints the table of docs/numerics.md. In float32 the judge is float64: numpy and scipy, whose own error is
