@@ -66,8 +66,11 @@ def test_the_core_has_the_functions_of_the_reference():
 @both_types
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_core_is_the_reference(isa, name, dtype):
+    """A NaN stays one. Its bits are those of what the core does beside the function."""
     x = sample(dtype)
-    assert same_bytes(_core.function(name, x), FUNCTIONS[name](x))
+    y, wanted = _core.function(name, x), FUNCTIONS[name](x)
+    assert (np.isnan(y) == np.isnan(wanted)).all()
+    assert same_bytes(y[~np.isnan(x)], wanted[~np.isnan(x)])
 
 
 @both_types
