@@ -8,10 +8,12 @@ import pytest
 import fastdrop
 from fastdrop import _core
 from fastdrop.bench import goals, report
-from fastdrop.bench.cases import DIRECTIONS, FULL, KINDS, MI, QUICK, Case, Choice, plan
+from fastdrop.bench.cases import FULL, MI, QUICK, Case, Choice, plan
 from fastdrop.bench.contenders import CONTENDERS, Contender, contenders_for
 from fastdrop.bench.contenders.rivals import rivals
+from fastdrop.bench.fused import FUSED
 from fastdrop.bench.goals import GOALS, marks
+from fastdrop.bench.kinds import DIRECTIONS, KINDS
 from fastdrop.bench.measure import Effort
 from fastdrop.bench.structured import CALLS
 
@@ -25,7 +27,8 @@ def test_no_case_comes_twice(quick):
     grids = QUICK if quick else FULL
     named = set() if quick else {"structured"}  # one by one
     assert {kind for grid in grids for kind in grid.kinds} | named == {case.kind for case in planned}
-    assert {case.kind for case in planned} | {"structured"} | OF_HOSTS == set(KINDS)
+    if_asked = OF_HOSTS | ({"structured", *FUSED} if quick else set())
+    assert {case.kind for case in planned} | if_asked == set(KINDS)
 
 
 @pytest.mark.parametrize("quick", [False, True])
@@ -59,8 +62,8 @@ def test_every_kind_has_its_contenders():
 
 
 def test_kinds_of_cases_measure_operations_of_the_core():
-    measured = {kind.operation for kind in KINDS.values()} - {None}
-    assert measured <= set(_core.operations)
+    measured = {kind.operation for name, kind in KINDS.items() if name not in FUSED} - {None}
+    assert measured | {fused.operation for fused in FUSED.values()} <= set(_core.operations)
     assert all(KINDS[operation].operation == operation for operation in measured)
 
 
@@ -120,8 +123,10 @@ def test_isas_are_timed_the_best_first(monkeypatch, asked, quick, isas):
 
 def test_every_goal_is_shown_by_quick(monkeypatch):
     monkeypatch.setattr(fastdrop, "isas", lambda: ("avx512", "avx2", "scalar"))
-    known, quick = rivals(("numpy",), 1)[0], Choice(quick=True, goals=True)
+    known = rivals(("numpy",), 1)[0]
     for goal in GOALS:
+        # What a quick run has only if you ask for it.
+        quick = Choice(quick=True, goals=True, kinds=(goal.kind,) if goal.kind in FUSED else ())
         if KINDS[goal.kind].host:  # whose contenders host_tests/ looks at
             asked = plan(Choice(quick=True, kinds=(goal.kind,)), processors=2)
             assert any(goal.concerns(case) for case in asked), goal
@@ -168,6 +173,16 @@ def test_marks(monkeypatch, limit, at_most, versus, own, text):
 def test_a_goal_against_somebody_who_is_not_there_gives_no_mark(monkeypatch):
     goal(monkeypatch, 2, versus="torch")
     assert marks(FORWARD, "it", {"memcpy": [10.0], "it": [10.0]}) == []
+
+
+def test_the_goals_that_are_missed_are_named(monkeypatch):
+    goal(monkeypatch, 1.2)
+    contenders = [contender("memcpy", "floor"), contender("it", "fastdrop")]
+    tables = [
+        report.table(FORWARD, contenders, {"memcpy": [10.0, 10.0], "it": own})
+        for own in ([11.0, 11.0], [13.0, 13.0])
+    ]
+    assert report.goals_met(tables) == f"Goals met: 1 of 2.\n  {FORWARD}: it <= 1.20: missed"
 
 
 def contender(name, family):

@@ -13,10 +13,11 @@ import scipy.stats
 import fastdrop
 from fastdrop import reference
 from fastdrop.bench import validity
-from fastdrop.bench.cases import DIRECTIONS, DTYPES, KI, Case, Choice, Data, plan
+from fastdrop.bench.cases import DTYPES, KI, Case, Choice, Data, plan
 from fastdrop.bench.contenders import Contender, contenders_for, train_step
 from fastdrop.bench.contenders.rivals import MODULES, rivals
 from fastdrop.bench.job import Answer, Job
+from fastdrop.bench.kinds import DIRECTIONS
 from fastdrop.bench.runner import BenchError, valid_jobs
 
 AVAILABLE, _MISSING = rivals(tuple(MODULES), threads=1)

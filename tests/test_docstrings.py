@@ -74,6 +74,15 @@ def test_the_code_in_the_document_of_scaling_runs():
     assert len(names["windows"]) == 1024
 
 
+def test_the_code_in_the_document_of_fused_operations_runs():
+    """In the order of the document, with the assertions that it has itself."""
+    names = {}
+    for code in python_blocks("docs/fused.md"):
+        exec(code, names)
+    assert sorted(names["layer"].gradients) == ["bias", "weight", "x_bias"]
+    assert len(names["parts"]) == 4
+
+
 def test_the_code_in_the_document_of_kinds_runs():
     """In the order of the document, with the assertions that it has itself."""
     blocks = python_blocks("docs/kinds.md")

@@ -29,7 +29,7 @@ def train_mlp(tmp_path, *options):
     output = run_example(tmp_path, "train_mlp.py", *options)
     table = {}
     for name in NETWORKS:
-        (row,) = re.findall(rf"^{name} +(.*)$", output, re.MULTILINE)
+        (row,) = re.findall(rf"^{name}  +(.*)$", output, re.MULTILINE)
         columns = "train_accuracy", "train_loss", "test_accuracy", "test_loss", "microseconds", "ratio"
         columns += "low", "high"
         table[name] = dict(zip(columns, map(float, re.split(r"[ (-]+", row.rstrip(")"))), strict=True))
@@ -48,6 +48,30 @@ def test_prints_a_table_and_draws_a_plot(tmp_path, data):
         assert row["low"] <= row["ratio"] <= row["high"]
     assert table["no dropout"]["low"] == table["no dropout"]["high"] == 1
     assert output.count("these 2 epochs are too few to tell") == 2
+
+
+def test_fused_and_unfused_learn_the_same():
+    """To the last bit: batches have 64 rows at most, which NumPy and fastdrop add up in the same order.
+
+    `numpy.sum` adds by pairs along the contiguous axis only; along another one it adds in order.
+    """
+    task = example.load_digits(np.random.default_rng(0))
+    runs = example.make_runs(task, 1, 2, with_unfused=True)
+    example.train(task, runs, 2, np.random.default_rng(3))
+    *_, fused, unfused = runs
+    assert (fused.name, unfused.name) == ("fastdrop", "fastdrop unfused")
+    assert (fused.model.fused, unfused.model.fused) == (True, False)
+    assert (fused.train, fused.test) == (unfused.train, unfused.test)
+    assert np.array_equal(fused.model.parameters, unfused.model.parameters)
+
+
+@pytest.mark.slow
+def test_prints_what_fusing_gains(tmp_path):
+    output, _ = train_mlp(tmp_path, "--epochs", "3", "--unfused")
+    fused, unfused = re.findall(r"^fastdrop(?: unfused)?  +((?:-?[\d.]+ +){4})", output, re.MULTILINE)
+    assert fused == unfused
+    assert "Accuracies and losses, fused and unfused: equal after all epochs." in output
+    assert re.search(r"fused against unfused: [\d.]+ \([\d.]+-[\d.]+\), these 3 epochs are too few", output)
 
 
 @pytest.mark.slow
@@ -78,7 +102,8 @@ def times_of(fast, count=20):
         ([1.1], "1.10 times that without dropout"),
         ([1.02, 1.04, 1.06], "1.04 times that without dropout"),
         ([0.9, 1.1], "the same as without dropout, as far as this run can tell"),
-        ([0.8], "the same as without dropout, as far as this run can tell"),  # dropout makes nothing faster
+        ([0.8], "0.80 times that without dropout"),  # bias and ReLU are fused with it
+        ([0.8, 1.0], "the same as without dropout, as far as this run can tell"),
     ],
 )
 def test_no_claim_comes_from_noise(fast, note):
@@ -168,7 +193,8 @@ def test_looking_at_the_path_of_the_picture_changes_nothing(monkeypatch, tmp_pat
     assert not new.exists()
 
 
-def test_gradients_are_exact(monkeypatch):
+@pytest.mark.parametrize("fused", [False, True])
+def test_gradients_are_exact(monkeypatch, fused):
     """In place or not, the gradients are those of the formulas written out with the masks.
 
     Small integers and p = 0.5, whose scale is 2, make every float32 operation exact, so int64 can judge.
@@ -181,7 +207,7 @@ def test_gradients_are_exact(monkeypatch):
 
     rng = np.random.default_rng(0)
     dropouts = [fastdrop.Dropout(0.5, rng=seed) for seed in range(3)]
-    model = MLP((5, 8, 8, 3), dropouts, rng)
+    model = MLP((5, 8, 8, 3), dropouts, rng, fused=fused)
     model.parameters[:] = rng.integers(-2, 3, model.parameters.size)
     x, dlogits = (rng.integers(-2, 3, (6, width)).astype(np.float32) for width in (5, 3))
     x_before = x.copy()
@@ -190,7 +216,10 @@ def test_gradients_are_exact(monkeypatch):
     assert np.array_equal(x, x_before)
     assert logits.dtype == model.gradients.dtype == np.float32
 
-    factor0, factor1, factor2 = (2 * dropout.mask.to_numpy().astype(np.int64) for dropout in dropouts)
+    masks = [dropout.mask for dropout in dropouts]
+    if fused:
+        masks[1:] = [linear.saved.mask for linear in model.linears[:2]]
+    factor0, factor1, factor2 = (2 * mask.to_numpy().astype(np.int64) for mask in masks)
     (w0, b0), (w1, b1), (w2, b2) = (
         (linear.weight.astype(np.int64), linear.bias.astype(np.int64)) for linear in model.linears
     )

@@ -91,6 +91,15 @@ PYTHON_ARROWS = {
     | {"torch/_apply", "torch/_internals", "torch/_memory", "torch/_operators"},
     "torch/functional": {"_checks", "_values", "_windows", "kinds", "mask_generator"}
     | {"torch/_apply", "torch/_memory", "torch/masks"},
+    "torch/_rows": {"_core", "_values", "torch/_memory"},
+    "torch/_fused_operators": {"_core", "_states", "_values", "torch/_internals", "torch/_memory"}
+    | {"torch/_operators", "torch/_rows"},
+    "torch/_fused_apply": {"_checks", "_core", "_values", "_windows", "fused", "mask", "mask_generator"}
+    | {"torch/_fused_operators", "torch/_internals", "torch/_memory", "torch/_operators", "torch/_rows"}
+    | {"torch/functional", "torch/masks"},
+    "torch/fused": {"_checks", "_windows", "fused", "mask", "mask_generator", "torch/_fused_apply"}
+    | {"torch/_rows"},
+    "torch/fused_modules": {"_checks", "fused", "mask_generator", "torch/fused", "torch/masks"},
     "torch/_attention": {"_checks", "torch/_internals", "torch/_memory", "torch/functional"},
     "torch/_functional_mode": {"torch/_attention", "torch/_internals", "torch/functional"},
     "torch/modules": {"_checks", "mask_generator", "torch/_attention", "torch/_internals"}

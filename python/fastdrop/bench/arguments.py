@@ -8,9 +8,13 @@ from typing import Any
 
 import fastdrop
 
-from .cases import DIRECTIONS, DTYPES, KI, KINDS, MI
+from .cases import DTYPES, KI, MI
 from .contenders.rivals import MODULES
+from .fused import FUSED
+from .kinds import DIRECTIONS, KINDS
 
+# What one word of --op stands for.
+GROUPS = {**{kind: (kind,) for kind in KINDS}, "fused": tuple(FUSED)}
 PICTURES = (".png", ".pdf", ".svg", ".jpg")
 
 
@@ -30,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--goals", action="store_true", help="also say which goals of the project are met: some minutes"
     )
-    several("--op", lambda text: _one_of(*KINDS)(text.replace("-", "_")), ", ".join(KINDS))
+    several("--op", lambda text: _one_of(*GROUPS)(text.replace("-", "_")), ", ".join(GROUPS))
     several("--direction", _one_of(*DIRECTIONS), ", ".join(DIRECTIONS))
     several("--sizes", _size, "numbers of elements, such as 4096, 64Ki or 16Mi")
     several("--dtype", _one_of(*DTYPES), ", ".join(DTYPES))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What is measured: the cases, the tables of them, and the arrays that all contenders of a case share."""
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -11,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastdrop
-from fastdrop import _core
 
+from .fused import CALL, FUSED
+from .kinds import DIRECTIONS, KINDS
 from .structured import CALLS
 
 KI, MI = 2**10, 2**20
@@ -23,48 +25,6 @@ _HALVES = DTYPES[:2]
 BOOL = "bool"  # of a mask
 
 
-@dataclass(frozen=True)
-class Kind:
-    """A kind of case: what is done, and the core's operation that does it."""
-
-    about: str
-    operation: str | None = "dropout"  # None where not bytes are what counts, but calls or a whole step
-    host: str | None = None  # the library whose arrays these are: measured only if you ask for the kind
-
-
-KINDS = {
-    "dropout": Kind("plain dropout"),
-    "alpha_dropout": Kind("alpha dropout", "alpha_dropout"),
-    "gaussian_dropout": Kind("Gaussian dropout, whose mask is noise", "gaussian_dropout"),
-    "keep_mask": Kind("the mask as an array of bool", "keep_mask"),
-    "channel_dropout": Kind("images, one decision for a channel"),
-    "locked_dropout": Kind("sequences, the same decisions at every step"),
-    "stored_masks": Kind("the mask is stored, a bit an element, or replayed by the generator"),
-    "small_calls": Kind("one call on a small array: what calling costs", None),
-    "threads": Kind("on several threads and on one"),
-    "windows": Kind("by a mask that begins far out in a larger one"),
-    "transposed": Kind("from a matrix that lies transposed, by a given mask"),
-    "train_step": Kind(
-        "forward, backward and update of a NumPy network 784-1024-1024-10, batch 128, with dropout after both"
-        " hidden layers",
-        None,
-    ),
-    "torch": Kind("a tensor of PyTorch", host="torch"),
-    "torch_step": Kind(
-        "forward, backward and update of a torch.nn.TransformerEncoder: two layers of 256 units, four heads,"
-        " batch 16 x 128",
-        None,
-        "torch",
-    ),
-    "jax": Kind("an array of JAX, under jit", host="jax"),
-    "dask": Kind("an array of Dask in 16 chunks, computed by its threads", host="dask"),
-    "structured": Kind("shared decisions, arrays of p, blocks, layouts, 16 bits, kinds of rng", None),
-}
-DIRECTIONS = {
-    "forward": "y from x, by a new mask for every call",
-    "backward": "dx from dy, by the mask of a forward pass that was not timed",
-    "both": "y from x by a new mask, then dx from dy by the same mask",
-}
 CALL_SIZE = 64
 # Early and late layers of a network for images of 224 x 224; channels of other sizes are small squares.
 IMAGES = {math.prod(shape): shape for shape in ((8, 64, 56, 56), (64, 256, 14, 14))}
@@ -100,9 +60,7 @@ class Case:
         """Bytes that must be read and written at the least; None where that is not what counts."""
         if self.operation is None:
             return None
-        row = _core.operations[self.operation]
-        arrays = sum(operand.access == "full" for operand in (*row.inputs, *row.outputs))
-        return arrays * self.array_bytes * (2 if self.direction == "both" else 1)
+        return len(KINDS[self.kind].moved(self.direction)) * self.array_bytes
 
     def title(self, *, with_size: bool = False) -> str:
         """What it is called; cases that differ in the size alone have one title without it."""
@@ -119,21 +77,38 @@ class Case:
     def about(self) -> str:
         """What is done in it, in words."""
         passes = [] if self.direction is None else [DIRECTIONS[self.direction]]
-        return ", ".join([KINDS[self.kind].about, *passes])
+        kind = KINDS[self.kind]
+        moved = [f"moving {' '.join(kind.moved(self.direction))}"] if self.kind in FUSED else []
+        return ", ".join([kind.about, *passes, *moved])
 
 
 class Data:
-    """The arrays of a case, all written once before anything is timed; x and dy hold no zeros."""
+    """The arrays of a case, all written once before anything is timed; x and dy hold no zeros.
+
+    They are between 1 and 2, or normal numbers where an activation or a norm follows.
+    """
 
     def __init__(self, case: Case) -> None:
         rng, dtype = np.random.default_rng(0), np.dtype(case.dtype)
 
         def random() -> NDArray[Any]:
+            if case.kind in FUSED:
+                return rng.standard_normal(case.size, random_dtype(dtype)).astype(dtype, copy=False)
             return (rng.random(case.size, random_dtype(dtype)) + 1).astype(dtype, copy=False)
 
         self.x, self.dy = random(), random()
         self.y = np.ones_like(self.x)
         self.dx = np.ones_like(self.x)
+
+    @functools.cached_property
+    def residual(self) -> NDArray[Any]:
+        """What a fused operation adds."""
+        return self.dy[::-1].copy()
+
+    @functools.cached_property
+    def h(self) -> NDArray[Any]:
+        """Where a norm writes the sum that it normalises."""
+        return np.ones_like(self.x)
 
 
 def random_dtype(dtype: np.dtype[Any]) -> Any:
@@ -188,12 +163,19 @@ QUICK = (
     Grid(("alpha_dropout", "gaussian_dropout"), (MI,), directions=("backward",)),
     *_BESIDE_DROPOUT,
 )
+# The fused operations, which a quick run has only if you ask for them.
+_FUSED = (
+    Grid(tuple(FUSED), _SIZES, ps=(0.1, 0.5), directions=_PASSES, fixed=("dtypes",)),
+    Grid(tuple(FUSED), (CALL,), directions=_PASSES, fixed=("dtypes",)),
+    Grid(tuple(FUSED), _SIZES, threads=(2,), directions=_PASSES, fixed=("dtypes",)),
+)
 _FULL_SIZES = tuple(4**k * KI for k in range(8))  # 1 Ki to 16 Mi
 FULL = (
     Grid(("dropout",), _FULL_SIZES, ("float32", "float64"), ps=(0.1, 0.5), directions=tuple(DIRECTIONS)),
     Grid(("dropout",), _SIZES, dtypes=_HALVES, directions=_PASSES),
     Grid(("alpha_dropout", "gaussian_dropout"), _SIZES, directions=_PASSES),
     *_BESIDE_DROPOUT,
+    *_FUSED,
 )
 _HOSTS = (
     Grid(("torch",), (CALL_SIZE, 64 * KI, MI), directions=("forward", "both")),
@@ -229,6 +211,7 @@ class Choice:
     threads: Sequence[int] = ()
     asked_isas: Sequence[str] = ()
     goals: bool = False
+    compared: Sequence[str] = ()  # the other libraries that are here and were asked for
 
     @property
     def page(self) -> bool:
@@ -247,8 +230,8 @@ class Choice:
 def plan(choice: Choice, processors: int) -> list[Case]:
     """The cases to run, each once; those that need more processors than there are come only if asked for."""
     chosen: list[Case] = []
-    hosts = [grid for grid in _HOSTS if set(grid.kinds) & set(choice.kinds)]
-    for grid in [*(PAGE if choice.page else QUICK if choice.quick else FULL), *hosts]:
+    asked = [grid for grid in (*_HOSTS, *_FUSED) if set(grid.kinds) & set(choice.kinds)]
+    for grid in [*(PAGE if choice.page else QUICK if choice.quick else FULL), *asked]:
         axes = {
             axis: tuple(getattr(choice, axis))
             for axis in ("sizes", "dtypes", "ps", "threads")

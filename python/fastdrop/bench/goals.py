@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .cases import CALL_SIZE, KI, MI, Case
+from .fused import CALL, FUSED
 from .measure import ratio
 
 FLOOR = "memcpy"
+COPY = "np.copyto"
 COPY_TRANSPOSED = "np.copyto(y, x.T)"
 COPY_TRANSPOSED_ALIKE = "np.copyto(y.T, x.T)"
 STORED, REPLAY = " stored", " replay"  # what follows the ISA in a contender's name
@@ -95,6 +97,42 @@ def _floor_goals() -> list[Goal]:
     ]
 
 
+def _fused_goals() -> list[Goal]:
+    """The goals of fused operations: ratios to a copy of one array; avx2 may take twice as long."""
+    gelus, sizes = ("bias_gelu", "bias_gelu_tanh"), (64 * KI, MI, 16 * MI)
+    rows = [
+        # kinds, direction, limits for the sizes, what follows the ISA in the contender's name
+        (("bias_relu",), "forward", (1.5, 1.6, 1.0), ("", " in place")),
+        (("bias_residual",), "forward", (2.0, 2.2, 1.6), ("",)),
+        ((*gelus, "bias_silu"), "forward", (6, 6, 2), ("",)),
+        (("bias_relu",), "backward", (2.8, 2.6, 2), ("",)),
+        (gelus, "backward", (9, 8.5, 3), ("",)),
+        (("add_layer_norm",), "forward", (5, 5, 3), ("",)),
+        (("add_layer_norm",), "backward", (8, 8, 4), ("",)),
+    ]
+    ratios = [
+        Goal(kind, direction, f"fastdrop {isa}{suffix}", COPY, factor * limit, (size,), (0.1, 0.5))
+        for kinds, direction, limits, suffixes in rows
+        for kind in kinds
+        for size, limit in zip(sizes, limits, strict=True)
+        for isa, factor in (("avx512", 1), ("avx2", 2))
+        for suffix in suffixes
+    ]
+    others = [
+        Goal(kind, "forward", rival, _BEST, limit, (MI,), at_most=False)
+        for kind, of_numpy in (("bias_relu", 18), *((gelu, 6) for gelu in gelus), ("add_layer_norm", 8))
+        for rival, limit in (("numpy best", of_numpy), (TORCH, 8))
+    ]
+    everywhere = [(kind, direction) for kind in FUSED for direction in ("forward", "backward")]
+    for where in everywhere:
+        others += [
+            Goal(*where, _ONE_THREAD, _BEST, 1.6, (MI, 16 * MI), threads=2, at_most=False),
+            Goal(*where, _BEST, _ONE_THREAD, None, threads=2),
+            Goal(*where, _BEST, None, 2000, (CALL,), (0.1,)),
+        ]
+    return [*ratios, *others]
+
+
 _BEST = "fastdrop avx512"  # the goals are for processors that have it
 _ONE_THREAD = f"{_BEST}, 1 thread"
 GOALS = [
@@ -150,4 +188,5 @@ GOALS = [
     Goal("torch_step", None, TORCH, FASTDROP_TORCH, 1.3, ps=(0.1,), threads=2, at_most=False),
     Goal("torch_step", None, TORCH, FASTDROP_TORCH, 1.7, ps=(0.5,), threads=2, at_most=False),
     Goal("jax", "forward", JAX, FASTDROP_JAX, 5, (MI,), at_most=False),
+    *_fused_goals(),
 ]

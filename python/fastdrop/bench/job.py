@@ -2,8 +2,8 @@
 """What a contender hands over for a case: a call to time, and its answer to look at."""
 
 import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 import fastdrop
 
 from .cases import Case
+from .fused import FUSED
 
 # What is in force while a job runs: instruction set, threads.
 Setting = Callable[[], contextlib.AbstractContextManager[object]]
@@ -23,6 +24,7 @@ class Answer:
 
     y: NDArray[Any] | None
     dx: NDArray[Any] | None = None
+    others: Mapping[str, NDArray[Any]] = field(default_factory=dict, kw_only=True)  # by their names
 
 
 @dataclass(frozen=True)
@@ -71,3 +73,29 @@ def passes(
         forward()  # the mask that the timed calls use
     run = {"backward": backward, "both": both}.get(str(case.direction), forward)
     return Job(run, answer, setting, fresh)
+
+
+def fused_passes(
+    case: Case,
+    forward: Callable[[], Any],
+    backward: Callable[[], Any],
+    *,
+    shown: Callable[[Any], Sequence[Any]] = lambda results: results,
+    to_numpy: Callable[[Any], NDArray[Any]] = np.asarray,
+    refill: Callable[[], object] = lambda: None,
+    setting: Setting = contextlib.nullcontext,
+) -> Job:
+    """The job of a case of a fused operation, from passes that return several arrays.
+
+    `shown` makes of what `forward` returns y, and for a norm h; `backward` returns the gradients, in the
+    order of the core's operation.
+    """
+
+    def answer() -> Answer:
+        refill()
+        results = dict(zip(("y", "h"), map(to_numpy, shown(forward())), strict=False))
+        if case.direction in ("backward", "both"):
+            results |= zip(FUSED[case.kind].gradients, map(to_numpy, backward()), strict=True)
+        return Answer(results.pop("y"), results.pop("dx", None), others=results)
+
+    return replace(passes(case, forward, backward, setting=setting), answer=answer)

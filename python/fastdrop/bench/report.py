@@ -149,9 +149,15 @@ def _json_row(case: Case, row: Row) -> dict[str, Any]:
 
 
 def goals_met(tables: Sequence[Table]) -> str:
-    """How many goals were met."""
-    all_marks = [mark for one in tables for row in one.rows for mark in row.marks]
-    return f"Goals met: {sum(mark.met for mark in all_marks)} of {len(all_marks)}."
+    """How many goals were met, and which were not."""
+    held = [
+        (f"{one.case}: {row.contender.name}", mark)
+        for one in tables
+        for row in one.rows
+        for mark in row.marks
+    ]
+    missed = [f"  {where} {mark}" for where, mark in held if not mark.met]
+    return "\n".join([f"Goals met: {len(held) - len(missed)} of {len(held)}.", *missed])
 
 
 def time(nanoseconds: float) -> str:

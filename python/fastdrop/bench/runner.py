@@ -7,16 +7,19 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from . import facts, page, report
-from .cases import KINDS, Case, Choice, Data, plan
+from .arguments import GROUPS
+from .cases import Case, Choice, Data, plan
 from .contenders import Contender, contenders_for
 from .contenders.rivals import MODULES, rivals, set_xla_threads
 from .job import Job
+from .kinds import KINDS
 from .measure import FULL, QUICK, Effort, measure
 from .screen import Screen
 from .validity import InvalidAnswerError
@@ -46,7 +49,7 @@ def _run(arguments: argparse.Namespace) -> int:
     choice = Choice(
         quick=arguments.quick,
         check=arguments.check,
-        kinds=arguments.op,
+        kinds=[kind for name in arguments.op for kind in GROUPS[name]],
         directions=arguments.direction,
         sizes=arguments.sizes,
         dtypes=arguments.dtype,
@@ -59,8 +62,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if not cases:
         raise BenchError(
             "no case is left of --op, --direction and --threads; threads needs two of them, only dropout,"
-            " alpha_dropout, gaussian_dropout and stored_masks have a backward pass; structured has sizes,"
-            " dtypes and p of its own"
+            " alpha_dropout, gaussian_dropout, stored_masks and the fused operations have a backward pass;"
+            " structured has sizes, dtypes and p of its own"
         )
     if arguments.plot and not any(case.kind == "dropout" for case in cases):
         raise BenchError("--plot draws plain dropout, which is not among the cases of this --op")
@@ -72,6 +75,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if any(case.kind == "jax" for case in cases):
         set_xla_threads(max(arguments.threads, default=1))
     found, missing = rivals(names, max(arguments.threads, default=1))
+    choice = replace(choice, compared=[name for name in names if name not in missing])
     known, effort = facts.facts(found), QUICK if arguments.quick else FULL
     began = time.monotonic()
     tables: list[report.Table] = []

@@ -60,13 +60,13 @@ def dropped(
 ) -> None:
     """Raise InvalidAnswerError unless two answers are dropout of the data, by two masks if masks are new."""
     keeps = [decisions(case, _keep(data, job.answer(), *constants(case.p))) for _ in range(2)]
-    independent(case.p, keeps, fresh=_draws_anew(case, job))
+    independent(case.p, keeps, fresh=draws_anew(case, job))
 
 
 def drawn(case: Case, data: Data, job: Job) -> None:
     """Raise InvalidAnswerError unless two answers are masks, and two different ones if masks are new."""
     keeps = [np.array(result) for _ in range(2) for _name, _x, result in _results(data, job.answer())]
-    independent(case.p, keeps, fresh=_draws_anew(case, job))
+    independent(case.p, keeps, fresh=draws_anew(case, job))
 
 
 def alpha_dropped(case: Case, data: Data, job: Job) -> None:
@@ -81,7 +81,7 @@ def gaussian_dropped(case: Case, data: Data, job: Job) -> None:
     """
     first, second = (_normals(case, data, job.answer()) for _ in range(2))
     sums = {"their mean": first.sum(), "their variance": (first**2 - 1).sum() / math.sqrt(2)}
-    if _draws_anew(case, job):
+    if draws_anew(case, job):
         sums["two calls"] = (first * second).sum()
     for distance, left, right in _neighbours(first):
         sums[f"neighbours {distance} apart"] = math.sqrt(2) * (left * right).sum()
@@ -103,7 +103,7 @@ def anything(case: Case, data: Data, job: Job) -> None:
     """Accept: for what is timed to know the cost of calling it, and answers nothing."""
 
 
-def _draws_anew(case: Case, job: Job) -> bool:
+def draws_anew(case: Case, job: Job) -> bool:
     return job.fresh and case.direction != "backward"  # whose mask is given
 
 

@@ -22,6 +22,8 @@ from .functional import (
     dropout3d,
     feature_alpha_dropout,
 )
+from .fused import bias_dropout_add, dropout_add_layer_norm, dropout_add_rms_norm
+from .fused_modules import BiasDropoutAdd, DropoutAddLayerNorm, DropoutAddRMSNorm
 from .masks import apply_mask, draw_mask
 from .modules import (
     AlphaDropout,
@@ -35,20 +37,26 @@ from .modules import (
 
 __all__ = [
     "AlphaDropout",
+    "BiasDropoutAdd",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
     "Dropout3d",
+    "DropoutAddLayerNorm",
+    "DropoutAddRMSNorm",
     "FeatureAlphaDropout",
     "MultiheadAttention",
     "Replacement",
     "alpha_dropout",
     "apply_mask",
+    "bias_dropout_add",
     "draw_mask",
     "dropout",
     "dropout1d",
     "dropout2d",
     "dropout3d",
+    "dropout_add_layer_norm",
+    "dropout_add_rms_norm",
     "feature_alpha_dropout",
     "replace_dropout",
     "replace_functional",

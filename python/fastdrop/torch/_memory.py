@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -33,9 +34,9 @@ def is_ours(tensor: Any) -> bool:
     )
 
 
-def check_tensor(input: Any) -> None:
+def check_tensor(input: Any, name: str = "input") -> None:
     if not isinstance(input, Tensor):
-        raise TypeError(f"input must be a torch.Tensor, not {_checks.describe(input)}")
+        raise TypeError(f"{name} must be a torch.Tensor, not {_checks.describe(input)}")
 
 
 def not_ours(what: str, input: Tensor) -> TypeError:
@@ -53,13 +54,29 @@ def is_plain(tensor: Tensor) -> bool:
     """
     return (
         not is_dynamo_compiling()
-        and type(tensor) in _PLAIN
+        and _is_memory(tensor)
+        and not has_torch_function_unary(tensor)  # which asks for modes too
+        and not is_watched()
+    )
+
+
+def are_plain(tensors: Sequence[Tensor | None]) -> bool:
+    """Whether all of them are, the first of which is there."""
+    first, *others = tensors
+    return (
+        first is not None
+        and is_plain(first)
+        and all(tensor is None or _is_memory(tensor) for tensor in others)
+    )
+
+
+def _is_memory(tensor: Tensor) -> bool:
+    return (
+        type(tensor) in _PLAIN
         and tensor.is_cpu
         and tensor.dtype in ELEMENTS
         and tensor.layout is strided
         and not tensor.is_nested
-        and not has_torch_function_unary(tensor)  # which asks for modes too
-        and not is_watched()
         and not tensor.is_neg()
     )
 

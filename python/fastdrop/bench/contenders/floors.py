@@ -56,8 +56,8 @@ def memcpy_call(to: NDArray[Any], source: NDArray[Any]) -> Call:
     memcpy.restype = None
     return functools.partial(
         memcpy,
-        ctypes.c_void_p(to.ctypes.data),
-        ctypes.c_void_p(source.ctypes.data),
+        to.ctypes.data_as(ctypes.c_void_p),  # which keep the arrays
+        source.ctypes.data_as(ctypes.c_void_p),
         ctypes.c_size_t(to.nbytes),
     )
 
