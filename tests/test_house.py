@@ -76,8 +76,9 @@ INNER_ARROWS = {
         "column_sums": {"operands", "tuning"},
         "neutral_values": {"operands"},
         "row_places": {"operands"},
-        "run_rows": {"neutral_values", "row_places", "column_sums", "floating_point", "keep_bits", "operands", "request", "store_policy"}
-        | {"thread_pool", "tuning", "varying"},
+        "check_rows": {"operands", "request"},
+        "run_rows": {"check_rows", "column_sums", "floating_point", "keep_bits", "neutral_values", "operands"}
+        | {"request", "row_places", "store_policy", "thread_pool", "tuning", "varying"},
         "run_transposed": {"operands", "request", "strided_copy", "thread_limit", "thread_pool"}
         | {"threshold", "tuning"},
         "run_strided": {"request", "operands", "run", "run_transposed", "strided_copy", "thread_pool"}
