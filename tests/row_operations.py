@@ -103,9 +103,16 @@ class RowOperation:
         return [given.get(operand.name) for operand in self.info.outputs]
 
     def call(self, mask, inputs, choice, given=None):
-        """The operation on a mask; `given` has outputs by name, False for one that is not wanted."""
+        """The operation on a mask; `given` has outputs by name, False for one that is not wanted.
+
+        Other large outputs are written into arrays of sevens. A new array may lie where an equal result has
+        been, which hides what is not written.
+        """
         state, scale = state_and_scale(mask)
-        arguments = (*inputs, *self.outputs(given or {}), *self.constants(choice, scale))
+        full = [operand.name for operand in self.info.outputs if operand.access == "full"]
+        native = inputs[0].dtype.newbyteorder("=")
+        outputs = {name: np.full(inputs[0].shape, 7, native) for name in full} | (given or {})
+        arguments = (*inputs, *self.outputs(outputs), *self.constants(choice, scale))
         results = _core.run(self.name, state, *arguments)
         if results is None:
             names = tuple(operand.name for operand in self.info.inputs)

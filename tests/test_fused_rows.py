@@ -90,10 +90,10 @@ def test_a_norm_alone_has_no_h(isa, name, dtype):
 
 # Parts and multiples of a register, of 32 partial sums, and of a strip; more bits than are drawn at once.
 COLUMNS = [1, 2, 3, 7, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257, 1000, 70_000]
-# Blocks of 64 rows, and their tree over more blocks than tasks.
+# Blocks of 64 rows, and their tree over more blocks than tasks; three nodes that a last task leaves.
 ROWS = [0, 1, 2, 63, 64, 65, 127, 128, 129, 64 * 33 + 1, 64 * 70 - 1]
 SIZES = [(3, columns) for columns in COLUMNS] + [(rows, 19) for rows in ROWS]
-SIZES += [(65, 257), (0, 0), (3, 0), (1, 1), (64 * 33 + 1, 1)]
+SIZES += [(65, 257), (0, 0), (3, 0), (1, 1), (64 * 33 + 1, 1), (64 * 167 - 5, 3)]
 # Any number of axes.
 SIZES += [(1,), (300,), (0,), (2, 3, 40), (2, 0, 5), (2, 3, 4, 33), (1, 1, 1, 5), (5, 1, 7, 1)]
 
@@ -170,12 +170,15 @@ def test_rows_without_nan_stay_apart_from_those_with_special_values(isa, name, d
 @every_row_operation
 def test_absent_operands_keep_the_sign_of_zero(isa, name, dtype):
     """An absent addend is -0.0: zeros of both signs come out as they went in, where the formula lets them."""
-    operation, shape = ROW_OPERATIONS[name], (5, 70)
-    for p in (0.0, 0.3):
+    operation = ROW_OPERATIONS[name]
+    for shape, p in itertools.product([(5, 70), (5, 128)], [0.0, 0.3]):
         mask, slow = twins(shape, p)
         for choice in operation.choices():
             inputs = operation.inputs(shape, dtype, choice)
             zeros = [None if x is None else np.copysign(x.dtype.type(0), x) for x in inputs]
+            for x in zeros:
+                if x is not None and x.shape == shape:
+                    x[0] = -0.0  # whose sum is +0.0, where sums begin
             check(operation.call(mask, zeros, choice), operation.reference(slow, zeros, choice), str(choice))
 
 

@@ -64,10 +64,10 @@ LAYOUTS = {
 def test_every_layout_gets_the_bits_of_the_reference(isa, name, dtype, layout):
     operation, lay = ROW_OPERATIONS[name], LAYOUTS[layout]
     mask, slow = twins(SHAPE, 0.3)
-    for choice in operation.whole_choices():
+    for choice, from_ in itertools.product(operation.whole_choices(), (lay, np.copy)):
         plain = operation.inputs(SHAPE, dtype, choice)
         wanted = operation.reference(slow, plain, choice)
-        inputs = [x if x is None or x.ndim == 1 else lay(x) for x in plain]
+        inputs = [x if x is None or x.ndim == 1 else from_(x) for x in plain]
         before = [None if x is None else memory(x) for x in inputs]
         outputs = [each if each.ndim == 1 else lay(each) for each in empty_like(wanted)]
         right = [each if each.ndim == 1 else lay(each) for each in empty_like(wanted)]
