@@ -79,8 +79,8 @@ INNER_ARROWS = {
         "neutral_values": {"operands"},
         "row_places": {"operands"},
         "check_rows": {"operands", "request"},
-        "run_rows": {"check_rows", "column_sums", "floating_point", "keep_bits", "neutral_values", "operands"}
-        | {"request", "row_places", "store_policy", "thread_pool", "tuning", "varying"},
+        "run_rows": {"check_rows", "column_sums", "floating_point", "keep_bits", "neutral_values"}
+        | {"operands", "request", "row_places", "store_policy", "thread_pool", "tuning", "varying"},
         "run_transposed": {"operands", "request", "strided_copy", "thread_limit", "thread_pool"}
         | {"threshold", "tuning"},
         "run_strided": {"request", "operands", "run", "run_transposed", "strided_copy", "thread_pool"}
@@ -141,6 +141,21 @@ def test_no_arrow_inside_a_folder_runs_back_up(folder):
     for path in files:
         included = {Path(name).stem for name in re.findall(r'#include "([^/"]*)"', path.read_text())}
         assert included - {path.stem} <= arrows[path.stem], path
+
+
+def test_the_map_has_every_name_of_the_vector_contract():
+    """The names that the headers of all ISAs define, each with the one for rows."""
+    start = r"^(?:inline|constexpr|struct|class)(?: [\w<>]+)*? "
+    definition = re.compile(start + r"(\w+)(?=(?:\(| =| {))", re.MULTILINE)
+    names = []
+    for isa in ("scalar", "avx2", "avx512"):
+        texts = [(CSRC / "kernels" / "vec" / f"{isa}{part}.h").read_text() for part in ("", "_rows")]
+        names.append({name for text in texts for name in definition.findall(text)})
+    common = set.intersection(*names)
+    contract = (CSRC / "README.md").read_text().partition("## The vector contract")[2]
+    explained = set(re.findall(r"\w+", " ".join(re.findall(r"`(.*?)`", contract))))
+    assert {"kTileBlocks", "TileKeep", "aes_round", "folded", "Halves"} <= common
+    assert common <= explained
 
 
 @pytest.fixture(scope="session")
