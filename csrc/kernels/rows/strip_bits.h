@@ -15,7 +15,8 @@ class CalledDraw {
   explicit CalledDraw(KeepBits& keep) : keep_(keep) {}
 
   __attribute__((always_inline)) const uint8_t* bits_until(uint64_t end) {
-    if (__builtin_expect(end + kBitsAhead > keep_.there, 0)) keep_.draw(keep_, end + kBitsAhead);
+    // Many at a time: before a call, registers are saved.
+    if (__builtin_expect(end + kBitsAhead > keep_.there, 0)) keep_.draw(keep_, end + 8 * kBitsAhead);
     return keep_.bits;
   }
 
