@@ -66,9 +66,14 @@ def test_concurrent_calls_give_what_single_calls_give(threads):
 
 
 @pytest.mark.slow
-def test_switching_the_isa_under_running_calls():
+@pytest.mark.parametrize(
+    "call",
+    [lambda mask, x: mask.apply(x), lambda mask, x: fastdrop.bias_dropout_add(x, mask=mask)[0]],
+    ids=["dropout", "rows"],
+)
+def test_switching_the_isa_under_running_calls(call):
     """A call uses one ISA from beginning to end, whichever it is."""
-    x = np.ones(50_000, np.float32)
+    x = np.ones(500_000, np.float32)
     mask = fastdrop.Mask(x.size, 0.3, seed=0)
     expected = mask.apply(x)
     before, done = fastdrop.isa(), threading.Event()
@@ -82,7 +87,7 @@ def test_switching_the_isa_under_running_calls():
     switcher.start()
     try:
         for _ in range(200):
-            assert (mask.apply(x) == expected).all()
+            assert (call(mask, x) == expected).all()
     finally:
         done.set()
         switcher.join()

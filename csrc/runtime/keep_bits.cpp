@@ -4,14 +4,15 @@
 #include <algorithm>
 #include <cstring>
 
-#include "../dispatch/isa_registry.h"
 #include "run.h"
 #include "threshold.h"
 
 namespace fastdrop {
 
-KeepBitsSource::KeepBitsSource(const MaskState& mask, const Window& window, std::uint8_t* memory)
-    : mask_(mask),
+KeepBitsSource::KeepBitsSource(const Isa& isa, const MaskState& mask, const Window& window,
+                               std::uint8_t* memory)
+    : kernels_(*isa.kernels),
+      mask_(mask),
       window_(window),
       rows_(window),
       is_flat_(rows_.is_one_row() && rows_.repeat() == 1 && rows_.stride() == 1),
@@ -20,7 +21,7 @@ KeepBitsSource::KeepBitsSource(const MaskState& mask, const Window& window, std:
   keep_.rule = is_drawn_ ? mask.rule : kGathered;
   if (!is_drawn_) return;
   keep_.mask = keep_args(mask, p());
-  current_isa().kernels->begin_bits[mask.rule](keep_);
+  kernels_.begin_bits[mask.rule](keep_);
 }
 
 std::uint64_t KeepBitsSource::begin(std::uint64_t first, std::uint64_t count) {
@@ -34,7 +35,7 @@ std::uint64_t KeepBitsSource::begin(std::uint64_t first, std::uint64_t count) {
   if (is_drawn_) {
     const std::uint64_t offset = index % kMaxTileElements;
     keep_.there = 0, keep_.wanted = offset + count;
-    keep_.next_tile = (index - offset) / current_isa().kernels->tile_elements;
+    keep_.next_tile = (index - offset) / static_cast<std::uint64_t>(kernels_.tile_elements);
     return offset;
   }
   if (is_flat_ && mask_.rule == kStored) {
@@ -51,7 +52,7 @@ void KeepBitsSource::gather(std::uint64_t first, std::uint64_t count) {
     const std::uint64_t part = std::min(kBlockDecisions, count - done);
     decide(mask_, window_, first + done, part, bytes);
     std::memset(bytes + part, 0, (8 - part % 8) % 8);
-    current_isa().kernels->pack_bits(bytes, part, keep_.bits + done / 8);
+    kernels_.pack_bits(bytes, part, keep_.bits + done / 8);
   }
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 
+#include "../dispatch/isa_registry.h"
 #include "request.h"
 #include "rows.h"
 #include "tuning.h"
@@ -11,8 +12,10 @@ namespace fastdrop {
 
 class KeepBitsSource {
  public:
-  // `memory` holds bytes_for(count) bytes for every count that begin() will see.
-  KeepBitsSource(const MaskState& mask, const Window& window, std::uint8_t* memory);
+  // `isa` is that of the kernels that will read the bits, which may draw by the tiles counted here; another
+  // thread may have switched since. `memory` holds bytes_for(count) bytes for every count that begin() will
+  // see.
+  KeepBitsSource(const Isa& isa, const MaskState& mask, const Window& window, std::uint8_t* memory);
 
   static constexpr std::uint64_t bytes_for(std::uint64_t count) {
     return (count + 7) / 8 + 2 * kKeepBitsSlack;  // a first tile that begins earlier, and what is read beyond
@@ -31,6 +34,7 @@ class KeepBitsSource {
   double p() const { return mask_.p.constant; }
   void gather(std::uint64_t first, std::uint64_t count);
 
+  const KernelTable& kernels_;
   const MaskState& mask_;
   const Window& window_;
   Rows rows_;

@@ -5,7 +5,6 @@
 #include <cstring>
 #include <memory>
 #include <optional>
-#include <vector>
 
 #include "../dispatch/cpu_features.h"
 #include "../dispatch/isa_registry.h"
@@ -30,7 +29,8 @@ class RowJob {
       : request_(request),
         info_(kOperations[request.operation]),
         mask_(is_decided_by_result() ? kAllKept : request.mask),
-        kernel_(current_isa().rows->run[request.operation][request.element]),
+        isa_(current_isa()),
+        kernel_(isa_.rows->run[request.operation][request.element]),
         places_(request),
         length_(static_cast<std::uint64_t>(request.window.shape[request.window.rank - 1])),
         row_count_(product(request.window.shape, 0, request.window.rank - 1)),
@@ -129,7 +129,7 @@ class RowJob {
 
   void run_task(std::uint64_t task) const {
     std::uint8_t bits[KeepBitsSource::bytes_for(kBitsAtOnce)];
-    KeepBitsSource source(mask_, request_.window,
+    KeepBitsSource source(isa_, mask_, request_.window,
                           bits_ == nullptr ? bits : bits_.get() + task * KeepBitsSource::bytes_for(length_));
     RowArgs args;
     prepare(task, source, args);
@@ -232,6 +232,7 @@ class RowJob {
   const Request& request_;
   const OperationInfo& info_;
   const MaskState mask_;
+  const Isa& isa_;
   const RowKernel kernel_;
   const RowPlaces places_;
   std::uint64_t length_, row_count_;  // of what kernels see as rows
