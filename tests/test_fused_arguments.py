@@ -180,6 +180,14 @@ def test_an_eps_that_is_not_above_0_is_refused(function):
     assert same_bytes(function(X, eps=1)[0], function(X, eps=np.float32(1))[0])
 
 
+@pytest.mark.parametrize("function", [fastdrop.dropout_add_layer_norm, fastdrop.dropout_add_rms_norm])
+def test_an_eps_that_is_refused_takes_no_mask(function):
+    masks = fastdrop.MaskGenerator(0)
+    before = masks.state
+    refuse(lambda: function(X, rng=masks, eps=0.0), ValueError, "eps must be above 0")
+    assert masks.state == before
+
+
 @every_function
 def test_rates_and_flags_are_checked_as_by_dropout(function):
     untouched(lambda out: function(p=1.5, out=out), ValueError, "p must be from 0 to 1", out=ones())

@@ -105,6 +105,7 @@ def dropout_add_layer_norm(
     """
     if training is not True:
         training = _checks.boolean(training, "training")
+    eps = checked_eps(eps)
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
     mask = mask_for(array.shape, p, rng, noise_shape, mask, training)
     return _normalized(array, residual, weight, bias, x_bias, eps, mask, training, out, h_out)
@@ -122,7 +123,6 @@ def _normalized(
     out: Array | None,
     h_out: Array | None,
 ) -> tuple[Array, SavedLayerNorm]:
-    eps = checked_eps(eps)
     h = wanted_h(x, residual is not None or x_bias is not None, mask, training, out, h_out)
     state, scale = state_and_scale(mask)
     results = _core.run(_NAME, state, x, residual, weight, bias, x_bias, out, h, None, None, scale, eps)
@@ -235,7 +235,9 @@ def layer_norm(
            [-1.,  1.]], dtype=float32)
     """
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
-    return _normalized(array, None, weight, bias, None, eps, keeps_all(array.shape), True, out, None)
+    return _normalized(
+        array, None, weight, bias, None, checked_eps(eps), keeps_all(array.shape), True, out, None
+    )
 
 
 def layer_norm_backward(

@@ -79,6 +79,7 @@ def dropout_add_rms_norm(
     """
     if training is not True:
         training = _checks.boolean(training, "training")
+    eps = checked_eps(eps)
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
     mask = mask_for(array.shape, p, rng, noise_shape, mask, training)
     return _normalized(array, residual, weight, x_bias, eps, mask, training, out, h_out)
@@ -95,7 +96,6 @@ def _normalized(
     out: Array | None,
     h_out: Array | None,
 ) -> tuple[Array, SavedRMSNorm]:
-    eps = checked_eps(eps)
     h = wanted_h(x, residual is not None or x_bias is not None, mask, training, out, h_out)
     state, scale = state_and_scale(mask)
     results = _core.run(_NAME, state, x, residual, weight, x_bias, out, h, None, scale, eps)
@@ -195,7 +195,7 @@ def rms_norm(
            [0.       , 1.4142135]], dtype=float32)
     """
     array = x if isinstance(x, np.ndarray) else _checks.float_array(x, "x")
-    return _normalized(array, None, weight, None, eps, keeps_all(array.shape), True, out, None)
+    return _normalized(array, None, weight, None, checked_eps(eps), keeps_all(array.shape), True, out, None)
 
 
 def rms_norm_backward(dy: ArrayLike, saved: SavedRMSNorm, *, out: Array | None = None) -> RMSNormGradients:
