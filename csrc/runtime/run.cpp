@@ -21,8 +21,10 @@ namespace {
 
 class Job {
  public:
-  explicit Job(const Request& request)
+  // `part`: how many elements will be worked on, if not all. What repeats after more is not converted ahead.
+  explicit Job(const Request& request, std::uint64_t part = ~std::uint64_t{0})
       : request_(request),
+        part_(part),
         rows_(request.window),
         calls_(request, rows_.element_count()),
         keep_mask_(current_isa().kernels->run[kKeepMask][kBool][request.mask.rule]) {
@@ -80,7 +82,7 @@ class Job {
   // Null without memory: split_varying() needs none, and nothing may be thrown when a chunk has begun.
   std::unique_ptr<VaryingTable> new_table() const {
     try {
-      return std::make_unique<VaryingTable>(request_, element_count(), rows_.repeat());
+      return std::make_unique<VaryingTable>(request_, std::min(part_, element_count()), rows_.repeat());
     } catch (const std::bad_alloc&) {
       return nullptr;
     }
@@ -264,6 +266,7 @@ class Job {
   }
 
   const Request& request_;
+  std::uint64_t part_;
   Rows rows_;
   KernelCalls calls_;
   Kernel keep_mask_, varying_keep_mask_ = nullptr;  // the second one goes with a table
@@ -277,7 +280,7 @@ void decide(const MaskState& mask, const Window& window, std::uint64_t first, st
   Request request{kKeepMask, kBool, mask, window, {}, {}, {}};
   // Where element 0 would be written.
   request.outputs[0].data = reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(bytes) - first);
-  Job(request).run_part(first, first + count);
+  Job(request, count).run_part(first, first + count);
 }
 
 void run(const Request& request) {
