@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Activations and their derivatives (docs/numerics.md, section 5). Each struct has two functions of lanes:
-// value and derivative.
+// Activations and their derivatives (docs/numerics.md, section 5). Each struct has functions of lanes: value,
+// and derivative where gradients are multiplied by it (see times_derivative() in rows/bias_dropout_add.h).
 #pragma once
 #include "functions.h"
 #include "piecewise.h"
@@ -19,11 +19,6 @@ struct Relu {
   template <class Lanes>
   __attribute__((always_inline)) static Lanes value(Lanes t) {
     return maximum(constant<Lanes>(0), t);
-  }
-  template <class Lanes>
-  __attribute__((always_inline)) static Lanes derivative(Lanes t) {
-    const Lanes zero = constant<Lanes>(0);
-    return selected(t <= zero, zero, constant<Lanes>(1));
   }
 };
 

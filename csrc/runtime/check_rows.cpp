@@ -36,7 +36,7 @@ bool is_there(const Operand& operand) { return operand.data != nullptr; }
 void check_choice(const Request& request) {
   if (element_count(request.window) == 0) return;  // and memory that is not there may be wanted
   const Operand *const in = request.inputs, *const out = request.outputs;
-  const int activation = static_cast<int>(request.constants[1].constant);
+  const double activation = request.constants[1].constant;  // of a norm it is eps, which need not fit an int
   bool is_known = true;
   switch (request.operation) {
     case kBiasDropoutAddBackward:
