@@ -7,7 +7,7 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   set(flags_avx2 -mavx2 -mfma -mf16c -maes)
   set(flags_avx2vaes ${flags_avx2} -mvaes)
   set(vec_avx2vaes avx2)  # the same header: it looks whether it may use VAES
-  set(rows_avx2vaes avx2) # where rows are worked on nothing is drawn
+  set(rows_avx2vaes avx2) # kernels on rows call what draws
   set(flags_avx512 ${flags_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mvaes)
 endif()
 foreach(isa IN LISTS isas)

@@ -118,7 +118,8 @@ struct KernelTable {
   CountKernel count_bits;
 };
 
-// Kernels that work on rows draw nothing, so that ISAs which differ in drawing share them.
+// Kernels on rows draw by a function that they are given, but for those of ISAs that draw inline. So ISAs
+// that differ in drawing only share a table.
 struct RowTable {
   RowKernel run[kOperationCount][kElementCount];
   FunctionKernel functions[kFunctionCount][kFloat64 + 1];  // of float32 and float64

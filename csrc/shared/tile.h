@@ -17,8 +17,9 @@ constexpr int kPartialSums = 32;
 // the widest ISA.
 constexpr int kStripBytes = 512;
 
-// What drawing bits needs: a generator and its counters in the widest registers. Two tiles may be drawn too
-// many, and bits are read by four bytes. kernels/keep_bits.h checks both.
+// What drawing bits needs: a generator and its counters in the widest registers; and bytes after the bits,
+// because tiles are drawn together, and a strip's bits are read by words, one more than it has. The kernels'
+// keep_bits.h and rows/strip_bits.h check that these are enough.
 constexpr int kDrawingBytes = 1280;
 constexpr int kKeepBitsSlack = 4 * kMaxTileElements / 8;
 

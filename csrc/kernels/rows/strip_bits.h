@@ -64,6 +64,7 @@ class InlineDraw {
 template <int elements>
 class StripBits {
   static constexpr int word_count = elements / 64 > 0 ? elements / 64 : 1;
+  static_assert((word_count + 1) * (int)sizeof(uint64_t) <= kKeepBitsSlack);
 
  public:
   template <class Draw>
