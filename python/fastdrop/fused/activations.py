@@ -49,7 +49,7 @@ def relu(x: ArrayLike, *, out: Array | None = None) -> Array:
 
 
 def relu_backward(dy: ArrayLike, y: ArrayLike, *, out: Array | None = None) -> Array:
-    """The gradient of `relu` with respect to x: dy where ``y > 0``, else ``+0.0``.
+    """The gradient of `relu` with respect to x: ``+0.0`` where ``y <= 0``, else dy.
 
     Parameters
     ----------

@@ -140,7 +140,8 @@ def bias_dropout_add_backward(
     """The gradients of `bias_dropout_add` with respect to x and bias; that of the residual is `dy` itself.
 
     ``dx = (dy * s) * act'(x + bias)`` where the mask keeps and ``+0.0`` where it drops. The derivative of
-    relu is 1 where ``x + bias > 0`` and 0 elsewhere. `dbias` is the sum of dx over all axes but the last,
+    relu is 0 where ``x + bias <= 0`` and 1 elsewhere; without a residual the result says where, so that it is
+    0 too where a result of 16 bits was rounded to 0. `dbias` is the sum of dx over all axes but the last,
     before dx is rounded to 16 bits, and has the same bits whatever the number of threads (see `join_sums`).
 
     Parameters
