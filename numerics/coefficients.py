@@ -123,6 +123,20 @@ def normal_tail(degree: int, end: int) -> tuple[list[mp.mpf], list[mp.mpf], mp.m
     return [c / lead for c in above], [c / lead for c in divisor[:-1]], error
 
 
+def logarithm(degree: int) -> tuple[list[mp.mpf], mp.mpf]:
+    """R with ``log((1 + s) / (1 - s)) = 2 s + s^3 R(s^2)`` of that degree, for fractions near 1.
+
+    A fraction from sqrt(1/2) to sqrt(2) has an s of at most 3 - 2 sqrt(2).
+    """
+    points = [q for q in chebyshev(mp.mpf(0), (3 - 2 * mp.sqrt(2)) ** 2) if q > mp.mpf("1e-9")]
+
+    def wanted(q: mp.mpf) -> mp.mpf:
+        return (2 * mp.atanh(mp.sqrt(q)) / mp.sqrt(q) - 2) / q
+
+    above, _, error = quotient(wanted, lambda q: q / 2, degree, 0, points)
+    return above, error
+
+
 # For each type: the bits of ln 2's upper part, the degree of the exponential's polynomial, that of N, and the
 # end of t. The upper part leaves bits for n, so that their product is exact: 8 of 24, and 11 of 53.
 CHOICES = {np.float32: (16, 6, 4, 15), np.float64: (42, 11, 10, 39)}
@@ -151,8 +165,10 @@ def coefficients(dtype: type) -> tuple[dict[str, list[float]], dict[str, mp.mpf]
             "kTanhLinear": [tanh],
             "kTanhCubic": [mp.mpf("0.044715") * tanh],
         }
-        numbers = {name: [rounded(c, dtype) for c in row] for name, row in numbers.items()}
-        return numbers, {"kExponential": error, "kTailNumerator": tail_error}
+        errors = {"kExponential": error, "kTailNumerator": tail_error}
+        if dtype is np.float64:  # float32 takes its logarithms in float64
+            numbers["kLogarithm"], errors["kLogarithm"] = logarithm(6)
+        return {name: [rounded(c, dtype) for c in row] for name, row in numbers.items()}, errors
 
 
 def hexadecimal(value: float) -> str:

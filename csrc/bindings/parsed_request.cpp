@@ -15,7 +15,7 @@ ParsedRequest::ParsedRequest(Operation operation, PyObject* given_mask, PyObject
   const MaskStateObject& mask = mask_state(given_mask);
   request.mask = mask.state;
   request.window = mask.window();
-  if (mask.rank() == 0 && has_row_ends(info))
+  if (mask.rank() == 0 && (info.whole_rows || has_row_ends(info)))
     throw std::invalid_argument("an operation on rows needs an axis");
   if (info.draw == kNormals && mask.state.rule >= kGeneratorCount)
     throw std::invalid_argument("normal numbers come from a generator, not from stored bits");
@@ -25,16 +25,18 @@ ParsedRequest::ParsedRequest(Operation operation, PyObject* given_mask, PyObject
   if (info.whole_rows) check_row_constants();
 }
 
-// Only the scale, the first one, is read for every element.
+// Only the scale is read for every element.
 void ParsedRequest::check_row_constants() const {
   const OperationInfo& info = kOperations[request.operation];
-  for (int i = 1; i < constant_count(info); ++i) {
+  for (int i = 0; i < constant_count(info); ++i) {
     const Value& value = request.constants[i];
-    if (value.varying != nullptr) throw std::invalid_argument("only the scale may be a Broadcast");
-    if (std::strcmp(info.constants[i].name, "activation") != 0) continue;
-    if (!(value.constant >= 0 && value.constant < kActivationCount &&
-          std::trunc(value.constant) == value.constant))
+    const auto is = [&](const char* name) { return std::strcmp(info.constants[i].name, name) == 0; };
+    if (value.varying != nullptr && !is("scale"))
+      throw std::invalid_argument("only the scale may be a Broadcast");
+    const bool is_count = value.constant >= 0 && std::trunc(value.constant) == value.constant;
+    if (is("activation") && !(is_count && value.constant < kActivationCount))
       throw std::invalid_argument("no such activation");
+    if (is("visible") && !is_count) throw std::invalid_argument("visible must be a count, or infinity");
   }
 }
 

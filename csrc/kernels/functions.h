@@ -5,6 +5,7 @@
 // rounded to a subnormal result at the very end, once.
 #pragma once
 #include "function_constants.h"
+#include "math.h"
 
 namespace fastdrop::FASTDROP_ISA {
 namespace {
@@ -52,15 +53,37 @@ __attribute__((always_inline)) inline Lanes raising_rounder() {
   return constant<Lanes>(FunctionConstants<Lanes>::kRounder + FunctionConstants<Lanes>::kRaise);
 }
 
-// e^x, raised as the rounder does: x = n ln 2 + r. The product of n and the upper part of ln 2 is exact.
+// e^x = fraction 2^n, and the sum has n in its lowest bits, as the rounder does.
 template <class Lanes>
-__attribute__((always_inline)) inline Lanes raised_exponential(Lanes x,
-                                                               Lanes rounder = raising_rounder<Lanes>()) {
+struct ReducedExponential {
+  Lanes fraction, sum;
+};
+
+// x = n ln 2 + r. The product of n and the upper part of ln 2 is exact.
+template <class Lanes>
+__attribute__((always_inline)) inline ReducedExponential<Lanes> reduced_exponential(Lanes x, Lanes rounder) {
   using C = FunctionConstants<Lanes>;
   const Lanes sum = x * constant<Lanes>(C::kLog2E) + rounder;
   const Lanes n = sum - rounder;
   const Lanes r = (x - n * constant<Lanes>(C::kLn2High)) - n * constant<Lanes>(C::kLn2Low);
-  return times_power_of_two(near_one(r, 1, C::kExponential), sum);
+  return {near_one(r, 1, C::kExponential), sum};
+}
+
+// e^x, raised as the rounder does.
+template <class Lanes>
+__attribute__((always_inline)) inline Lanes raised_exponential(Lanes x,
+                                                               Lanes rounder = raising_rounder<Lanes>()) {
+  const auto [fraction, sum] = reduced_exponential(x, rounder);
+  return times_power_of_two(fraction, sum);
+}
+
+// e^x, raised, for x up to 0, or a NaN for a NaN. The power of two is a factor here, since an addition to a
+// NaN's exponent may leave a number.
+template <class Lanes>
+__attribute__((always_inline)) inline Lanes raised_exponential_to_zero(Lanes x) {
+  const Lanes inside = maximum(constant<Lanes>(FunctionConstants<Lanes>::kExponentialLow), x);
+  const auto [fraction, sum] = reduced_exponential(inside, raising_rounder<Lanes>());
+  return fraction * times_power_of_two(constant<Lanes>(1), sum);
 }
 
 // 2^x, raised.
@@ -127,6 +150,19 @@ __attribute__((always_inline)) inline Lanes normal_cdf(Lanes x) {
   const Lanes t = negative(x, FunctionConstants<Lanes>::kNormalEnd);
   const Lanes tail = lowered(raised_bell(t) * normal_tail(t));
   return by_sign(x, tail, constant<Lanes>(1) - tail);
+}
+
+// ln x of a positive normal number. x is 2^k m with m from sqrt(1/2) to sqrt(2), and s is (m - 1) / (m + 1).
+inline double natural_logarithm(double x) {
+  using C = FunctionConstants<Float64Lanes>;
+  if (x != x) return x;
+  const int64_t k = (int64_t)(as_bits(x) - as_bits(C::kRootOfHalf)) >> 52;
+  const double m = as_double(as_bits(x) - ((uint64_t)k << 52));
+  const double s = (m - 1) / (m + 1), square = s * s;
+  double sum = C::kLogarithm[6];
+#pragma GCC unroll 8
+  for (int i = 5; i >= 0; --i) sum = C::kLogarithm[i] + square * sum;
+  return (double)k * C::kLn2High + (2 * s + (s * (square * sum) + (double)k * C::kLn2Low));
 }
 
 }  // namespace

@@ -34,8 +34,10 @@ class RowJob {
         places_(request),
         length_(static_cast<std::uint64_t>(request.window.shape[request.window.rank - 1])),
         row_count_(product(request.window.shape, 0, request.window.rank - 1)),
+        matrix_rows_(
+            product(request.window.shape, std::max(request.window.rank - 2, 0), request.window.rank - 1)),
         element_count_(row_count_ * length_),
-        by_elements_(works_by_elements()),
+        by_elements_(!info_.reduces_rows && !wants_sums()),
         is_flat_(by_elements_ && places_.is_flat(request)),
         non_temporal_(stores_non_temporally(request, element_count_)),
         prefetches_(non_temporal_ || element_count_ * kElementBytes[request.element] <= kPrefetchedBytes ||
@@ -90,14 +92,6 @@ class RowJob {
     for (const OperandInfo& operand : info_.outputs)
       has |= operand.name != nullptr && operand.access == kPerRow;
     return has;
-  }
-  // Whether the work may be cut anywhere, not only where rows end.
-  bool works_by_elements() const {
-    for (const OperandInfo& operand : info_.inputs)
-      if (operand.name != nullptr && operand.access == kPerRow) return false;
-    for (const OperandInfo& operand : info_.outputs)
-      if (operand.name != nullptr && operand.access == kPerRow) return false;
-    return !wants_sums();
   }
   // Flat operands are one row, or if a bias repeats along them and is short, rows of several: it is written
   // as often as they need it.
@@ -210,6 +204,7 @@ class RowJob {
     if (args.scale_varies) fill_scales(first, count, task);
     args.first_bit = source.begin(first, rows * count);
     args.row_count = rows, args.length = count;
+    args.first_row = row, args.matrix_rows = matrix_rows_;
     kernel_(args);
   }
 
@@ -236,8 +231,9 @@ class RowJob {
   const RowKernel kernel_;
   const RowPlaces places_;
   std::uint64_t length_, row_count_;  // of what kernels see as rows
-  const std::uint64_t element_count_;
-  const bool by_elements_, is_flat_, non_temporal_, prefetches_;
+  const std::uint64_t matrix_rows_, element_count_;
+  const bool by_elements_, is_flat_;  // by_elements_: the work may be cut anywhere, not only where rows end
+  const bool non_temporal_, prefetches_;
   std::uint64_t task_count_;
   std::optional<ColumnSums> sums_;
   Neutral scale_;

@@ -85,6 +85,7 @@ struct RowArgs {
   const char* scale;  // of the compute type: a value for every column, or kStripBytes of one
   bool scale_varies;
   uint64_t row_count, length;
+  uint64_t first_row, matrix_rows;  // the first one's number; rows that follow each other make a matrix
   KeepBits* keep;
   uint64_t first_bit;               // of the first row
   double constants[kMaxConstants];  // the scale's place is not used

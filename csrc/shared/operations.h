@@ -19,6 +19,12 @@ enum Operation : int {
   kDropoutAddLayerNormBackward,
   kDropoutAddRmsNorm,
   kDropoutAddRmsNormBackward,
+  kSoftmaxDropout,
+  kSoftmaxDropoutBackward,
+  kAttentionBackward,
+  kLogSoftmax,
+  kLogSoftmaxBackward,
+  kCrossEntropy,
   kOperationCount
 };
 
@@ -62,12 +68,21 @@ struct OperationInfo {
   const char* name;
   OperandInfo inputs[kMaxInputs], outputs[kMaxOutputs];  // those with a name
   ConstantInfo constants[kMaxConstants];                 // those with a name
-  Draw draw;
+  Draw draw = kFromBytes;
   bool copies_where_kept = false;   // y has x's bits where everything is kept and all constants are neutral
   bool zero_where_dropped = false;  // y is +0.0 where an element is dropped, whatever the inputs
   bool whole_rows = false;          // kernels work on rows (RowKernel), the last axis being one
   bool varies_inline = false;       // with kInline: such kernels also draw by a p that varies
+  bool reduces_rows = false;        // with whole_rows: work is cut between rows only
 };
+constexpr OperationInfo on_rows(OperationInfo info) {
+  info.whole_rows = true;
+  return info;
+}
+constexpr OperationInfo along_rows(OperationInfo info) {
+  info.whole_rows = info.reduces_rows = true;
+  return info;
+}
 
 // The values of the constant `activation`.
 enum Activation : int { kIdentity, kRelu, kGelu, kGeluTanh, kSilu, kActivationCount };
@@ -77,62 +92,52 @@ constexpr OperationInfo kOperations[] = {
     {"alpha_dropout", {{"x"}}, {{"y"}}, {{"scale", 1}, {"shift", 0}, {"dropped", kAnyValue}}, kInline, true},
     {"gaussian_dropout", {{"x"}}, {{"y"}}, {{"deviation", 0}}, kNormals, true},
     {"keep_mask", {}, {{"keep"}}, {}, kInline, false, true, false, true},
-    {"bias_dropout_add",
-     {{"x"}, optional("bias", kPerColumn), optional("residual")},
-     {{"y"}},
-     {{"scale"}, {"activation"}},
-     kFromBytes,
-     false,
-     false,
-     true},
-    {"bias_dropout_add_backward",
-     {{"dy"}, optional("x"), optional("bias", kPerColumn), optional("y")},
-     {{"dx"}, optional("dbias", kPerColumn)},
-     {{"scale"}, {"activation"}},
-     kFromBytes,
-     false,
-     false,
-     true},
-    {"dropout_add_layer_norm",
-     {{"x"},
-      optional("residual"),
-      optional_weight(),
-      optional("bias", kPerColumn),
-      optional("x_bias", kPerColumn)},
-     {{"y"}, optional("h"), per_row("mean"), per_row("rstd")},
-     {{"scale"}, {"eps"}},
-     kFromBytes,
-     false,
-     false,
-     true},
-    {"dropout_add_layer_norm_backward",
-     {{"dy"}, {"h"}, per_row("mean"), per_row("rstd"), optional_weight(), optional("dh")},
-     {{"dx"},
-      optional("dresidual"),
-      optional("dweight", kPerColumn),
-      optional("dbias", kPerColumn),
-      optional("dx_bias", kPerColumn)},
-     {{"scale"}},
-     kFromBytes,
-     false,
-     false,
-     true},
-    {"dropout_add_rms_norm",
-     {{"x"}, optional("residual"), optional_weight(), optional("x_bias", kPerColumn)},
-     {{"y"}, optional("h"), per_row("rstd")},
-     {{"scale"}, {"eps"}},
-     kFromBytes,
-     false,
-     false,
-     true},
-    {"dropout_add_rms_norm_backward",
-     {{"dy"}, {"h"}, per_row("rstd"), optional_weight(), optional("dh")},
-     {{"dx"}, optional("dresidual"), optional("dweight", kPerColumn), optional("dx_bias", kPerColumn)},
-     {{"scale"}},
-     kFromBytes,
-     false,
-     false,
-     true},
+    on_rows({"bias_dropout_add",
+             {{"x"}, optional("bias", kPerColumn), optional("residual")},
+             {{"y"}},
+             {{"scale"}, {"activation"}}}),
+    on_rows({"bias_dropout_add_backward",
+             {{"dy"}, optional("x"), optional("bias", kPerColumn), optional("y")},
+             {{"dx"}, optional("dbias", kPerColumn)},
+             {{"scale"}, {"activation"}}}),
+    along_rows({"dropout_add_layer_norm",
+                {{"x"},
+                 optional("residual"),
+                 optional_weight(),
+                 optional("bias", kPerColumn),
+                 optional("x_bias", kPerColumn)},
+                {{"y"}, optional("h"), per_row("mean"), per_row("rstd")},
+                {{"scale"}, {"eps"}}}),
+    along_rows({"dropout_add_layer_norm_backward",
+                {{"dy"}, {"h"}, per_row("mean"), per_row("rstd"), optional_weight(), optional("dh")},
+                {{"dx"},
+                 optional("dresidual"),
+                 optional("dweight", kPerColumn),
+                 optional("dbias", kPerColumn),
+                 optional("dx_bias", kPerColumn)},
+                {{"scale"}}}),
+    along_rows({"dropout_add_rms_norm",
+                {{"x"}, optional("residual"), optional_weight(), optional("x_bias", kPerColumn)},
+                {{"y"}, optional("h"), per_row("rstd")},
+                {{"scale"}, {"eps"}}}),
+    along_rows(
+        {"dropout_add_rms_norm_backward",
+         {{"dy"}, {"h"}, per_row("rstd"), optional_weight(), optional("dh")},
+         {{"dx"}, optional("dresidual"), optional("dweight", kPerColumn), optional("dx_bias", kPerColumn)},
+         {{"scale"}}}),
+    along_rows({"softmax_dropout",
+                {{"scores"}, optional("attn_mask")},
+                {{"y"}, optional("weights"), optional("lse", kPerRow)},
+                {{"scale"}, {"factor"}, {"visible"}}}),
+    along_rows({"softmax_dropout_backward", {{"dy"}, {"weights"}}, {{"dscores"}}, {{"scale"}, {"factor"}}}),
+    along_rows({"attention_backward",
+                {{"dweights"}, {"scores"}, optional("attn_mask"), per_row("lse"), per_row("delta")},
+                {{"dscores"}, {"dropped"}},
+                {{"scale"}, {"factor"}, {"visible"}}}),
+    along_rows({"log_softmax", {{"x"}}, {{"y"}}, {}}),
+    along_rows({"log_softmax_backward", {{"dy"}, {"y"}}, {{"dx"}}, {}}),
+    along_rows(
+        {"cross_entropy", {{"logits"}, per_row("targets")}, {{"dlogits"}, per_row("loss")}, {{"factor"}}}),
 };
 static_assert(sizeof kOperations / sizeof *kOperations == kOperationCount, "a row for every operation");
 

@@ -3,6 +3,7 @@
 // in the first-level cache while it is walked two or three times.
 #pragma once
 #include "../math.h"
+#include "rows_together.h"
 #include "strips.h"
 
 namespace fastdrop::FASTDROP_ISA {
@@ -15,13 +16,6 @@ struct NormPlaces {
 struct NormBackwardPlaces {
   static constexpr int mean = 2, rstd = 3, weight = 4, dh = 5, dweight = 2, dbias = 3, dx_bias = 4;
 };
-
-// Short rows are taken several at a time through each pass: one row is a chain of sums, divisions and a root.
-constexpr uint64_t kRowsTogether = 16;
-inline uint64_t rows_together(const RowArgs& args, uint64_t row) {
-  const uint64_t most = args.length < 64 ? kRowsTogether : args.length < 512 ? kRowsTogether / 4 : 1;
-  return args.row_count - row < most ? args.row_count - row : most;
-}
 
 // h = residual + (keep ? round((x + x_bias) * scale) : +0.0), rounded to the type of x, and
 // y = ((h - mean) * rstd) * weight + bias. A RMS norm has a mean of 0, which changes no bit of h, and no

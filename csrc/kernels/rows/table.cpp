@@ -4,8 +4,10 @@
 #include FASTDROP_ROWS_VEC  // first: the other headers use its names
 
 #include "bias_dropout_add.h"
+#include "cross_entropy.h"
 #include "dropout_add_norm.h"
 #include "evaluate.h"
+#include "softmax_dropout.h"
 
 namespace fastdrop::FASTDROP_ISA {
 namespace {
@@ -27,6 +29,12 @@ constexpr RowTable fill() {
   add<FASTDROP_ROWS(dropout_add_layer_norm_backward)>(table, kDropoutAddLayerNormBackward);
   add<FASTDROP_ROWS(dropout_add_rms_norm)>(table, kDropoutAddRmsNorm);
   add<FASTDROP_ROWS(dropout_add_rms_norm_backward)>(table, kDropoutAddRmsNormBackward);
+  add<FASTDROP_ROWS(softmax_dropout)>(table, kSoftmaxDropout);
+  add<FASTDROP_ROWS(softmax_dropout_backward)>(table, kSoftmaxDropoutBackward);
+  add<FASTDROP_ROWS(attention_backward)>(table, kAttentionBackward);
+  add<FASTDROP_ROWS(log_softmax)>(table, kLogSoftmax);
+  add<FASTDROP_ROWS(log_softmax_backward)>(table, kLogSoftmaxBackward);
+  add<FASTDROP_ROWS(cross_entropy)>(table, kCrossEntropy);
   add_functions<Float32Lanes, float>(table, kFloat32);
   add_functions<Float64Lanes, double>(table, kFloat64);
   return table;

@@ -33,6 +33,13 @@ inline float folded(Float32Lanes a) {
   return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
 }
 
+// Of lanes that are no NaN.
+inline float largest(Float32Lanes a) {
+  __m128 four = _mm_max_ps(_mm256_castps256_ps128(a.lanes), _mm256_extractf128_ps(a.lanes, 1));
+  four = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
+}
+
 // For piecewise.h. `index` is a sum whose lowest four bits say which of sixteen values.
 inline Float32Lanes lookup(const float* sixteen, Float32Lanes index) {
   const __m256i place = _mm256_castps_si256(index.lanes);  // three bits of it are looked at
@@ -121,6 +128,10 @@ inline Halves narrow_to_bfloat16(Float32Lanes a) {
   return {_mm_packus_epi32(_mm256_castsi256_si128(upper), _mm256_extracti128_si256(upper, 1))};
 }
 
+inline double largest(Float64Lanes a) {
+  const __m128d two = _mm_max_pd(_mm256_castpd256_pd128(a.lanes), _mm256_extractf128_pd(a.lanes, 1));
+  return _mm_cvtsd_f64(_mm_max_sd(two, _mm_unpackhi_pd(two, two)));
+}
 inline double folded(Float64Lanes a) {
   const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(a.lanes), _mm256_extractf128_pd(a.lanes, 1));
   return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));

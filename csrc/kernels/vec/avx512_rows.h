@@ -31,6 +31,9 @@ inline float folded(Float32Lanes a) {
   return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
 }
 
+// Of lanes that are no NaN.
+inline float largest(Float32Lanes a) { return _mm512_reduce_max_ps(a.lanes); }
+
 // For piecewise.h. `index` is a sum whose lowest four bits say which of sixteen values.
 inline Float32Lanes lookup(const float* sixteen, Float32Lanes index) {
   return {_mm512_permutexvar_ps(_mm512_castps_si512(index.lanes), _mm512_load_ps(sixteen))};
@@ -104,6 +107,7 @@ inline Halves narrow_to_bfloat16(Float32Lanes a) {
   return {_mm512_cvtepi32_epi16(_mm512_srli_epi32(result, 16))};
 }
 
+inline double largest(Float64Lanes a) { return _mm512_reduce_max_pd(a.lanes); }
 inline double folded(Float64Lanes a) {
   const __m256d four = _mm256_add_pd(_mm512_castpd512_pd256(a.lanes), _mm512_extractf64x4_pd(a.lanes, 1));
   const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));

@@ -17,6 +17,10 @@ template <class T>
 inline T folded(ScalarLane<T> a) {
   return a.value;
 }
+template <class T>
+inline T largest(ScalarLane<T> a) {
+  return a.value;
+}
 // The first lanes, `count` of them, from memory and to it: there is one.
 template <class T>
 inline ScalarLane<T> load_part(const T* from, int) {

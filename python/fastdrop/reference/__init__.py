@@ -8,7 +8,7 @@ to be read, imports NumPy and nothing else of fastdrop, and is slow on purpose. 
 - ``dropout.py`` has sections 1 to 4 and 6: who is kept, and plain dropout;
 - ``noise.py`` has sections 7 and 8: alpha dropout and Gaussian dropout;
 - ``functions.py`` has the functions of one value that fused operations apply;
-- ``fused.py`` has sums, and the operations on whole rows;
+- ``fused.py`` and ``softmax.py`` have the operations on whole rows, and ``sums.py`` their sums;
 - ``operations.py`` has the arithmetic of all other results.
 """
 
@@ -26,15 +26,7 @@ from .dropout import (
     threshold,
 )
 from .functions import ACTIVATIONS, exponential, normal_cdf, sigmoid
-from .fused import (
-    ACTIVATION_CODES,
-    BLOCK_ROWS,
-    PARTIAL_SUMS,
-    ROW_OPERATIONS,
-    column_sums,
-    join_sums,
-    row_sums,
-)
+from .fused import ACTIVATION_CODES, ROW_OPERATIONS
 from .noise import (
     ALPHA_PRIME,
     COSINE,
@@ -56,6 +48,7 @@ from .noise import (
     sine,
 )
 from .operations import OPERATIONS, computed_with, rounded, scaled, widened
+from .sums import BLOCK_ROWS, PARTIAL_SUMS, column_sums, join_sums, row_sums
 
 __all__ = [
     "ACTIVATIONS",

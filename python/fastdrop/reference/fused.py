@@ -11,8 +11,7 @@ count the rows, in C order. Every step is rounded by itself, to the type that is
 `operations`. An absent addend is -0.0 and an absent factor 1, which change no bit of a number.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,48 +19,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from .functions import ACTIVATIONS
 from .operations import computed_with, rounded, widened
+from .softmax import SOFTMAX_OPERATIONS
+from .sums import column_sums, row_sums
 
-__all__ = ["ACTIVATION_CODES", "BLOCK_ROWS", "PARTIAL_SUMS", "ROW_OPERATIONS"]
-__all__ += ["column_sums", "join_sums", "row_sums"]
-
-PARTIAL_SUMS = 32  # of a row: whole registers of every instruction set
-BLOCK_ROWS = 64  # added up in order: what a thread takes at least, and a shard
+__all__ = ["ACTIVATION_CODES", "ROW_OPERATIONS"]
 
 # The constant `activation` counts these.
 ACTIVATION_CODES = {None: 0, "relu": 1, "gelu": 2, "gelu_tanh": 3, "silu": 4}
-
-
-# --- Sums: trees that depend on the index of an element only ----------------------------------------
-
-
-def row_sums(a: NDArray[Any]) -> NDArray[Any]:
-    """The sum of every row: 32 partial sums from +0.0 on, element j into number j mod 32; then a fold."""
-    partial = np.zeros((*a.shape[:-1], PARTIAL_SUMS), a.dtype)
-    for first in range(0, a.shape[-1], PARTIAL_SUMS):
-        part = a[..., first : first + PARTIAL_SUMS]
-        partial[..., : part.shape[-1]] += part
-    while partial.shape[-1] > 1:
-        half = partial.shape[-1] // 2
-        partial = partial[..., :half] + partial[..., half:]
-    return np.asarray(partial[..., 0])
-
-
-def column_sums(a: NDArray[Any]) -> NDArray[Any]:
-    """The sum of every column: blocks of 64 rows from +0.0 on, row by row; then the blocks are joined."""
-    rows = a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
-    blocks = [np.zeros(a.shape[-1], a.dtype) for _ in range(-(-len(rows) // BLOCK_ROWS))]
-    for number, row in enumerate(rows):
-        blocks[number // BLOCK_ROWS] += row
-    return join_sums(blocks) if blocks else np.zeros(a.shape[-1], a.dtype)
-
-
-def join_sums(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """The sum of parts by a binary tree: (0, 1), (2, 3), ..., level by level; an odd last one moves up."""
-    sums = list(parts)
-    while len(sums) > 1:
-        last = sums[2 * (len(sums) // 2) :]
-        sums = [first + second for first, second in zip(sums[::2], sums[1::2], strict=False)] + last
-    return sums[0]
 
 
 # --- Operands ---------------------------------------------------------------------------------------
@@ -264,4 +228,5 @@ ROW_OPERATIONS: dict[str, Callable[..., tuple[NDArray[Any], ...]]] = {
     "dropout_add_layer_norm_backward": dropout_add_layer_norm_backward,
     "dropout_add_rms_norm": dropout_add_rms_norm,
     "dropout_add_rms_norm_backward": dropout_add_rms_norm_backward,
+    **SOFTMAX_OPERATIONS,
 }

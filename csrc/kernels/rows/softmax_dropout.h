@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Scale, mask, softmax and dropout in one pass over memory, its backward pass, and the backward pass of
+// attention, which computes the weights again.
+#pragma once
+#include "softmax.h"
+
+namespace fastdrop::FASTDROP_ISA {
+namespace {
+
+// The places of constants in the rows of shared/operations.h.
+constexpr int kFactor = 1, kVisible = 2;
+
+// How many elements of a row a query sees: in each matrix of rows, one more from row to row.
+inline uint64_t visible_elements(const RowArgs& args, uint64_t row) {
+  if (!(args.constants[kVisible] < (double)args.length)) return args.length;
+  const uint64_t visible = (uint64_t)args.constants[kVisible] + (args.first_row + row) % args.matrix_rows;
+  return visible < args.length ? visible : args.length;
+}
+
+// With z = scores * factor + mask and e = e^(z - largest): weights = e / (sum of e), as e * (1 / sum), and
+// y = keep ? weights * scale : +0.0.
+template <class Rows>
+class SoftmaxForward {
+  using Lanes = typename Rows::Lanes;
+  using Compute = typename Rows::Compute;
+  using Parameters = typename Operands<Rows>::Parameters;
+
+ public:
+  explicit SoftmaxForward(const RowArgs& args)
+      : args_(args),
+        operands_(args),
+        draw_(*args.keep),
+        ahead_(args.prefetches ? kPrefetchBytes : 0),
+        factor_(Lanes::broadcast(args.constants[kFactor])) {}
+
+  Compute largest(uint64_t row) const {
+    return largest_score<Rows>(scores(row), visible_elements(args_, row), ahead_);
+  }
+
+  // Writes powers to where the weights go, where there is room for them.
+  Compute sum(uint64_t row, Compute shift) const {
+    return sum_of_powers<Rows>(scores(row), visible_elements(args_, row), shift, powers(row));
+  }
+
+  void write(uint64_t row, const Normalizer<Rows>& normalizer) {
+    const uint64_t visible = visible_elements(args_, row);
+    const Lanes factor = Lanes::broadcast(normalizer.factor());
+    [[maybe_unused]] const Lanes shift = Lanes::broadcast(normalizer.shift());
+    auto z = scores(row);
+    auto from = powers(row), y = operands_.output(0, row), weights = operands_.output(1, row);
+    auto scale = operands_.scale();
+    const bool non_temporal = args_.non_temporal && weights.is_there() && y.takes_non_temporal();
+    uint64_t bit = args_.first_bit + row * args_.length;
+    for_strips<Rows>(visible, [&](auto strip) {
+      const StripBits<kStripElements<Rows>> keep(draw_, bit);
+      strip.for_registers([&](int offset, auto place) {
+        Lanes power;
+        if constexpr (kHoldsPowers<Rows>)
+          power = load<Rows>(from + offset, place);
+        else
+          power = raised_exponential_to_zero(z.at(offset, place) - shift);
+        const Lanes weight = power * factor;
+        if (weights.is_there()) store<Rows>(weights + offset, weight, place);
+        const Lanes scaled = weight * load<Parameters>(scale + offset, place);
+        store<Rows>(y + offset, zero_unless(keep, offset, scaled), place, non_temporal);
+      });
+      next(z, from, y, weights, scale);
+      bit += kStripElements<Rows>;
+    });
+    write_zeros<Rows>(operands_.output(0, row), visible, args_.length);
+    write_zeros<Rows>(operands_.output(1, row), visible, args_.length);
+  }
+
+ private:
+  MaskedScores<Rows> scores(uint64_t row) const {
+    return {operands_.input(0, row), operands_.input(1, row), factor_};
+  }
+  StripOf<typename Rows::Value, Rows> powers(uint64_t row) const {
+    const auto weights = operands_.output(1, row);
+    return weights.is_there() ? weights : operands_.output(0, row);
+  }
+
+  const RowArgs& args_;
+  const Operands<Rows> operands_;
+  CalledDraw draw_;
+  const uintptr_t ahead_;
+  const Lanes factor_;
+};
+
+template <class Rows>
+__attribute__((flatten)) void softmax_dropout(const RowArgs& args) {
+  SoftmaxForward<Rows> forward(args);
+  const Operands<Rows> operands(args);
+  for (uint64_t row = 0, count; row < args.row_count; row += count) {
+    count = rows_together(args, row);
+    Normalizer<Rows> normalizers[kRowsTogether];
+    for (uint64_t i = 0; i < count; ++i) normalizers[i].largest = forward.largest(row + i);
+    for (uint64_t i = 0; i < count; ++i) normalizers[i].sum = forward.sum(row + i, normalizers[i].shift());
+    for (uint64_t i = 0; i < count; ++i) forward.write(row + i, normalizers[i]);
+    if (args.outputs[2] == nullptr) continue;
+    for (uint64_t i = 0; i < count; ++i) operands.store_row_value(2, row + i, normalizers[i].log_sum_exp());
+  }
+  if (args.non_temporal) finish_non_temporal_stores();
+}
+
+// With dP = keep ? dy * scale : +0.0: dscores = (weights * (dP - sum of dP * weights)) * factor.
+template <class Rows>
+class SoftmaxBackward {
+  using Lanes = typename Rows::Lanes;
+  using Compute = typename Rows::Compute;
+  using Parameters = typename Operands<Rows>::Parameters;
+
+ public:
+  explicit SoftmaxBackward(const RowArgs& args)
+      : args_(args), operands_(args), draw_(*args.keep), ahead_(args.prefetches ? kPrefetchBytes : 0) {}
+
+  Compute sum(uint64_t row) {
+    RowSum<Rows> sum;
+    walk(row, [&](int offset, Lanes gradient, Lanes weight, auto place) {
+      sum.add(offset, zero_beyond(gradient * weight, place), place);
+    });
+    return sum.total();
+  }
+
+  void write(uint64_t row, Compute sum) {
+    const Lanes all_sum = Lanes::broadcast(sum), factor = Lanes::broadcast(args_.constants[kFactor]);
+    auto dscores = operands_.output(0, row);
+    const bool non_temporal = args_.non_temporal && dscores.takes_non_temporal();
+    walk(
+        row,
+        [&](int offset, Lanes gradient, Lanes weight, auto place) {
+          store<Rows>(dscores + offset, (weight * (gradient - all_sum)) * factor, place, non_temporal);
+        },
+        dscores);
+  }
+
+ private:
+  // Calls work(offset, dP, weight, place) for all registers of a row, and moves `others` along it.
+  template <class Work, class... Others>
+  __attribute__((always_inline)) void walk(uint64_t row, Work work, Others&... others) {
+    auto dy = operands_.input(0, row), weights = operands_.input(1, row);
+    auto scale = operands_.scale();
+    uint64_t bit = args_.first_bit + row * args_.length;
+    for_strips<Rows>(args_.length, [&](auto strip) {
+      const StripBits<kStripElements<Rows>> keep(draw_, bit);
+      dy.prefetch_next(ahead_), weights.prefetch_next(ahead_);
+      strip.for_registers([&](int offset, auto place) {
+        const Lanes scaled = load<Rows>(dy + offset, place) * load<Parameters>(scale + offset, place);
+        work(offset, zero_unless(keep, offset, scaled), load<Rows>(weights + offset, place), place);
+      });
+      next(dy, weights, scale, others...);
+      bit += kStripElements<Rows>;
+    });
+  }
+
+  const RowArgs& args_;
+  const Operands<Rows> operands_;
+  CalledDraw draw_;
+  const uintptr_t ahead_;
+};
+
+template <class Rows>
+__attribute__((flatten)) void softmax_dropout_backward(const RowArgs& args) {
+  SoftmaxBackward<Rows> backward(args);
+  for (uint64_t row = 0, count; row < args.row_count; row += count) {
+    count = rows_together(args, row);
+    typename Rows::Compute sums[kRowsTogether];
+    for (uint64_t i = 0; i < count; ++i) sums[i] = backward.sum(row + i);
+    for (uint64_t i = 0; i < count; ++i) backward.write(row + i, sums[i]);
+  }
+  if (args.non_temporal) finish_non_temporal_stores();
+}
+
+// With weights = e^(z - lse) and dP = keep ? dweights * scale : +0.0: dropped = keep ? weights * scale : +0.0
+// and dscores = (weights * (dP - delta)) * factor.
+template <class Rows>
+__attribute__((flatten)) void attention_backward(const RowArgs& args) {
+  using Lanes = typename Rows::Lanes;
+  using Parameters = typename Operands<Rows>::Parameters;
+  constexpr int lse = 3, delta = 4;
+  const Operands<Rows> operands(args);
+  CalledDraw draw(*args.keep);
+  const Lanes factor = Lanes::broadcast(args.constants[kFactor]);
+  for (uint64_t row = 0; row < args.row_count; ++row) {
+    const Lanes all_lse = Lanes::broadcast(operands.row_value(lse, row));
+    const Lanes all_delta = Lanes::broadcast(operands.row_value(delta, row));
+    const uint64_t visible = visible_elements(args, row);
+    MaskedScores<Rows> z{operands.input(1, row), operands.input(2, row), factor};
+    auto dweights = operands.input(0, row);
+    auto scale = operands.scale();
+    auto dscores = operands.output(0, row), dropped = operands.output(1, row);
+    uint64_t bit = args.first_bit + row * args.length;
+    for_strips<Rows>(visible, [&](auto strip) {
+      const StripBits<kStripElements<Rows>> keep(draw, bit);
+      strip.for_chains([&](int offset, auto place) {
+        const auto exponent = z.at(offset, place) - spread(all_lse, place);
+        const auto weight =
+            lowered(raised_exponential_to_zero(minimum(spread(Lanes::broadcast(0), place), exponent)));
+        const auto s = load<Parameters>(scale + offset, place);
+        const auto gradient = zero_unless(keep, offset, load<Rows>(dweights + offset, place) * s);
+        store<Rows>(dropped + offset, zero_unless(keep, offset, weight * s), place);
+        store<Rows>(dscores + offset,
+                    (weight * (gradient - spread(all_delta, place))) * spread(factor, place), place);
+      });
+      next(z, dweights, scale, dscores, dropped);
+      bit += kStripElements<Rows>;
+    });
+    write_zeros<Rows>(operands.output(0, row), visible, args.length);
+    write_zeros<Rows>(operands.output(1, row), visible, args.length);
+  }
+}
+
+}  // namespace
+}  // namespace fastdrop::FASTDROP_ISA
