@@ -53,37 +53,43 @@ __attribute__((always_inline)) inline Lanes raising_rounder() {
   return constant<Lanes>(FunctionConstants<Lanes>::kRounder + FunctionConstants<Lanes>::kRaise);
 }
 
-// e^x = fraction 2^n, and the sum has n in its lowest bits, as the rounder does.
+// x = n ln 2 + r, and n in the lowest bits of a sum with the rounder. The product of n and the upper part of
+// ln 2 is exact.
 template <class Lanes>
-struct ReducedExponential {
-  Lanes fraction, sum;
-};
+struct ReducedExponent {
+  Lanes sum, r;
 
-// x = n ln 2 + r. The product of n and the upper part of ln 2 is exact.
-template <class Lanes>
-__attribute__((always_inline)) inline ReducedExponential<Lanes> reduced_exponential(Lanes x, Lanes rounder) {
-  using C = FunctionConstants<Lanes>;
-  const Lanes sum = x * constant<Lanes>(C::kLog2E) + rounder;
-  const Lanes n = sum - rounder;
-  const Lanes r = (x - n * constant<Lanes>(C::kLn2High)) - n * constant<Lanes>(C::kLn2Low);
-  return {near_one(r, 1, C::kExponential), sum};
-}
+  __attribute__((always_inline)) ReducedExponent(Lanes x, Lanes rounder) {
+    using C = FunctionConstants<Lanes>;
+    sum = x * constant<Lanes>(C::kLog2E) + rounder;
+    const Lanes n = sum - rounder;
+    r = (x - n * constant<Lanes>(C::kLn2High)) - n * constant<Lanes>(C::kLn2Low);
+  }
+};
 
 // e^x, raised as the rounder does.
 template <class Lanes>
 __attribute__((always_inline)) inline Lanes raised_exponential(Lanes x,
                                                                Lanes rounder = raising_rounder<Lanes>()) {
-  const auto [fraction, sum] = reduced_exponential(x, rounder);
-  return times_power_of_two(fraction, sum);
+  const ReducedExponent<Lanes> reduced(x, rounder);
+  return times_power_of_two(near_one(reduced.r, 1, FunctionConstants<Lanes>::kExponential), reduced.sum);
 }
 
-// e^x, raised, for x up to 0, or a NaN for a NaN. The power of two is a factor here, since an addition to a
-// NaN's exponent may leave a number.
+// e^x, raised, for x up to 0, or a NaN for a NaN: what softmax is made of. Many powers are under way, so that
+// one chain with a step less is the fastest. The power of two is a factor here, since an addition to a NaN's
+// exponent may leave a number.
 template <class Lanes>
 __attribute__((always_inline)) inline Lanes raised_exponential_to_zero(Lanes x) {
-  const Lanes inside = maximum(constant<Lanes>(FunctionConstants<Lanes>::kExponentialLow), x);
-  const auto [fraction, sum] = reduced_exponential(inside, raising_rounder<Lanes>());
-  return fraction * times_power_of_two(constant<Lanes>(1), sum);
+  using C = FunctionConstants<Lanes>;
+  const ReducedExponent<Lanes> reduced(maximum(constant<Lanes>(C::kExponentialLow), x),
+                                       raising_rounder<Lanes>());
+  constexpr int count = sizeof C::kExponential / sizeof *C::kExponential;
+  Lanes power = constant<Lanes>(C::kExponential[count - 1]);
+#pragma GCC unroll 16
+  for (int i = count - 2; i >= 0; --i) power = constant<Lanes>(C::kExponential[i]) + reduced.r * power;
+  power = constant<Lanes>(1) + reduced.r * power;
+  power = constant<Lanes>(1) + reduced.r * power;
+  return power * times_power_of_two(constant<Lanes>(1), reduced.sum);
 }
 
 // 2^x, raised.

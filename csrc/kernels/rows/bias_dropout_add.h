@@ -42,17 +42,11 @@ __attribute__((flatten)) void bias_dropout_add(const RowArgs& args) {
     else
       return operands.input(2, row);
   };
-  const auto scale_of_rows = [&] {
-    if constexpr (known == kNothing)
-      return operands.scale();
-    else
-      return operands.fixed_scale();
-  };
   for (uint64_t row = 0; row < args.row_count; ++row, row_bit += args.length) {
     auto x = operands.input(0, row);
     auto residual = residual_of(row);
     auto bias = operands.parameter(1, row);
-    auto scale = scale_of_rows();
+    auto scale = operands.template scale<known != kNothing>();
     auto y = operands.output(0, row);
     const bool non_temporal = args.non_temporal && y.takes_non_temporal();
     uint64_t bit = row_bit;

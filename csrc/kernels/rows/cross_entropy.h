@@ -28,8 +28,8 @@ __attribute__((flatten)) void log_softmax(const RowArgs& args) {
     const Lanes shift = Lanes::broadcast(normalizer.shift());
     const Lanes logarithm = Lanes::broadcast(normalizer.logarithm());
     const bool non_temporal = args.non_temporal && y.takes_non_temporal();
-    for_strips<Rows>(args.length, [&](auto strip) {
-      strip.for_registers([&](int offset, auto place) {
+    for_strips<Rows>(args.length, [&](auto strip) __attribute__((always_inline)) {
+      strip.for_registers([&](int offset, auto place) __attribute__((always_inline)) {
         store<Rows>(y + offset, (load<Rows>(x + offset, place) - shift) - logarithm, place, non_temporal);
       });
       next(x, y);
@@ -47,18 +47,19 @@ __attribute__((flatten)) void log_softmax_backward(const RowArgs& args) {
   for (uint64_t row = 0; row < args.row_count; ++row) {
     auto gradients = operands.input(0, row);
     RowSum<Rows> sum;
-    for_strips<Rows>(args.length, [&](auto strip) {
+    for_strips<Rows>(args.length, [&](auto strip) __attribute__((always_inline)) {
       gradients.prefetch_next(ahead);
-      strip.for_registers(
-          [&](int offset, auto place) { sum.add(offset, load<Rows>(gradients + offset, place), place); });
+      strip.for_registers([&](int offset, auto place) __attribute__((always_inline)) {
+        sum.add(offset, load<Rows>(gradients + offset, place), place);
+      });
       gradients.next();
     });
     const Lanes total = Lanes::broadcast(sum.total());
     auto dy = operands.input(0, row), y = operands.input(1, row);
     auto dx = operands.output(0, row);
     const bool non_temporal = args.non_temporal && dx.takes_non_temporal();
-    for_strips<Rows>(args.length, [&](auto strip) {
-      strip.for_chains([&](int offset, auto place) {
+    for_strips<Rows>(args.length, [&](auto strip) __attribute__((always_inline)) {
+      strip.template for_chains<kPowersTogether>([&](int offset, auto place) __attribute__((always_inline)) {
         const auto at_most_zero = minimum(spread(Lanes::broadcast(0), place), load<Rows>(y + offset, place));
         const auto weight = lowered(raised_exponential_to_zero(at_most_zero));
         store<Rows>(dx + offset, load<Rows>(dy + offset, place) - weight * spread(total, place), place,
@@ -102,8 +103,8 @@ __attribute__((flatten)) void cross_entropy(const RowArgs& args) {
     const Lanes shift = Lanes::broadcast(normalizer.shift()), factor = Lanes::broadcast(normalizer.factor());
     const Lanes centred = score - shift;
     operands.store_row_value(1, row, (Compute)normalizer.logarithm() - first_lane<Rows>(centred));
-    for_strips<Rows>(args.length, [&](auto strip) {
-      strip.for_registers([&](int offset, auto place) {
+    for_strips<Rows>(args.length, [&](auto strip) __attribute__((always_inline)) {
+      strip.for_registers([&](int offset, auto place) __attribute__((always_inline)) {
         Lanes power;
         if constexpr (kHoldsPowers<Rows>)
           power = load<Rows>(dlogits + offset, place);

@@ -10,19 +10,6 @@
 namespace fastdrop::FASTDROP_ISA {
 namespace {
 
-// A value in every lane of what is worked on together.
-template <class Lanes, class Place>
-__attribute__((always_inline)) inline Lanes spread(Lanes value, Place) {
-  return value;
-}
-template <class Lanes, int count>
-__attribute__((always_inline)) inline Several<Lanes, count> spread(Lanes value, Registers<count>) {
-  Several<Lanes, count> all;
-#pragma GCC unroll kUnroll
-  for (int i = 0; i < count; ++i) all.of[i] = value;
-  return all;
-}
-
 // The scores of a row as they are.
 template <class Rows>
 struct PlainScores {
@@ -36,11 +23,30 @@ struct PlainScores {
   void prefetch_next(uintptr_t ahead_bytes) const { scores.prefetch_next(ahead_bytes); }
 };
 
-// The same times a factor, and with a mask that is added.
+// The same times a factor.
+template <class Rows>
+struct ScaledScores {
+  StripOf<const typename Rows::Value, Rows> scores;
+  typename Rows::Lanes factor;
+
+  ScaledScores(const Operands<Rows>& operands, int input, uint64_t row, typename Rows::Lanes factor)
+      : scores(operands.input(input, row)), factor(factor) {}
+  template <class Place>
+  __attribute__((always_inline)) auto at(int offset, Place place) const {
+    return load<Rows>(scores + offset, place) * spread(factor, place);
+  }
+  void next() { scores.next(); }
+  void prefetch_next(uintptr_t ahead_bytes) const { scores.prefetch_next(ahead_bytes); }
+};
+
+// The same with a mask that is added, the next input.
 template <class Rows>
 struct MaskedScores {
   StripOf<const typename Rows::Value, Rows> scores, mask;
   typename Rows::Lanes factor;
+
+  MaskedScores(const Operands<Rows>& operands, int input, uint64_t row, typename Rows::Lanes factor)
+      : scores(operands.input(input, row)), mask(operands.input(input + 1, row)), factor(factor) {}
 
   template <class Place>
   __attribute__((always_inline)) auto at(int offset, Place place) const {
@@ -93,9 +99,11 @@ template <class Rows, class Scores>
 __attribute__((always_inline)) inline typename Rows::Compute largest_score(Scores z, uint64_t length,
                                                                            uintptr_t ahead_bytes) {
   RowMaximum<Rows> maximum;
-  for_strips<Rows>(length, [&](auto strip) {
+  for_strips<Rows>(length, [&](auto strip) __attribute__((always_inline)) {
     z.prefetch_next(ahead_bytes);
-    strip.for_registers([&](int offset, auto place) { maximum.add(offset, z.at(offset, place), place); });
+    strip.for_registers([&](int offset, auto place) __attribute__((always_inline)) {
+      maximum.add(offset, z.at(offset, place), place);
+    });
     z.next();
   });
   return maximum.total();
@@ -146,8 +154,8 @@ __attribute__((always_inline)) inline typename Rows::Compute sum_of_powers(
   using Lanes = typename Rows::Lanes;
   const Lanes all_shift = Lanes::broadcast(shift);
   RowSum<Rows> sum;
-  for_strips<Rows>(length, [&](auto strip) {
-    strip.for_chains([&](int offset, auto place) {
+  for_strips<Rows>(length, [&](auto strip) __attribute__((always_inline)) {
+    strip.template for_chains<kPowersTogether>([&](int offset, auto place) __attribute__((always_inline)) {
       const auto power = raised_exponential_to_zero(z.at(offset, place) - spread(all_shift, place));
       add_all(sum, offset, power, place);
       if constexpr (kHoldsPowers<Rows>)

@@ -17,9 +17,14 @@ inline uint64_t visible_elements(const RowArgs& args, uint64_t row) {
   return visible < args.length ? visible : args.length;
 }
 
+// Whether a kernel that has the generator inside does it. Short rows would load its keys again.
+inline bool draws_inline(const RowArgs& args) {
+  return args.keep->rule == kArs4x32 && args.length >= kTileElements;
+}
+
 // With z = scores * factor + mask and e = e^(z - largest): weights = e / (sum of e), as e * (1 / sum), and
 // y = keep ? weights * scale : +0.0.
-template <class Rows>
+template <class Rows, class Scores, class Draw, bool is_scale_fixed>
 class SoftmaxForward {
   using Lanes = typename Rows::Lanes;
   using Compute = typename Rows::Compute;
@@ -48,12 +53,12 @@ class SoftmaxForward {
     [[maybe_unused]] const Lanes shift = Lanes::broadcast(normalizer.shift());
     auto z = scores(row);
     auto from = powers(row), y = operands_.output(0, row), weights = operands_.output(1, row);
-    auto scale = operands_.scale();
+    auto scale = operands_.template scale<is_scale_fixed>();
     const bool non_temporal = args_.non_temporal && weights.is_there() && y.takes_non_temporal();
     uint64_t bit = args_.first_bit + row * args_.length;
-    for_strips<Rows>(visible, [&](auto strip) {
+    for_strips<Rows>(visible, [&](auto strip) __attribute__((always_inline)) {
       const StripBits<kStripElements<Rows>> keep(draw_, bit);
-      strip.for_registers([&](int offset, auto place) {
+      strip.for_registers([&](int offset, auto place) __attribute__((always_inline)) {
         Lanes power;
         if constexpr (kHoldsPowers<Rows>)
           power = load<Rows>(from + offset, place);
@@ -72,9 +77,7 @@ class SoftmaxForward {
   }
 
  private:
-  MaskedScores<Rows> scores(uint64_t row) const {
-    return {operands_.input(0, row), operands_.input(1, row), factor_};
-  }
+  Scores scores(uint64_t row) const { return {operands_, 0, row, factor_}; }
   StripOf<typename Rows::Value, Rows> powers(uint64_t row) const {
     const auto weights = operands_.output(1, row);
     return weights.is_there() ? weights : operands_.output(0, row);
@@ -82,14 +85,14 @@ class SoftmaxForward {
 
   const RowArgs& args_;
   const Operands<Rows> operands_;
-  CalledDraw draw_;
+  Draw draw_;
   const uintptr_t ahead_;
   const Lanes factor_;
 };
 
-template <class Rows>
-__attribute__((flatten)) void softmax_dropout(const RowArgs& args) {
-  SoftmaxForward<Rows> forward(args);
+template <class Rows, class Scores, class Draw, bool is_scale_fixed>
+__attribute__((flatten)) void softmax_dropout_of(const RowArgs& args) {
+  SoftmaxForward<Rows, Scores, Draw, is_scale_fixed> forward(args);
   const Operands<Rows> operands(args);
   for (uint64_t row = 0, count; row < args.row_count; row += count) {
     count = rows_together(args, row);
@@ -103,8 +106,21 @@ __attribute__((flatten)) void softmax_dropout(const RowArgs& args) {
   if (args.non_temporal) finish_non_temporal_stores();
 }
 
-// With dP = keep ? dy * scale : +0.0: dscores = (weights * (dP - sum of dP * weights)) * factor.
 template <class Rows>
+void softmax_dropout(const RowArgs& args) {
+  if constexpr (Rows::element == kFloat32) {  // what is used most
+    if (!args.is_there[1] && !args.scale_varies) {
+      if constexpr (kInlineDraws)
+        if (draws_inline(args))
+          return softmax_dropout_of<Rows, ScaledScores<Rows>, InlineDraw<Ars4x32>, true>(args);
+      return softmax_dropout_of<Rows, ScaledScores<Rows>, CalledDraw, true>(args);
+    }
+  }
+  softmax_dropout_of<Rows, MaskedScores<Rows>, CalledDraw, false>(args);
+}
+
+// With dP = keep ? dy * scale : +0.0: dscores = (weights * (dP - sum of dP * weights)) * factor.
+template <class Rows, class Draw, bool is_scale_fixed>
 class SoftmaxBackward {
   using Lanes = typename Rows::Lanes;
   using Compute = typename Rows::Compute;
@@ -116,7 +132,7 @@ class SoftmaxBackward {
 
   Compute sum(uint64_t row) {
     RowSum<Rows> sum;
-    walk(row, [&](int offset, Lanes gradient, Lanes weight, auto place) {
+    walk(row, [&](int offset, Lanes gradient, Lanes weight, auto place) __attribute__((always_inline)) {
       sum.add(offset, zero_beyond(gradient * weight, place), place);
     });
     return sum.total();
@@ -128,7 +144,7 @@ class SoftmaxBackward {
     const bool non_temporal = args_.non_temporal && dscores.takes_non_temporal();
     walk(
         row,
-        [&](int offset, Lanes gradient, Lanes weight, auto place) {
+        [&](int offset, Lanes gradient, Lanes weight, auto place) __attribute__((always_inline)) {
           store<Rows>(dscores + offset, (weight * (gradient - all_sum)) * factor, place, non_temporal);
         },
         dscores);
@@ -139,12 +155,12 @@ class SoftmaxBackward {
   template <class Work, class... Others>
   __attribute__((always_inline)) void walk(uint64_t row, Work work, Others&... others) {
     auto dy = operands_.input(0, row), weights = operands_.input(1, row);
-    auto scale = operands_.scale();
+    auto scale = operands_.template scale<is_scale_fixed>();
     uint64_t bit = args_.first_bit + row * args_.length;
-    for_strips<Rows>(args_.length, [&](auto strip) {
+    for_strips<Rows>(args_.length, [&](auto strip) __attribute__((always_inline)) {
       const StripBits<kStripElements<Rows>> keep(draw_, bit);
       dy.prefetch_next(ahead_), weights.prefetch_next(ahead_);
-      strip.for_registers([&](int offset, auto place) {
+      strip.for_registers([&](int offset, auto place) __attribute__((always_inline)) {
         const Lanes scaled = load<Rows>(dy + offset, place) * load<Parameters>(scale + offset, place);
         work(offset, zero_unless(keep, offset, scaled), load<Rows>(weights + offset, place), place);
       });
@@ -155,13 +171,13 @@ class SoftmaxBackward {
 
   const RowArgs& args_;
   const Operands<Rows> operands_;
-  CalledDraw draw_;
+  Draw draw_;
   const uintptr_t ahead_;
 };
 
-template <class Rows>
-__attribute__((flatten)) void softmax_dropout_backward(const RowArgs& args) {
-  SoftmaxBackward<Rows> backward(args);
+template <class Rows, class Draw, bool is_scale_fixed>
+__attribute__((flatten)) void softmax_dropout_backward_of(const RowArgs& args) {
+  SoftmaxBackward<Rows, Draw, is_scale_fixed> backward(args);
   for (uint64_t row = 0, count; row < args.row_count; row += count) {
     count = rows_together(args, row);
     typename Rows::Compute sums[kRowsTogether];
@@ -171,10 +187,22 @@ __attribute__((flatten)) void softmax_dropout_backward(const RowArgs& args) {
   if (args.non_temporal) finish_non_temporal_stores();
 }
 
+template <class Rows>
+void softmax_dropout_backward(const RowArgs& args) {
+  if constexpr (Rows::element == kFloat32) {
+    if (!args.scale_varies) {
+      if constexpr (kInlineDraws)
+        if (draws_inline(args)) return softmax_dropout_backward_of<Rows, InlineDraw<Ars4x32>, true>(args);
+      return softmax_dropout_backward_of<Rows, CalledDraw, true>(args);
+    }
+  }
+  softmax_dropout_backward_of<Rows, CalledDraw, false>(args);
+}
+
 // With weights = e^(z - lse) and dP = keep ? dweights * scale : +0.0: dropped = keep ? weights * scale : +0.0
 // and dscores = (weights * (dP - delta)) * factor.
-template <class Rows>
-__attribute__((flatten)) void attention_backward(const RowArgs& args) {
+template <class Rows, class Scores, bool is_scale_fixed>
+__attribute__((flatten)) void attention_backward_of(const RowArgs& args) {
   using Lanes = typename Rows::Lanes;
   using Parameters = typename Operands<Rows>::Parameters;
   constexpr int lse = 3, delta = 4;
@@ -185,14 +213,14 @@ __attribute__((flatten)) void attention_backward(const RowArgs& args) {
     const Lanes all_lse = Lanes::broadcast(operands.row_value(lse, row));
     const Lanes all_delta = Lanes::broadcast(operands.row_value(delta, row));
     const uint64_t visible = visible_elements(args, row);
-    MaskedScores<Rows> z{operands.input(1, row), operands.input(2, row), factor};
+    Scores z(operands, 1, row, factor);
     auto dweights = operands.input(0, row);
-    auto scale = operands.scale();
+    auto scale = operands.template scale<is_scale_fixed>();
     auto dscores = operands.output(0, row), dropped = operands.output(1, row);
     uint64_t bit = args.first_bit + row * args.length;
-    for_strips<Rows>(visible, [&](auto strip) {
+    for_strips<Rows>(visible, [&](auto strip) __attribute__((always_inline)) {
       const StripBits<kStripElements<Rows>> keep(draw, bit);
-      strip.for_chains([&](int offset, auto place) {
+      strip.template for_chains<kPowersTogether>([&](int offset, auto place) __attribute__((always_inline)) {
         const auto exponent = z.at(offset, place) - spread(all_lse, place);
         const auto weight =
             lowered(raised_exponential_to_zero(minimum(spread(Lanes::broadcast(0), place), exponent)));
@@ -208,6 +236,14 @@ __attribute__((flatten)) void attention_backward(const RowArgs& args) {
     write_zeros<Rows>(operands.output(0, row), visible, args.length);
     write_zeros<Rows>(operands.output(1, row), visible, args.length);
   }
+}
+
+template <class Rows>
+void attention_backward(const RowArgs& args) {
+  if constexpr (Rows::element == kFloat32)
+    if (!args.is_there[2] && !args.scale_varies)
+      return attention_backward_of<Rows, ScaledScores<Rows>, true>(args);
+  attention_backward_of<Rows, MaskedScores<Rows>, false>(args);
 }
 
 }  // namespace

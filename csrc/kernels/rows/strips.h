@@ -24,6 +24,19 @@ struct SomeLanes {
   int count;
 };
 
+// A value in every lane of what is worked on together.
+template <class Lanes, class Place>
+__attribute__((always_inline)) inline Lanes spread(Lanes value, Place) {
+  return value;
+}
+template <class Lanes, int count>
+__attribute__((always_inline)) inline Several<Lanes, count> spread(Lanes value, Registers<count>) {
+  Several<Lanes, count> all;
+#pragma GCC unroll kUnroll
+  for (int i = 0; i < count; ++i) all.of[i] = value;
+  return all;
+}
+
 template <class Rows>
 __attribute__((always_inline)) inline typename Rows::Lanes load(const typename Rows::Value* from,
                                                                 OneRegister) {
@@ -116,12 +129,12 @@ struct WholeStrip {
 #pragma GCC unroll kUnroll
     for (int offset = 0; offset < kStripElements<Rows>; offset += Lanes::width) work(offset, OneRegister{});
   }
-  template <class Work>
+  template <int wanted = kChainsTogether, class Work>
   __attribute__((always_inline)) void for_chains(Work work) const {
     // Values of 16 bits are not worth the size of the kernels.
     constexpr int registers = kStripElements<Rows> / Lanes::width;
     constexpr int most = sizeof(typename Rows::Value) == 2 ? 1 : registers;
-    constexpr int together = most < kChainsTogether ? most : kChainsTogether;
+    constexpr int together = most < wanted ? most : wanted;
 #pragma GCC unroll 1
     for (int offset = 0; offset < kStripElements<Rows>; offset += together * Lanes::width)
       work(offset, Registers<together>{});
@@ -139,7 +152,7 @@ struct PartStrip {
     for (int offset = 0; offset < length; offset += Lanes::width)
       work(offset, SomeLanes{length - offset < Lanes::width ? length - offset : Lanes::width});
   }
-  template <class Work>
+  template <int = kChainsTogether, class Work>
   __attribute__((always_inline)) void for_chains(Work work) const {
     for_registers(work);
   }
@@ -185,8 +198,8 @@ struct Fixed {
   void prefetch_next(uintptr_t) const {}
 };
 template <class Rows, class Place>
-__attribute__((always_inline)) inline typename Rows::Lanes load(Fixed<typename Rows::Lanes> from, Place) {
-  return from.value;
+__attribute__((always_inline)) inline auto load(Fixed<typename Rows::Lanes> from, Place place) {
+  return spread(from.value, place);
 }
 
 template <class... Strips>
@@ -209,11 +222,14 @@ class Operands {
   StripOf<const Compute, Rows> parameter(int input, uint64_t row) const {
     return input_of<Compute>(input, row);
   }
-  StripOf<const Compute, Rows> scale() const {
-    return {reinterpret_cast<const Compute*>(args_.scale), args_.scale_varies};
-  }
-  Fixed<Lanes> fixed_scale() const {
-    return {Parameters::load(reinterpret_cast<const Compute*>(args_.scale))};
+  // `is_fixed`: whether it is known to be one value.
+  template <bool is_fixed = false>
+  auto scale() const {
+    const auto* first = reinterpret_cast<const Compute*>(args_.scale);
+    if constexpr (is_fixed)
+      return Fixed<Lanes>{Parameters::load(first)};
+    else
+      return StripOf<const Compute, Rows>{first, args_.scale_varies};
   }
   // Null, and stays it, where the output is not wanted.
   StripOf<Value, Rows> output(int output, uint64_t row) const { return output_of<Value>(output, row); }

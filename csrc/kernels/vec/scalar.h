@@ -15,6 +15,7 @@ constexpr bool kCompareAhead = false;
 constexpr uintptr_t kPrefetchBytes = 0;
 constexpr int kLoadsTogether = 1;
 constexpr int kChainsTogether = 1;
+constexpr int kPowersTogether = 1;
 constexpr bool kInlineDraws = false;
 constexpr bool kInlineNormals = false;
 constexpr int kUnroll = 1;  // sixteen copies of the software AES would not fit the instruction cache

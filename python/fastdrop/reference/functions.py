@@ -175,16 +175,17 @@ def _lowered(a: Floats) -> Floats:
 
 
 def _reduced(x: Floats) -> tuple[Floats, Floats]:
-    """``e^x`` is the fraction times 2 to the integer."""
+    """``x = r + n ln 2``."""
     constants, of_type = _CONSTANTS[x.dtype], x.dtype.type
     n = _rounded(x * of_type(constants.log2_e), constants)
-    r = (x - n * of_type(constants.ln2_high)) - n * of_type(constants.ln2_low)
-    return _near_one(r, 1, constants.exponential), n
+    return (x - n * of_type(constants.ln2_high)) - n * of_type(constants.ln2_low), n
 
 
 def _raised_exponential(x: Floats) -> Floats:
     """``e^x``, raised."""
-    return _raised(*_reduced(x), _CONSTANTS[x.dtype].raised)
+    constants = _CONSTANTS[x.dtype]
+    r, n = _reduced(x)
+    return _raised(_near_one(r, 1, constants.exponential), n, constants.raised)
 
 
 def _raised_power_of_two(x: Floats) -> Floats:
@@ -207,11 +208,12 @@ def _raised_bell(x: Floats) -> Floats:
 
 
 def raised_exponential_to_zero(x: Floats) -> Floats:
-    """``e^x``, raised, for x up to 0."""
-    low = x.dtype.type(_CONSTANTS[x.dtype].exponential_low)
-    inside = np.where(low > x, low, x)
-    nan = np.isnan(x)
-    return np.where(nan, x, _raised_exponential(np.where(nan, low, inside)))
+    """``e^x``, raised, for x up to 0, or a NaN; by one chain of steps."""
+    constants, is_nan = _CONSTANTS[x.dtype], np.isnan(x)
+    low = x.dtype.type(constants.exponential_low)
+    r, n = _reduced(np.where(is_nan | (low > x), low, x))
+    power = _raised(_horner(r, [1, 1, *constants.exponential]), n, constants.raised)
+    return np.where(is_nan, x, power)
 
 
 def natural_logarithm(x: Floats) -> Floats:
@@ -237,10 +239,10 @@ def exponential(x: Floats) -> Floats:
     constants, of_type = _CONSTANTS[x.dtype], x.dtype.type
     inside = np.where(x > constants.exponential_low, x, of_type(constants.exponential_low))
     inside = np.where(inside < constants.exponential_high, inside, of_type(constants.exponential_high))
-    fraction, n = _reduced(inside)
+    r, n = _reduced(inside)
     # Positive powers are lowered first and raised in the end.
     raised = np.where(x < 0, constants.raised, -constants.raised)
-    result = _raised(fraction, n, raised) * np.ldexp(of_type(1), -raised)
+    result = _raised(_near_one(r, 1, constants.exponential), n, raised) * np.ldexp(of_type(1), -raised)
     return _by_sign(x, result, result)
 
 
