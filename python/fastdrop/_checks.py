@@ -348,11 +348,22 @@ def axis(value: Any, name: str, ndim: int) -> int:
     return result % ndim
 
 
-def positive(value: Any, name: str) -> float:
-    """`value` as a finite float above 0."""
+def finite(value: Any, name: str) -> float:
+    """`value` as a finite float."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a real number, not {describe(value)}")
-    result = float(value)
-    if not 0 < result < math.inf:
+    try:
+        result = float(value)
+    except OverflowError:
+        result = math.inf
+    if not math.isfinite(result):
+        raise ValueError(f"{name} must be finite, not {abbreviate(value)}")
+    return result
+
+
+def positive(value: Any, name: str) -> float:
+    """`value` as a finite float above 0."""
+    result = finite(value, name)
+    if not result > 0:
         raise ValueError(f"{name} must be above 0 and finite, not {abbreviate(value)}")
     return result

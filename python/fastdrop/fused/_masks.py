@@ -11,7 +11,7 @@ from .._checks import Probability
 from .._states import whole_window
 from .._values import scale_for
 from .._windows import NoiseShape
-from ..mask import Mask, broadcast_mask, evaluation_mask, new_mask
+from ..mask import Mask, broadcast_mask, evaluation_mask, new_mask, state_and_scale
 from ..mask_generator import MaskGenerator, Rng, draw_mask, draw_state
 
 
@@ -22,17 +22,18 @@ def mask_for(
     noise_shape: NoiseShape,
     mask: Mask | None,
     training: bool,
+    name: str = "x",
 ) -> Mask:
-    """What decides about the elements of an array of that shape."""
+    """What decides about the elements of an array of that shape and name."""
     if mask is None and noise_shape is None and shape and type(p) is float and 0.0 < p < 1.0:  # the fast way
         if not training:
             return keeps_all(shape)
         if type(rng) is MaskGenerator:
             return draw_mask(rng, p, shape)
-    _check_axes(shape)
+    _check_axes(shape, name)
     if mask is not None:
         _check_given(mask, p, rng, noise_shape)
-        fitting = _fitting(mask, shape)
+        fitting = _fitting(mask, shape, name)
         return fitting if training else keeps_all(shape)
     window = whole_window(shape, noise_shape, _checks.probability(p))
     if not training:
@@ -40,9 +41,16 @@ def mask_for(
     return new_mask(draw_state(rng, window), scale_for(window.p, True))
 
 
-def _check_axes(shape: tuple[int, ...]) -> None:
+def optional_p(p: Probability, mask: Mask | None) -> Probability:
+    """p where its default is 0: what `mask_for` takes for left out, where a mask is given."""
+    return _checks.DEFAULT_P if mask is not None and type(p) is float and p == 0.0 else p
+
+
+def _check_axes(shape: tuple[int, ...], name: str = "x") -> None:
     if not shape:
-        raise ValueError("x must have at least one axis, that of the features, not the shape ()")
+        raise ValueError(
+            f"{name} must have at least one axis, that of the features or keys, not the shape ()"
+        )
 
 
 def _check_given(mask: Any, p: Probability, rng: Rng, noise_shape: NoiseShape) -> None:
@@ -56,13 +64,19 @@ def _check_given(mask: Any, p: Probability, rng: Rng, noise_shape: NoiseShape) -
             raise ValueError(f"mask must not be given together with {name}, which says how to draw one")
 
 
-def _fitting(mask: Mask, shape: tuple[int, ...]) -> Mask:
+def _fitting(mask: Mask, shape: tuple[int, ...], name: str) -> Mask:
     if mask.shape == shape:
         return mask
-    repeated = broadcast_mask(mask, shape, "x")
+    repeated = broadcast_mask(mask, shape, name)
     if repeated.shape != shape:
-        raise ValueError(f"mask must have the shape of x, {shape}, not {mask.shape}")
+        raise ValueError(f"mask must have the shape of {name}, {shape}, not {mask.shape}")
     return repeated
+
+
+def keeps_everything(mask: Mask) -> bool:
+    """Whether a mask changes nothing."""
+    state, scale = state_and_scale(mask)
+    return state.p == 0.0 and scale == 1.0 and state.bits is None
 
 
 @functools.lru_cache(maxsize=1024)  # as in evaluation: the same few shapes at every call

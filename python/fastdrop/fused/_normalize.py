@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from .. import _checks, _core
 from .._checks import Array
 from ..mask import Mask, state_and_scale
+from ._masks import keeps_everything
 from ._rows import checked_gradient, overwrites, run_rows
 from ._saved import SavedLayerNorm, SavedRMSNorm, check_apart, written_over
 
@@ -38,12 +39,6 @@ def wanted_h(x: Array, is_sum: bool, mask: Mask, training: bool, out: Any, h_out
 def saved_h(x: Array, out: Any) -> Array | None:
     """What is saved where no h was made: x, unless the result has been written over it."""
     return None if overwrites(out, x) else x
-
-
-def keeps_everything(mask: Mask) -> bool:
-    """Whether a mask changes nothing."""
-    state, scale = state_and_scale(mask)
-    return state.p == 0.0 and scale == 1.0 and state.bits is None
 
 
 def normalize_backward(

@@ -161,6 +161,75 @@ class SavedRMSNorm(Saved):
         fields["weight"], fields["x_bias"], fields["has_residual"] = weight, x_bias, has_residual
 
 
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class SavedSoftmaxDropout(Saved):
+    """What `softmax_dropout_backward` needs.
+
+    Attributes
+    ----------
+    mask : Mask
+        Who was kept, and the scale of dropout.
+    weights : ndarray
+        The softmax, before dropout; y itself where nothing is dropped.
+    scale : float
+        What scores were multiplied by.
+    """
+
+    mask: Mask
+    weights: Array
+    scale: float
+
+    _function = "softmax_dropout"
+
+    def __init__(self, mask: Mask, weights: Array, scale: float) -> None:
+        fields = self.__dict__
+        fields["mask"], fields["weights"], fields["scale"] = mask, weights, scale
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class SavedAttention(Saved):
+    """What `attention_backward` needs.
+
+    Attributes
+    ----------
+    query, key, value : ndarray
+        The caller's.
+    y : ndarray
+        The result.
+    lse : ndarray
+        For every query the logarithm of the sum of the powers of e of its scores, of the shape ``(..., T)``, in
+        float32 for data of 16 bits. It is infinite where a query may attend to nothing.
+    mask : Mask
+        Who was kept, of the shape ``(..., T, S)``.
+    attn_mask : ndarray or None
+        What was added to the scores, as a view of the mask's shape.
+    is_causal : bool
+        As it was given.
+    scale : float
+        What scores were multiplied by.
+    """
+
+    query: Array
+    key: Array
+    value: Array
+    y: Array
+    lse: Array
+    mask: Mask
+    attn_mask: Array | None
+    is_causal: bool
+    scale: float
+
+    _function = "attention"
+
+
+class AttentionGradients(NamedTuple):
+    """What `attention_backward` returns."""
+
+    dquery: Array
+    dkey: Array
+    dvalue: Array
+
+
 class BiasDropoutAddGradients(NamedTuple):
     """What `bias_dropout_add_backward` returns. The gradient of the residual is dy."""
 

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How attention is cut: blocks of heads, or of the query rows of one head, whose scores stay in the cache."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import _core
+from .._checks import Array
+from ..mask import state_and_scale
+from ._saved import SavedAttention
+
+BLOCK_BYTES = 1 << 20  # of scores. docs/performance-log.md has its neighbours
+
+
+class Block(NamedTuple):
+    """Some heads, or some query rows of one head, and the keys that they see."""
+
+    heads: tuple[int | slice, ...]  # an index into the leading axes
+    rows: slice
+    keys: slice
+
+    @property
+    def queries(self) -> tuple[Any, ...]:
+        """An index into what has a row for every query."""
+        return (*self.heads, self.rows)
+
+    @property
+    def seen(self) -> tuple[Any, ...]:
+        """An index into what has a row for every key."""
+        return (*self.heads, self.keys)
+
+    @property
+    def scores(self) -> tuple[Any, ...]:
+        """An index into scores."""
+        return (*self.heads, self.rows, self.keys)
+
+
+def blocks(shape: tuple[int, ...], is_causal: bool, item_bytes: int) -> Iterator[Block]:
+    """The blocks of scores of that shape, in the order of memory. What no row of a block sees is left out."""
+    *leading, rows, keys = shape
+    whole = slice(0, rows)
+    row_count = max(1, min(rows, BLOCK_BYTES // max(keys * item_bytes, 1)))
+    if row_count < rows:
+        for heads in np.ndindex(*leading):
+            for first in range(0, rows, row_count):
+                last = min(first + row_count, rows)
+                yield Block(heads, slice(first, last), slice(0, min(keys, last) if is_causal else keys))
+        return
+    seen = slice(0, min(keys, rows) if is_causal else keys)
+    for heads in _groups(leading, max(1, BLOCK_BYTES // max(rows * keys * item_bytes, 1))):
+        yield Block(heads, whole, seen)
+
+
+def _groups(leading: list[int], count: int) -> Iterator[tuple[int | slice, ...]]:
+    """Indices of so many heads at the most: parts of one axis, and all of those after it."""
+    axis = len(leading)
+    while axis > 0 and math.prod(leading[axis - 1 :]) <= count:
+        axis -= 1
+    rest = tuple(slice(0, length) for length in leading[axis:])
+    if axis == 0:
+        yield rest
+        return
+    step = max(1, count // max(math.prod(leading[axis:]), 1))
+    for outer in np.ndindex(*leading[: axis - 1]):
+        for first in range(0, leading[axis - 1], step):
+            yield (*outer, slice(first, min(first + step, leading[axis - 1])), *rest)
+
+
+class Products:
+    """The matrix products of an attention, a block at a time, in memory that is used again."""
+
+    def __init__(self, saved: SavedAttention) -> None:
+        self._saved = saved
+        self.compute = saved.lse.dtype
+        leading = saved.lse.shape[:-1]
+        self._arrays = {
+            name: np.broadcast_to(ready(array), (*leading, *array.shape[-2:]))
+            for name, array in (("query", saved.query), ("key", saved.key), ("value", saved.value))
+        }
+        self._memory: dict[str, Array] = {}
+
+    def part(self, name: str, index: tuple[Any, ...]) -> Array:
+        """A part of an operand, in the type that is computed with."""
+        return self._arrays[name][index].astype(self.compute, copy=False)
+
+    def scratch(self, name: str, shape: tuple[int, ...]) -> Array:
+        """An array of that shape, where the last one of that name was."""
+        size = math.prod(shape)
+        known = self._memory.get(name)
+        if known is None or known.size < size:
+            known = self._memory[name] = np.empty(size, self.compute)
+        return known[:size].reshape(shape)
+
+    def transposed(self, name: str, left: Array, right: Array) -> Array:
+        """``left @ right^T``."""
+        shape = (*left.shape[:-1], right.shape[-2])
+        return np.matmul(left, right.swapaxes(-1, -2), out=self.scratch(name, shape))
+
+    def run(self, operation: str, block: Block, *operands: Any) -> None:
+        """An operation of the core on scores of a block."""
+        saved = self._saved
+        state, drop_scale = state_and_scale(saved.mask[block.scores])
+        visible = block.rows.start + 1.0 if saved.is_causal else math.inf
+        _core.run(operation, state, *operands, drop_scale, saved.scale, visible, True)
+
+    def added(self, block: Block) -> Array | None:
+        """What is added to the scores of a block."""
+        mask = self._saved.attn_mask
+        return None if mask is None else mask[block.scores].astype(self.compute, copy=False)
+
+
+def ready(array: Array) -> Array:
+    """The array, or a copy that NumPy's product takes as it is: it needs a contiguous axis of the last two."""
+    itemsize, strides = array.itemsize, array.strides[-2:]
+    direct = array.dtype.isnative and array.flags.aligned and itemsize in strides
+    return array if direct else np.array(array, array.dtype.newbyteorder("="), order="C")
+
+
+def multiply(left: Array, right: Array, out: Array) -> None:
+    """``out = left @ right``, which NumPy writes where it belongs if it can."""
+    if out.dtype == left.dtype and out.flags.aligned and out.strides[-1] == out.itemsize:
+        np.matmul(left, right, out=out)
+    else:
+        out[...] = left @ right
+
+
+class Gradient:
+    """The gradient of an operand of an attention, to which blocks add."""
+
+    def __init__(self, operand: Array, leading: tuple[int, ...], out: Array | None, compute: Any) -> None:
+        self.out = np.empty(operand.shape, operand.dtype.newbyteorder("=")) if out is None else out
+        own = self.out.dtype == compute and ready(self.out) is self.out
+        self._sum = self.out if own else np.empty(operand.shape, compute)
+        missing = len(leading) - (operand.ndim - 2)
+        self._whole = self._sum[(None,) * missing]
+        self._shared = tuple(axis for axis, length in enumerate(leading) if self._whole.shape[axis] != length)
+        if self._shared:
+            self._sum[...] = 0
+
+    def add(
+        self, heads: tuple[int | slice, ...], rows: slice, is_first: bool, left: Array, right: Array
+    ) -> None:
+        """Add ``left @ right``. What is first of its heads need not be added; beyond its rows is nothing yet."""
+        whole = self._whole
+        if self._shared:
+            heads = tuple(
+                entry if axis not in self._shared else slice(0, 1) if isinstance(entry, slice) else 0
+                for axis, entry in enumerate(heads)
+            )
+            product = left @ right
+            kept = [axis for axis, entry in enumerate(heads) if isinstance(entry, slice)]
+            shared = tuple(place for place, axis in enumerate(kept) if axis in self._shared)
+            whole[(*heads, rows)] += product.sum(axis=shared, keepdims=True)
+        elif is_first:
+            multiply(left, right, whole[(*heads, rows)])
+            whole[(*heads, slice(rows.stop, None))] = 0
+        else:
+            whole[(*heads, rows)] += left @ right
+
+    def result(self) -> Array:
+        """The gradient, rounded to its dtype."""
+        if self._sum is not self.out:
+            with np.errstate(all="ignore"):
+                self.out[...] = self._sum
+        return self.out

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a query attends to: masks of scores, and causal ones."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .. import _checks
+from .._checks import Array
+
+
+def added_mask(attn_mask: Any, shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> Array | None:
+    """What is added to scores of that shape, as a view that is broadcast to them: a bool mask becomes -inf.
+
+    `name` is that of the scores.
+    """
+    if attn_mask is None:
+        return None
+    _checks.refuse_masked(attn_mask, "attn_mask")
+    mask = np.asarray(attn_mask)
+    native = dtype.newbyteorder("=")
+    if mask.dtype == np.bool_:
+        mask = np.where(mask, native.type(-0.0), native.type(-np.inf))
+    elif not _checks.is_float_dtype(mask.dtype):
+        remedy = "; write attn_mask.astype(bool) if 1 means to attend" if mask.dtype.kind in "iu" else ""
+        wanted = f"an array of bool, True where a query may attend, or of {native}, which is added"
+        raise TypeError(f"attn_mask must be {wanted}, not {_checks.describe(attn_mask)}{remedy}")
+    elif mask.dtype.newbyteorder("=") != native:
+        raise TypeError(
+            f"attn_mask must have the dtype of {name}, {native}, or bool, not {mask.dtype}; "
+            f"write attn_mask.astype({name}.dtype)"
+        )
+    try:
+        fits = np.broadcast_shapes(mask.shape, shape) == shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(f"attn_mask must have a shape that broadcasts to {shape}, not {mask.shape}")
+    # Along the last axis the core reads consecutive values. The other axes cost no memory.
+    rows = np.broadcast_to(mask, (*mask.shape[:-1], shape[-1])) if mask.ndim else np.full(shape[-1:], mask)
+    return np.broadcast_to(np.require(rows, native, ["C", "A"]), shape)
+
+
+def visible_elements(is_causal: Any, shape: tuple[int, ...]) -> float:
+    """How many elements the first row of a matrix of scores sees, each further row one more; or infinity."""
+    if is_causal is False or not _checks.boolean(is_causal, "is_causal"):
+        return math.inf
+    if len(shape) < 2:
+        raise ValueError(f"is_causal needs scores of queries and keys, two axes, not the shape {shape}")
+    return 1.0
