@@ -14,7 +14,9 @@ from .._checks import Array
 from ..mask import state_and_scale
 from ._saved import SavedAttention
 
-BLOCK_BYTES = 1 << 20  # of scores. docs/performance-log.md has its neighbours
+# Of the scores of a block, and of the rows of a causal one, which compute what its last row sees
+# (docs/performance-log.md has their neighbours).
+BLOCK_BYTES, CAUSAL_ROWS = 1 << 20, 64
 
 
 class Block(NamedTuple):
@@ -41,19 +43,14 @@ class Block(NamedTuple):
 
 
 def blocks(shape: tuple[int, ...], is_causal: bool, item_bytes: int) -> Iterator[Block]:
-    """The blocks of scores of that shape, in the order of memory. What no row of a block sees is left out."""
+    """The blocks of scores of that shape. What no row of a block sees is left out."""
     *leading, rows, keys = shape
-    whole = slice(0, rows)
-    row_count = max(1, min(rows, BLOCK_BYTES // max(keys * item_bytes, 1)))
-    if row_count < rows:
-        for heads in np.ndindex(*leading):
-            for first in range(0, rows, row_count):
-                last = min(first + row_count, rows)
-                yield Block(heads, slice(first, last), slice(0, min(keys, last) if is_causal else keys))
-        return
-    seen = slice(0, min(keys, rows) if is_causal else keys)
-    for heads in _groups(leading, max(1, BLOCK_BYTES // max(rows * keys * item_bytes, 1))):
-        yield Block(heads, whole, seen)
+    room = BLOCK_BYTES // item_bytes // max(keys, 1)  # rows of all keys
+    row_count = min(rows, max(room, 1), CAUSAL_ROWS if is_causal else rows)
+    for heads in _groups(leading, max(room // max(row_count, 1), 1)):
+        for first in range(0, rows, max(row_count, 1)):
+            last = min(first + row_count, rows)
+            yield Block(heads, slice(first, last), slice(0, min(keys, last) if is_causal else keys))
 
 
 def _groups(leading: list[int], count: int) -> Iterator[tuple[int | slice, ...]]:
