@@ -15,10 +15,9 @@ KeepBitsSource::KeepBitsSource(const Isa& isa, const MaskState& mask, const Wind
       mask_(mask),
       window_(window),
       rows_(window),
-      is_flat_(rows_.is_one_row() && rows_.repeat() == 1 && rows_.stride() == 1),
-      is_drawn_(is_flat_ && !are_alike() && mask.rule < kGeneratorCount && mask.p.varying == nullptr) {
+      has_runs_(rows_.repeat() == 1 && rows_.stride() == 1),
+      is_drawn_(has_runs_ && !are_alike() && mask.rule < kGeneratorCount && mask.p.varying == nullptr) {
   keep_.bits = memory;
-  keep_.rule = is_drawn_ ? mask.rule : kGathered;
   if (!is_drawn_) return;
   keep_.mask = keep_args(mask, p());
   kernels_.begin_bits[mask.rule](keep_);
@@ -26,19 +25,22 @@ KeepBitsSource::KeepBitsSource(const Isa& isa, const MaskState& mask, const Wind
 
 std::uint64_t KeepBitsSource::begin(std::uint64_t first, std::uint64_t count) {
   keep_.there = ~std::uint64_t{0};
+  keep_.rule = kGathered;
   if (count == 0) return 0;  // no index is there
   if (are_alike()) {
     std::memset(keep_.bits, p() == 0 ? 0xFF : 0, bytes_for(count));
     return 0;
   }
   const std::uint64_t index = rows_.index_at(first);
-  if (is_drawn_) {
+  const bool is_one_run = count <= run_left(first);
+  if (is_drawn_ && is_one_run) {
+    keep_.rule = mask_.rule;
     const std::uint64_t offset = index % kMaxTileElements;
     keep_.there = 0, keep_.wanted = offset + count;
     keep_.next_tile = (index - offset) / static_cast<std::uint64_t>(kernels_.tile_elements);
     return offset;
   }
-  if (is_flat_ && mask_.rule == kStored) {
+  if (is_one_run && mask_.rule == kStored) {
     std::memcpy(keep_.bits, mask_.bits + index / 8, (index % 8 + count + 7) / 8);
     return index % 8;
   }

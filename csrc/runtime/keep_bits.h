@@ -26,6 +26,9 @@ class KeepBitsSource {
     return mask_.rule != kStored && mask_.p.varying == nullptr && (p() == 0 || p() == 1);
   }
 
+  // How many elements, from `first` on, have indices that follow each other.
+  std::uint64_t run_left(std::uint64_t first) const { return has_runs_ ? rows_.left_in_row(first) : 0; }
+
   // From now on keep() has the decisions about so many elements. Returns the first one's bit.
   std::uint64_t begin(std::uint64_t first, std::uint64_t count);
   KeepBits& keep() { return keep_; }
@@ -38,7 +41,7 @@ class KeepBitsSource {
   const MaskState& mask_;
   const Window& window_;
   Rows rows_;
-  bool is_flat_, is_drawn_;  // whether indices follow each other; whether a generator draws bits of one p
+  bool has_runs_, is_drawn_;  // whether indices follow each other; whether a generator draws bits of one p
   KeepBits keep_;
 };
 

@@ -185,7 +185,9 @@ class RowJob {
     const std::uint64_t most =
         args.scale_varies || length_ == 0 ? 1 : std::max(kBitsAtOnce / length_, std::uint64_t{1});
     while (row < end) {
-      const std::uint64_t rows = std::min({end - row, places_.run_length(row), most});
+      // Rows of one run, which are drawn, if there are some.
+      const std::uint64_t run = length_ == 0 ? 0 : source.run_left(row * length_) / length_;
+      const std::uint64_t rows = std::min({end - row, places_.run_length(row), most, run > 0 ? run : most});
       run_kernel(row, 0, rows, length_, task, source, args);
       row += rows;
     }

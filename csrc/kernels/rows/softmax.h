@@ -86,6 +86,7 @@ class RowMaximum {
   static Lanes minus_infinity() { return Lanes::broadcast(-__builtin_inf()); }
   // -infinity in the lanes beyond.
   static Lanes first_lanes(Lanes a, int count) {
+    if (count == Lanes::width) return a;
     alignas(64) typename Rows::Compute lanes[Lanes::width];
     minus_infinity().store(lanes);
     store_part(lanes, count, a);
@@ -138,8 +139,10 @@ struct Normalizer {
 template <class Rows, int count>
 __attribute__((always_inline)) inline void add_all(RowSum<Rows>& sum, int offset,
                                                    Several<typename Rows::Lanes, count> a, Registers<count>) {
+  // All partial sums, or some that are known when the kernel is compiled.
+  const int first = count * Rows::Lanes::width % kPartialSums == 0 ? 0 : offset;
 #pragma GCC unroll kUnroll
-  for (int i = 0; i < count; ++i) sum.add(offset + i * Rows::Lanes::width, a.of[i], OneRegister{});
+  for (int i = 0; i < count; ++i) sum.add(first + i * Rows::Lanes::width, a.of[i], OneRegister{});
 }
 template <class Rows>
 __attribute__((always_inline)) inline void add_all(RowSum<Rows>& sum, int offset, typename Rows::Lanes a,

@@ -152,9 +152,20 @@ struct PartStrip {
     for (int offset = 0; offset < length; offset += Lanes::width)
       work(offset, SomeLanes{length - offset < Lanes::width ? length - offset : Lanes::width});
   }
-  template <int = kChainsTogether, class Work>
+  template <int wanted = 0, class Work>
   __attribute__((always_inline)) void for_chains(Work work) const {
-    for_registers(work);
+    // Some whole registers, where that was asked for and the partial sums of a row are some of them.
+    constexpr int together = wanted < 4 ? wanted : 4;
+    int offset = 0;
+    if constexpr (together > 0 && sizeof(typename Rows::Value) != 2 &&
+                  together * Lanes::width % kPartialSums == 0) {
+#pragma GCC unroll 1
+      for (; length - offset >= together * Lanes::width; offset += together * Lanes::width)
+        work(offset, Registers<together>{});
+    }
+#pragma GCC unroll 1
+    for (; offset < length; offset += Lanes::width)
+      work(offset, SomeLanes{length - offset < Lanes::width ? length - offset : Lanes::width});
   }
 };
 

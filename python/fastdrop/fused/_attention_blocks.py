@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -36,10 +37,6 @@ class Block(NamedTuple):
         """An index into what has a row for every key."""
         return (*self.heads, self.keys)
 
-    @property
-    def scores(self) -> tuple[Any, ...]:
-        """An index into scores."""
-        return (*self.heads, self.rows, self.keys)
 
 
 def blocks(shape: tuple[int, ...], is_causal: bool, item_bytes: int) -> Iterator[Block]:
@@ -68,6 +65,27 @@ def _groups(leading: list[int], count: int) -> Iterator[tuple[int | slice, ...]]
             yield (*outer, slice(first, min(first + step, leading[axis - 1])), *rest)
 
 
+class _Kept(threading.local):
+    """Memory of a thread that its next attention uses again. New memory is mapped page by page."""
+
+    def __init__(self) -> None:
+        self.bytes: dict[str, Array] = {}
+
+
+_kept = _Kept()
+
+
+def scratch(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """An array of that shape, where the last one of that name was, if that was not unusually large."""
+    size = math.prod(shape) * dtype.itemsize
+    memory = _kept.bytes.get(name)
+    if memory is None or memory.size < size:
+        memory = np.empty(size, np.uint8)
+        if size <= 2 * BLOCK_BYTES:
+            _kept.bytes[name] = memory
+    return memory[:size].view(dtype).reshape(shape)
+
+
 class Products:
     """The matrix products of an attention, a block at a time, in memory that is used again."""
 
@@ -79,36 +97,27 @@ class Products:
             name: np.broadcast_to(ready(array), (*leading, *array.shape[-2:]))
             for name, array in (("query", saved.query), ("key", saved.key), ("value", saved.value))
         }
-        self._memory: dict[str, Array] = {}
-
     def part(self, name: str, index: tuple[Any, ...]) -> Array:
         """A part of an operand, in the type that is computed with."""
         return self._arrays[name][index].astype(self.compute, copy=False)
 
-    def scratch(self, name: str, shape: tuple[int, ...]) -> Array:
-        """An array of that shape, where the last one of that name was."""
-        size = math.prod(shape)
-        known = self._memory.get(name)
-        if known is None or known.size < size:
-            known = self._memory[name] = np.empty(size, self.compute)
-        return known[:size].reshape(shape)
-
-    def transposed(self, name: str, left: Array, right: Array) -> Array:
-        """``left @ right^T``."""
-        shape = (*left.shape[:-1], right.shape[-2])
-        return np.matmul(left, right.swapaxes(-1, -2), out=self.scratch(name, shape))
+    def scores(self, name: str, left: Array, right: Array) -> tuple[Array, Array]:
+        """``left @ right^T`` for the keys that a block sees, and the same with room for all keys."""
+        whole = scratch(name, (*left.shape[:-1], self._saved.mask.shape[-1]), self.compute)
+        seen = whole[..., : right.shape[-2]]
+        return np.matmul(left, right.swapaxes(-1, -2), out=seen), whole
 
     def run(self, operation: str, block: Block, *operands: Any) -> None:
         """An operation of the core on scores of a block."""
         saved = self._saved
-        state, drop_scale = state_and_scale(saved.mask[block.scores])
+        state, drop_scale = state_and_scale(saved.mask[block.queries])
         visible = block.rows.start + 1.0 if saved.is_causal else math.inf
         _core.run(operation, state, *operands, drop_scale, saved.scale, visible, True)
 
     def added(self, block: Block) -> Array | None:
         """What is added to the scores of a block."""
         mask = self._saved.attn_mask
-        return None if mask is None else mask[block.scores].astype(self.compute, copy=False)
+        return None if mask is None else mask[block.queries].astype(self.compute, copy=False)
 
 
 def ready(array: Array) -> Array:
@@ -118,12 +127,17 @@ def ready(array: Array) -> Array:
     return array if direct else np.array(array, array.dtype.newbyteorder("="), order="C")
 
 
+def _product(left: Array, right: Array) -> Array:
+    shape = (*left.shape[:-1], right.shape[-1])
+    return np.matmul(left, right, out=scratch("product", shape, left.dtype))
+
+
 def multiply(left: Array, right: Array, out: Array) -> None:
     """``out = left @ right``, which NumPy writes where it belongs if it can."""
     if out.dtype == left.dtype and out.flags.aligned and out.strides[-1] == out.itemsize:
         np.matmul(left, right, out=out)
     else:
-        out[...] = left @ right
+        out[...] = _product(left, right)
 
 
 class Gradient:
@@ -149,7 +163,7 @@ class Gradient:
                 entry if axis not in self._shared else slice(0, 1) if isinstance(entry, slice) else 0
                 for axis, entry in enumerate(heads)
             )
-            product = left @ right
+            product = _product(left, right)
             kept = [axis for axis, entry in enumerate(heads) if isinstance(entry, slice)]
             shared = tuple(place for place, axis in enumerate(kept) if axis in self._shared)
             whole[(*heads, rows)] += product.sum(axis=shared, keepdims=True)
@@ -157,7 +171,7 @@ class Gradient:
             multiply(left, right, whole[(*heads, rows)])
             whole[(*heads, slice(rows.stop, None))] = 0
         else:
-            whole[(*heads, rows)] += left @ right
+            whole[(*heads, rows)] += _product(left, right)
 
     def result(self) -> Array:
         """The gradient, rounded to its dtype."""

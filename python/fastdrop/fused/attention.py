@@ -124,12 +124,11 @@ def attention(
     saved = SavedAttention(query, key, value, y, lse, mask, added, is_causal, factor)
     products = Products(saved)
     for block in blocks(shape, is_causal, lse.itemsize):
-        scores = products.transposed(
-            "scores", products.part("query", block.queries), products.part("key", block.seen)
-        )
+        query_part, key_part = products.part("query", block.queries), products.part("key", block.seen)
+        weights, scores = products.scores("scores", query_part, key_part)
         operands = (scores, products.added(block), scores, False, lse[block.queries])
         products.run("softmax_dropout", block, *operands)
-        multiply(scores, products.part("value", block.seen), y[block.queries])
+        multiply(weights, products.part("value", block.seen), y[block.queries])
     return y, saved
 
 
@@ -195,14 +194,14 @@ def attention_backward(
         )
         dy_part, y_part = (a[block.queries].astype(products.compute, copy=False) for a in (gradient, y))
         delta = np.einsum("...i,...i->...", dy_part, y_part)
-        scores = products.transposed("scores", query, key)
-        dweights = products.transposed("dweights", dy_part, value)
+        dropped, scores = products.scores("scores", query, key)
+        dscores, dweights = products.scores("dweights", dy_part, value)
         inputs = (dweights, scores, products.added(block), saved.lse[block.queries], delta)
         products.run("attention_backward", block, *inputs, dweights, scores)
         is_first = block.rows.start == 0
-        dvalue.add(block.heads, block.keys, is_first, scores.swapaxes(-1, -2), dy_part)
-        dquery.add(block.heads, block.rows, True, dweights, key)
-        dkey.add(block.heads, block.keys, is_first, dweights.swapaxes(-1, -2), query)
+        dvalue.add(block.heads, block.keys, is_first, dropped.swapaxes(-1, -2), dy_part)
+        dquery.add(block.heads, block.rows, True, dscores, key)
+        dkey.add(block.heads, block.keys, is_first, dscores.swapaxes(-1, -2), query)
     return AttentionGradients(dquery.result(), dkey.result(), dvalue.result())
 
 
