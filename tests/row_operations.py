@@ -20,19 +20,21 @@ from fastdrop.fused._rows import run_rows
 from fastdrop.mask import state_and_scale
 from fastdrop.reference import ACTIVATION_CODES
 
-EPS = 1e-3
+EPS, FACTOR = 1e-3, 0.37
 NONE, RELU = ACTIVATION_CODES[None], ACTIVATION_CODES["relu"]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which optional inputs are there, and the activation where the operation has one."""
+    """Which optional inputs are there, and the activation or what is visible where the operation has that."""
 
     inputs: frozenset
     activation: int = NONE
+    visible: float = math.inf
 
     def __str__(self):
-        return "-".join([*sorted(self.inputs), list(map(str, ACTIVATION_CODES))[self.activation]])
+        activation = list(map(str, ACTIVATION_CODES))[self.activation]
+        return "-".join([*sorted(self.inputs), activation, str(self.visible)])
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,11 @@ class RowOperation:
     def choices(self):
         """Every choice of operands that is a formula of the reference."""
         optional = [operand.name for operand in self.info.inputs if operand.optional]
-        for activation in ACTIVATION_CODES.values() if self.has_activation else [NONE]:
+        activations = ACTIVATION_CODES.values() if self.has_activation else [NONE]
+        visible = [math.inf, 1.0, 40.0] if "visible" in self.info.constants else [math.inf]
+        for activation, seen in itertools.product(activations, visible):
             for bits in itertools.product((True, False), repeat=len(optional)):
-                choice = Choice(frozenset(itertools.compress(optional, bits)), activation)
+                choice = Choice(frozenset(itertools.compress(optional, bits)), activation, seen)
                 if self._is_formula(choice):
                     yield choice
 
@@ -91,11 +95,16 @@ class RowOperation:
             random = np.random.default_rng([at, math.prod(own), len(own)])
             values = special_values((math.prod(own) + at,), of)[at:].reshape(own) if special else None
             values = random.standard_normal(own).astype(of) if values is None else values
-            arrays.append(np.asarray(abs(values)) if operand.name == "rstd" and not special else values)
+            if operand.name == "rstd" and not special:
+                values = np.asarray(abs(values))
+            if operand.name == "targets":  # classes, some of which are none
+                values = random.integers(-1, max(shape[-1], 1), own).astype(of)
+            arrays.append(values)
         return arrays
 
     def constants(self, choice, scale):
         named = {"scale": scale, "eps": EPS, "activation": float(choice.activation)}
+        named |= {"factor": FACTOR, "visible": choice.visible}
         return [named[name] for name in self.info.constants]
 
     def outputs(self, given):

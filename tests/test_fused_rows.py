@@ -38,7 +38,9 @@ def test_the_choices_are_what_they_are_meant_to_be():
     """A test of the test."""
     counts = [len(list(operation.choices())) for operation in ROW_OPERATIONS.values()]
     # bias and residual by five activations; without one x and bias in any choice, with one x, and y alone.
-    assert counts == [4 * 5, 4 + 4 * 2 + 1, 16, 4, 8, 4]
+    assert counts[:6] == [4 * 5, 4 + 4 * 2 + 1, 16, 4, 8, 4]
+    # With and without a mask, by three numbers of elements that a first row sees.
+    assert counts[6:] == [2 * 3, 1, 2 * 3, 1, 1, 1]
 
 
 # Rows in whole and in part strips of every ISA, and two tasks with sums.

@@ -46,7 +46,7 @@ PYTHON_ARROWS = {
     "fused/_rows": {"_checks", "_core", "_operations", "_outputs"},
     "fused/_masks": {"_checks", "_states", "_values", "_windows", "mask", "mask_generator"},
     "fused/_saved": {"_checks", "_outputs", "mask"},
-    "fused/_normalize": {"_checks", "_core", "mask", "fused/_rows", "fused/_saved"},
+    "fused/_normalize": {"_checks", "_core", "mask", "fused/_masks", "fused/_rows", "fused/_saved"},
     "fused/sums": {"_checks"},
     "fused/activations": {"_checks", "_core", "mask", "fused/_masks", "fused/_names", "fused/_rows"}
     | {"fused/_saved"},
@@ -64,6 +64,15 @@ PYTHON_ARROWS = {
     | {"fused/_parameters", "fused/layer_norm", "fused/rms_norm"},
     "fused/plain_norm_layers": {"_checks", "_options", "fused/_norm_layer", "fused/_normalize"}
     | {"fused/_parameters", "fused/layer_norm", "fused/rms_norm"},
+    "fused/_attn_mask": {"_checks"},
+    "fused/softmax_dropout": {"_checks", "_core", "_windows", "mask", "mask_generator"}
+    | {"fused/_attn_mask", "fused/_masks", "fused/_rows", "fused/_saved"},
+    "fused/softmax": {"_checks", "_core", "mask", "fused/_masks", "fused/_rows", "fused/_saved"},
+    "fused/_attention_blocks": {"_checks", "_core", "mask", "fused/_saved"},
+    "fused/attention": {"_checks", "_outputs", "mask", "mask_generator"}
+    | {"fused/_attention_blocks", "fused/_attn_mask", "fused/_masks", "fused/_rows", "fused/_saved"},
+    "fused/attention_layer": {"_checks", "_layer", "_options", "mask_generator"}
+    | {"fused/_saved", "fused/attention"},
     "fused/__init__": {"fused"},
     "training/_layers": {"_checks", "_layer", "mask_generator"},
     "training/layer_list": {"_checks", "_layer", "_saving", "training/_layers"},
@@ -73,7 +82,11 @@ PYTHON_ARROWS = {
     "reference/operations": set(),  # the judge stands alone
     "reference/_piecewise_tables": set(),
     "reference/functions": {"reference/_piecewise_tables"},
-    "reference/fused": {"reference/functions", "reference/operations"},
+    "reference/sums": set(),
+    "reference/logarithm": set(),
+    "reference/softmax": {"reference/functions", "reference/logarithm", "reference/operations"}
+    | {"reference/sums"},
+    "reference/fused": {"reference/functions", "reference/operations", "reference/softmax", "reference/sums"},
     "reference/dropout": {"reference/operations"},
     "reference/noise": {"reference/dropout", "reference/operations"},
     "reference/__init__": {"reference"},
@@ -229,7 +242,7 @@ def test_packages_show_their_public_names_only(name):
 
 
 def test_the_reference_has_every_public_name_of_its_parts():
-    names = ("dropout", "functions", "fused", "noise", "operations")
+    names = ("dropout", "functions", "fused", "logarithm", "noise", "operations", "softmax", "sums")
     parts = [importlib.import_module(f"fastdrop.reference.{name}") for name in names]
     assert {name for part in parts for name in part.__all__} == set(fastdrop.reference.__all__)
     for part in parts:

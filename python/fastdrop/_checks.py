@@ -348,22 +348,23 @@ def axis(value: Any, name: str, ndim: int) -> int:
     return result % ndim
 
 
-def finite(value: Any, name: str) -> float:
+def finite(value: Any, name: str, wanted: str = "finite") -> float:
     """`value` as a finite float."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a real number, not {describe(value)}")
     try:
         result = float(value)
-    except OverflowError:
+    except OverflowError:  # of an integer
         result = math.inf
     if not math.isfinite(result):
-        raise ValueError(f"{name} must be finite, not {abbreviate(value)}")
+        raise ValueError(f"{name} must be {wanted}, not {abbreviate(value)}")
     return result
 
 
 def positive(value: Any, name: str) -> float:
     """`value` as a finite float above 0."""
-    result = finite(value, name)
+    wanted = "above 0 and finite"
+    result = finite(value, name, wanted)
     if not result > 0:
-        raise ValueError(f"{name} must be above 0 and finite, not {abbreviate(value)}")
+        raise ValueError(f"{name} must be {wanted}, not {abbreviate(value)}")
     return result

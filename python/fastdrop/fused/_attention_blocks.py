@@ -38,7 +38,6 @@ class Block(NamedTuple):
         return (*self.heads, self.keys)
 
 
-
 def blocks(shape: tuple[int, ...], is_causal: bool, item_bytes: int) -> Iterator[Block]:
     """The blocks of scores of that shape. What no row of a block sees is left out."""
     *leading, rows, keys = shape
@@ -97,9 +96,11 @@ class Products:
             name: np.broadcast_to(ready(array), (*leading, *array.shape[-2:]))
             for name, array in (("query", saved.query), ("key", saved.key), ("value", saved.value))
         }
+
     def part(self, name: str, index: tuple[Any, ...]) -> Array:
         """A part of an operand, in the type that is computed with."""
-        return self._arrays[name][index].astype(self.compute, copy=False)
+        part: Array = self._arrays[name][index].astype(self.compute, copy=False)
+        return part
 
     def scores(self, name: str, left: Array, right: Array) -> tuple[Array, Array]:
         """``left @ right^T`` for the keys that a block sees, and the same with room for all keys."""
@@ -121,7 +122,7 @@ class Products:
 
 
 def ready(array: Array) -> Array:
-    """The array, or a copy that NumPy's product takes as it is: it needs a contiguous axis of the last two."""
+    """The array, or a copy that NumPy's product takes as it is: one of the last two axes is contiguous."""
     itemsize, strides = array.itemsize, array.strides[-2:]
     direct = array.dtype.isnative and array.flags.aligned and itemsize in strides
     return array if direct else np.array(array, array.dtype.newbyteorder("="), order="C")
@@ -156,7 +157,7 @@ class Gradient:
     def add(
         self, heads: tuple[int | slice, ...], rows: slice, is_first: bool, left: Array, right: Array
     ) -> None:
-        """Add ``left @ right``. What is first of its heads need not be added; beyond its rows is nothing yet."""
+        """Add ``left @ right``, or write it where it is the first of its heads, and zeros beyond its rows."""
         whole = self._whole
         if self._shared:
             heads = tuple(

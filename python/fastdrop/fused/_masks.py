@@ -48,9 +48,7 @@ def optional_p(p: Probability, mask: Mask | None) -> Probability:
 
 def _check_axes(shape: tuple[int, ...], name: str = "x") -> None:
     if not shape:
-        raise ValueError(
-            f"{name} must have at least one axis, that of the features or keys, not the shape ()"
-        )
+        raise ValueError(f"{name} must have at least one axis, that of the features, not the shape ()")
 
 
 def _check_given(mask: Any, p: Probability, rng: Rng, noise_shape: NoiseShape) -> None:

@@ -197,8 +197,8 @@ class SavedAttention(Saved):
     y : ndarray
         The result.
     lse : ndarray
-        For every query the logarithm of the sum of the powers of e of its scores, of the shape ``(..., T)``, in
-        float32 for data of 16 bits. It is infinite where a query may attend to nothing.
+        For every query the logarithm of the sum of ``exp(scores)``, of the shape ``(..., T)``, in float32 for
+        data of 16 bits. It is infinite where a query may attend to nothing.
     mask : Mask
         Who was kept, of the shape ``(..., T, S)``.
     attn_mask : ndarray or None

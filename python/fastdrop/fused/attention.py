@@ -52,8 +52,8 @@ def attention(
     p : float or array of float, default 0
         Probability of dropping a weight. An array is broadcast to the weights.
     attn_mask : array_like of bool or of query's dtype, optional
-        True where a query may attend to a key, or what is added to the scaled scores: -inf where it may not. It
-        is broadcast to ``(..., T, S)``. A query that may attend to nothing gets zeros.
+        True where a query may attend to a key, or what is added to the scaled scores: -inf where it may not.
+        It is broadcast to ``(..., T, S)``. A query that may attend to nothing gets zeros.
     is_causal : bool, default False
         A query sees the keys up to its own number only, both counted from the first.
     scale : float, optional
@@ -84,11 +84,11 @@ def attention(
 
     Notes
     -----
-    Masks have the same bits everywhere. Results depend on NumPy's matrix product, that is, on the BLAS that it
-    was built with, the processor and the number of threads, and on the blocks. Data of 16 bits are converted to
-    float32, a block at a time, and y is rounded once.
+    Masks have the same bits everywhere. Results depend on NumPy's matrix product: on the BLAS that it was
+    built with, the processor and the number of threads. Data of 16 bits are converted to float32, a block at
+    a time, and y is rounded once.
 
-    The last axis of query, key and value should be contiguous. Otherwise NumPy copies what it multiplies.
+    The last axis of query, key and value should be contiguous. Other arrays are copied first.
 
     References
     ----------
@@ -141,9 +141,9 @@ def attention_backward(
     """The gradients of `attention` with respect to query, key and value.
 
     With the weights ``w``, the dropped weights ``d``, and ``g = (dy @ value^T) * s`` where the mask keeps and
-    ``+0.0`` where it drops: ``dvalue = d^T @ dy``, ``e = w * (g - sum(dy * y)) * scale`` where the sum is along
-    a row of y, ``dquery = e @ key``, ``dkey = e^T @ query``. Weights are ``exp(scores - saved.lse)``, computed
-    again a block at a time.
+    ``+0.0`` where it drops: ``dvalue = d^T @ dy``, ``e = w * (g - sum(dy * y)) * scale`` where the sum is
+    along a row of y, ``dquery = e @ key``, ``dkey = e^T @ query``. Weights are ``exp(scores - saved.lse)``,
+    computed again a block at a time.
 
     Parameters
     ----------
@@ -227,7 +227,7 @@ def _leading_axes(query: Array, key: Array, value: Array) -> tuple[int, ...]:
         return np.broadcast_shapes(*(array.shape[:-2] for array in named.values()))
     except ValueError:
         shapes = ", ".join(str(array.shape) for array in named.values())
-        remedy = "; for heads that share keys see the Notes of fastdrop.attention" if query.ndim > 2 else ""
+        remedy = ": keys that heads share have a length of 1 along the axis of the heads"
         raise ValueError(
             f"query, key and value must have leading axes that broadcast, not the shapes {shapes}{remedy}"
         ) from None

@@ -92,7 +92,7 @@ def softmax_dropout(
     >>> y
     array([[2.       , 0.       , 0.       ],
            [1.       , 0.       , 0.       ],
-           [0.       , 0.       , 0.6666667]], dtype=float32)
+           [0.6666667, 0.       , 0.6666667]], dtype=float32)
     >>> fastdrop.softmax_dropout_backward(np.ones_like(y), saved).shape
     (3, 3)
     """
@@ -105,9 +105,10 @@ def softmax_dropout(
     mask = mask_for(array.shape, optional_p(p, mask), rng, noise_shape, mask, training, "scores")
     state, drop_scale = state_and_scale(mask)
     keeps_all = keeps_everything(mask)
-    if weights_out is False:  # which the core would take for weights that are not wanted
+    given: Any = weights_out
+    if given is False:  # which the core would take for weights that are not wanted
         raise TypeError("weights_out must be a numpy.ndarray or None, not False")
-    weights: Any = False if keeps_all and weights_out is None else weights_out
+    weights: Any = False if keeps_all and given is None else given
     arguments = (added, out, weights, False, drop_scale, factor, visible)
     results = _core.run("softmax_dropout", state, array, *arguments)
     if results is None:

@@ -7,7 +7,7 @@ to be read, imports NumPy and nothing else of fastdrop, and is slow on purpose. 
 
 - ``dropout.py`` has sections 1 to 4 and 6: who is kept, and plain dropout;
 - ``noise.py`` has sections 7 and 8: alpha dropout and Gaussian dropout;
-- ``functions.py`` has the functions of one value that fused operations apply;
+- ``functions.py`` and ``logarithm.py`` have the functions of one value that fused operations apply;
 - ``fused.py`` and ``softmax.py`` have the operations on whole rows, and ``sums.py`` their sums;
 - ``operations.py`` has the arithmetic of all other results.
 """
@@ -27,6 +27,7 @@ from .dropout import (
 )
 from .functions import ACTIVATIONS, exponential, normal_cdf, sigmoid
 from .fused import ACTIVATION_CODES, ROW_OPERATIONS
+from .logarithm import natural_logarithm
 from .noise import (
     ALPHA_PRIME,
     COSINE,
@@ -48,6 +49,7 @@ from .noise import (
     sine,
 )
 from .operations import OPERATIONS, computed_with, rounded, scaled, widened
+from .softmax import SOFTMAX_OPERATIONS
 from .sums import BLOCK_ROWS, PARTIAL_SUMS, column_sums, join_sums, row_sums
 
 __all__ = [
@@ -62,6 +64,7 @@ __all__ = [
     "PARTIAL_SUMS",
     "ROW_OPERATIONS",
     "SINE",
+    "SOFTMAX_OPERATIONS",
     "TWICE_LN_2",
     "Mask",
     "Noise",
@@ -83,6 +86,7 @@ __all__ = [
     "join_sums",
     "keep",
     "key_from",
+    "natural_logarithm",
     "normal_cdf",
     "normals",
     "philox4x32",

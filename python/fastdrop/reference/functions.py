@@ -49,13 +49,6 @@ class _Constants(NamedTuple):
     tanh_cubic: float
 
 
-# Of natural_logarithm, which is computed in float64 only.
-ROOT_OF_HALF = float.fromhex("0x1.6a09e667f3bcdp-1")
-LOGARITHM = _numbers(
-    "0x1.5555555555592p-1 0x1.999999997fdb3p-2 0x1.24924941f151bp-2 0x1.c71c52093ed37p-3 "
-    "0x1.74663eedf6e1dp-3 0x1.39a1ba314aa2fp-3 0x1.2f0568a84ffb1p-3"
-)
-
 _CONSTANTS = {
     np.dtype(np.float32): _Constants(
         rounder=1.5 * 2.0**23,
@@ -214,23 +207,6 @@ def raised_exponential_to_zero(x: Floats) -> Floats:
     r, n = _reduced(np.where(is_nan | (low > x), low, x))
     power = _raised(_horner(r, [1, 1, *constants.exponential]), n, constants.raised)
     return np.where(is_nan, x, power)
-
-
-def natural_logarithm(x: Floats) -> Floats:
-    """``ln x`` of positive float64 numbers that are normal; a NaN stays one.
-
-    x is ``2^k m`` with m from sqrt(1/2) to sqrt(2). With ``s = (m - 1) / (m + 1)``, ``ln m`` is
-    ``2 s + s^3 R(s^2)``.
-    """
-    constants = _CONSTANTS[x.dtype]
-    m, k = np.frexp(np.where(np.isnan(x), 1, x))
-    is_low = m < ROOT_OF_HALF
-    m, k = np.where(is_low, 2 * m, m), k - is_low
-    s = (m - 1) / (m + 1)
-    square = s * s
-    tail = s * (square * _horner(square, LOGARITHM))
-    result = k * constants.ln2_high + (2 * s + (tail + k * constants.ln2_low))
-    return np.where(np.isnan(x), x, result)
 
 
 @np.errstate(all="ignore")

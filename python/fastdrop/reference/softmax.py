@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .functions import lowered, natural_logarithm, raised_exponential_to_zero
+from .functions import lowered, raised_exponential_to_zero
+from .logarithm import natural_logarithm
 from .operations import computed_with, rounded, widened
 from .sums import row_sums
 
@@ -27,13 +28,12 @@ def _scores(
     dtype = computed_with(scores.dtype)
     mask = np.asarray(-0.0, dtype) if attn_mask is None else widened(attn_mask)
     z = widened(scores) * dtype.type(factor) + mask
-    *_, rows, columns = (1, *z.shape)
-    row = np.arange(rows)[:, np.newaxis] if z.ndim > 1 else np.zeros((), int)
-    return z, np.broadcast_to(np.arange(columns) < visible + row, z.shape)
+    row = np.arange(z.shape[-2])[:, np.newaxis] if z.ndim > 1 else np.zeros((), int)
+    return z, np.broadcast_to(np.arange(z.shape[-1]) < visible + row, z.shape)
 
 
 class _Softmax:
-    """Of every row of z: the weights, and what they are normalised by. What is not seen has the weight +0.0."""
+    """Of every row of z the weights, +0.0 where they are not seen, and what they are normalised by."""
 
     def __init__(self, z: Floats, seen: NDArray[np.bool_]) -> None:
         minus_infinity = z.dtype.type(-np.inf)
@@ -51,7 +51,8 @@ class _Softmax:
 
 
 def _dropped(keep: NDArray[np.bool_], a: Floats, scale: ArrayLike) -> Floats:
-    return np.where(keep, a * np.asarray(scale, np.float64).astype(a.dtype), a.dtype.type(0))
+    scaled: Floats = a * np.asarray(scale, np.float64).astype(a.dtype)
+    return np.where(keep, scaled, a.dtype.type(0))
 
 
 def softmax_dropout(
