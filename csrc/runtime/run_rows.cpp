@@ -58,7 +58,10 @@ class RowJob {
     if (varies_scale()) scales_ = memory<char>(most_elements() * kComputeBytes[request.element]);
   }
 
-  std::uint64_t element_count() const { return element_count_; }
+  // How many threads the work is enough for.
+  std::uint64_t useful_threads() const {
+    return element_count_ / (info_.reduces_rows ? kReducedElementsPerThread : kElementsPerThread);
+  }
 
   void run_chunk(int chunk, int chunk_count) const {
     const auto boundary = [&](int at) {
@@ -249,8 +252,7 @@ class RowJob {
 void run_rows(const Request& request) {
   check_choice(request);
   const RowJob job(request);
-  run_chunks(job.element_count() / kElementsPerThread,
-             [&job](int chunk, int chunk_count) { job.run_chunk(chunk, chunk_count); });
+  run_chunks(job.useful_threads(), [&job](int chunk, int chunk_count) { job.run_chunk(chunk, chunk_count); });
   job.finish();
 }
 

@@ -12,6 +12,8 @@ namespace fastdrop {
 // Minimum work for each thread. Waking a thread costs up to 15 us, so below this size a single call gets
 // slower; back-to-back calls would already gain at half of it.
 constexpr std::uint64_t kElementsPerThread = 1 << 19;
+// The same for rows that are walked several times, whose elements take five times as long. Chosen.
+constexpr std::uint64_t kReducedElementsPerThread = 1 << 17;
 // The same for strided data, whose elements take longer. Chosen.
 constexpr std::uint64_t kStridedElementsPerThread = 1 << 18;
 
