@@ -165,10 +165,17 @@ def coefficients(dtype: type) -> tuple[dict[str, list[float]], dict[str, mp.mpf]
             "kTanhLinear": [tanh],
             "kTanhCubic": [mp.mpf("0.044715") * tanh],
         }
-        errors = {"kExponential": error, "kTailNumerator": tail_error}
-        if dtype is np.float64:  # float32 takes its logarithms in float64
-            numbers["kLogarithm"], errors["kLogarithm"] = logarithm(6)
-        return {name: [rounded(c, dtype) for c in row] for name, row in numbers.items()}, errors
+        numbers = {name: [rounded(c, dtype) for c in row] for name, row in numbers.items()}
+        return numbers, {"kExponential": error, "kTailNumerator": tail_error}
+
+
+def logarithm_numbers() -> tuple[list[float], mp.mpf]:
+    """The numbers of csrc/kernels/logarithm.h in its order, and the largest error. All types use float64."""
+    parts = coefficients(np.float64)[0]
+    with mp.workdps(DIGITS):
+        tail, error = logarithm(6)
+        numbers = [mp.sqrt(mp.mpf(1) / 2), *tail]
+        return [*parts["kLn2High"], *parts["kLn2Low"], *(rounded(c, np.float64) for c in numbers)], error
 
 
 def hexadecimal(value: float) -> str:
@@ -184,6 +191,9 @@ def main() -> None:
         for name, row in numbers.items():
             note = f"  // 2^{mp.nstr(mp.log(errors[name], 2), 4)}" if name in errors else ""
             print(f"  {name} = {', '.join(map(hexadecimal, row))}{note}")
+    logarithms, error = logarithm_numbers()
+    print("logarithm")
+    print(f"  {', '.join(map(hexadecimal, logarithms))}  // 2^{mp.nstr(mp.log(error, 2), 4)}")
 
 
 if __name__ == "__main__":

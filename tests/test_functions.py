@@ -12,14 +12,16 @@ import pytest
 
 import piecewise
 from arrays import nans, same_bytes, unsigned
-from coefficients import CHOICES, coefficients
+from coefficients import CHOICES, coefficients, logarithm_numbers
 from fastdrop import _core, reference
 from ulp import exact_error, twice_u
 
 ROOT = Path(__file__).parents[1]
-DOCUMENT = (ROOT / "docs" / "numerics.md").read_text()
+DOCUMENT, _, LOGARITHM_DOCUMENT = (ROOT / "docs" / "numerics.md").read_text().partition("## 11.")
 HEADER = (ROOT / "csrc" / "kernels" / "function_constants.h").read_text()
 SOURCE = (ROOT / "python" / "fastdrop" / "reference" / "functions.py").read_text()
+LOGARITHM_HEADER = (ROOT / "csrc" / "kernels" / "logarithm.h").read_text()
+LOGARITHM_SOURCE = (ROOT / "python" / "fastdrop" / "reference" / "logarithm.py").read_text()
 
 FUNCTIONS = {name: getattr(reference, name) for name in ("exponential", "sigmoid", "normal_cdf")}
 for activation, (value, derivative) in reference.ACTIVATIONS.items():
@@ -296,6 +298,10 @@ def test_core_reference_and_document_have_the_same_coefficients():
     assert hexadecimal_numbers(SOURCE) == numbers
     without_bell = re.sub(r"kBell\[\] = {.*?};", "", HEADER, flags=re.DOTALL)
     assert hexadecimal_numbers(DOCUMENT) == hexadecimal_numbers(without_bell)
+    numbers = hexadecimal_numbers(LOGARITHM_HEADER)
+    assert len(numbers) == 3 + 7
+    assert hexadecimal_numbers(LOGARITHM_SOURCE) == numbers
+    assert hexadecimal_numbers(LOGARITHM_DOCUMENT) == numbers
 
 
 @pytest.mark.slow
@@ -303,3 +309,4 @@ def test_coefficients_are_those_that_the_script_derives():
     parts = [coefficients(dtype)[0] for dtype in CHOICES]
     derived = [number for part in parts for row in part.values() for number in row]
     assert derived == hexadecimal_numbers(HEADER)
+    assert logarithm_numbers()[0] == hexadecimal_numbers(LOGARITHM_HEADER)

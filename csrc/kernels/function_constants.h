@@ -61,10 +61,6 @@ struct FunctionConstants<Float64Lanes> {
       0x1.b254eb1361f75p+20, 0x1.0a700c4ed0f48p+22, 0x1.31e3b485d5287p+22, 0x1.b2aa699dd222ap+21,
       0x1.a9b7f15f6e09p+20,  0x1.2e99261160c25p+19, 0x1.3fa07f34eedccp+17, 0x1.f7c58f3a88798p+14,
       0x1.23c6408f78e94p+12, 0x1.dc58339b17612p+8,  0x1.f1dadab575aedp+4,  1};
-  static constexpr double kRootOfHalf = 0x1.6a09e667f3bcdp-1;
-  static constexpr double kLogarithm[] = {0x1.5555555555592p-1, 0x1.999999997fdb3p-2, 0x1.24924941f151bp-2,
-                                          0x1.c71c52093ed37p-3, 0x1.74663eedf6e1dp-3, 0x1.39a1ba314aa2fp-3,
-                                          0x1.2f0568a84ffb1p-3};
   static constexpr double kDensityAtZero = 0x1.9884533d43651p-2;
   static constexpr double kTanhLinear = 0x1.26aec21bce759p+1, kTanhCubic = 0x1.a5a7cf7572a98p-4;
 };

@@ -5,7 +5,6 @@
 // rounded to a subnormal result at the very end, once.
 #pragma once
 #include "function_constants.h"
-#include "math.h"
 
 namespace fastdrop::FASTDROP_ISA {
 namespace {
@@ -156,19 +155,6 @@ __attribute__((always_inline)) inline Lanes normal_cdf(Lanes x) {
   const Lanes t = negative(x, FunctionConstants<Lanes>::kNormalEnd);
   const Lanes tail = lowered(raised_bell(t) * normal_tail(t));
   return by_sign(x, tail, constant<Lanes>(1) - tail);
-}
-
-// ln x of a positive normal number. x is 2^k m with m from sqrt(1/2) to sqrt(2), and s is (m - 1) / (m + 1).
-inline double natural_logarithm(double x) {
-  using C = FunctionConstants<Float64Lanes>;
-  if (x != x) return x;
-  const int64_t k = (int64_t)(as_bits(x) - as_bits(C::kRootOfHalf)) >> 52;
-  const double m = as_double(as_bits(x) - ((uint64_t)k << 52));
-  const double s = (m - 1) / (m + 1), square = s * s;
-  double sum = C::kLogarithm[6];
-#pragma GCC unroll 8
-  for (int i = 5; i >= 0; --i) sum = C::kLogarithm[i] + square * sum;
-  return (double)k * C::kLn2High + (2 * s + (s * (square * sum) + (double)k * C::kLn2Low));
 }
 
 }  // namespace

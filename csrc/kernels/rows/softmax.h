@@ -3,7 +3,7 @@
 // section 11).
 #pragma once
 #include "../functions.h"
-#include "../math.h"
+#include "../logarithm.h"
 #include "rows_together.h"
 #include "strips.h"
 
