@@ -83,6 +83,14 @@ def test_the_code_in_the_document_of_fused_operations_runs():
     assert len(names["parts"]) == 4
 
 
+def test_the_code_in_the_document_of_attention_runs():
+    """In the order of the document, with the assertions that it has itself."""
+    names = {}
+    for code in python_blocks("docs/attention.md"):
+        exec(code, names)
+    assert all(part.any() for part in names["gradients"].transpose(2, 0, 1, 3, 4))  # of queries, keys and values
+
+
 def test_the_code_in_the_document_of_kinds_runs():
     """In the order of the document, with the assertions that it has itself."""
     blocks = python_blocks("docs/kinds.md")
