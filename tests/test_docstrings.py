@@ -88,7 +88,9 @@ def test_the_code_in_the_document_of_attention_runs():
     names = {}
     for code in python_blocks("docs/attention.md"):
         exec(code, names)
-    assert all(part.any() for part in names["gradients"].transpose(2, 0, 1, 3, 4))  # of queries, keys and values
+    assert all(
+        part.any() for part in names["gradients"].transpose(2, 0, 1, 3, 4)
+    )  # of queries, keys and values
 
 
 def test_the_code_in_the_document_of_kinds_runs():

@@ -41,19 +41,8 @@ PyObject* draw(PyObject* object, PyObject* const* arguments, Py_ssize_t count) {
     PyErr_SetString(PyExc_TypeError, "draw takes p, shape and strides");
     return nullptr;
   }
-  return or_value_error([&]() -> PyObject* {
-    MaskSource& source = self(object);
-    const MaskState state{source.rule, {source.key[0], source.key[1]}, 0, {}, nullptr};
-    PyObject* mask = new_mask_state(state, 0, arguments[0], arguments[1], arguments[2], Py_None);
-    if (mask == nullptr) return nullptr;
-    try {  // only now, so that what is refused takes no stream
-      reinterpret_cast<MaskStateObject*>(mask)->state.stream = source.streams.take();
-    } catch (const std::invalid_argument&) {
-      Py_DECREF(mask);
-      throw;
-    }
-    return mask;
-  });
+  return or_value_error(
+      [&] { return next_mask_state(self(object), arguments[0], arguments[1], arguments[2]); });
 }
 
 PyGetSetDef fields[] = {
@@ -78,6 +67,19 @@ PyType_Spec spec = {"fastdrop._core.MaskSource", sizeof(MaskSource), 0,
 }  // namespace
 
 bool add_mask_source(PyObject* module) { return add_type(module, spec, type); }
+
+PyObject* next_mask_state(MaskSource& source, PyObject* p, PyObject* shape, PyObject* strides) {
+  const MaskState state{source.rule, {source.key[0], source.key[1]}, 0, {}, nullptr};
+  PyObject* mask = new_mask_state(state, 0, p, shape, strides, Py_None);
+  if (mask == nullptr) return nullptr;
+  try {  // only now, so that what is refused takes no stream
+    reinterpret_cast<MaskStateObject*>(mask)->state.stream = source.streams.take();
+  } catch (const std::invalid_argument&) {
+    Py_DECREF(mask);
+    throw;
+  }
+  return mask;
+}
 
 MaskSource& mask_source(PyObject* object) {
   if (!PyObject_TypeCheck(object, type)) throw std::invalid_argument("a source must be a MaskSource");

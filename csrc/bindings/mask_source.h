@@ -46,6 +46,10 @@ struct MaskSource {
 // The type _core.MaskSource, made once. False, with a Python exception set, if that fails.
 bool add_mask_source(PyObject* module);
 
+// The state of the next stream, a new object. A state that is refused takes no stream. Throws and returns
+// null as new_mask_state() does, and throws std::invalid_argument when there are no more streams.
+PyObject* next_mask_state(MaskSource& source, PyObject* p, PyObject* shape, PyObject* strides);
+
 // Throws std::invalid_argument if that is no MaskSource.
 MaskSource& mask_source(PyObject* object);
 

@@ -211,11 +211,9 @@ py::object draw_mask(PyObject* const* arguments, Py_ssize_t count, PyObject* key
   MaskSource& source = source_of(arguments[0], owner);
   const double rate = PyFloat_AsDouble(arguments[1]);
   if (rate == -1 && PyErr_Occurred()) throw py::error_already_set();
-  const MaskState first{source.rule, {source.key[0], source.key[1]}, 0, {}, nullptr};
-  auto state = py::reinterpret_steal<py::object>(
-      new_mask_state(first, 0, arguments[1], arguments[2], Py_None, Py_None));
+  auto state =
+      py::reinterpret_steal<py::object>(next_mask_state(source, arguments[1], arguments[2], Py_None));
   if (!state) throw py::error_already_set();
-  reinterpret_cast<MaskStateObject*>(state.ptr())->state.stream = source.streams.take();
   return new_mask(mask_class, state.ptr(), py::float_(scale_for(rate)).ptr());
 }
 

@@ -34,9 +34,9 @@ ColumnSums::ColumnSums(const Request& request, std::uint64_t row_count, std::uin
   const std::uint64_t blocks = divide_up(row_count, kBlockRows);
   while (divide_up(blocks, blocks_per_task_) > kMostTasks) blocks_per_task_ *= 2, ++nodes_per_task_;
   task_count_ = divide_up(blocks, blocks_per_task_);
-  const std::uint64_t bytes = static_cast<std::uint64_t>(wanted_count_) * length_ * item_bytes_;
-  if (blocks > 1 && bytes > 0)
-    memory_ = static_cast<char*>(::operator new(task_count_ * nodes_per_task_ * bytes, std::align_val_t{64}));
+  values_ = static_cast<std::uint64_t>(wanted_count_) * length_;
+  const std::uint64_t bytes = task_count_ * nodes_per_task_ * values_ * item_bytes_;
+  if (blocks > 1 && bytes > 0) memory_ = static_cast<char*>(::operator new(bytes, std::align_val_t{64}));
 }
 
 ColumnSums::~ColumnSums() {
@@ -44,16 +44,14 @@ ColumnSums::~ColumnSums() {
 }
 
 char* ColumnSums::node(std::uint64_t task, std::uint64_t depth) const {
-  const std::uint64_t bytes = static_cast<std::uint64_t>(wanted_count_) * length_ * item_bytes_;
-  return memory_ + (task * nodes_per_task_ + depth) * bytes;
+  return memory_ + (task * nodes_per_task_ + depth) * values_ * item_bytes_;
 }
 
 void ColumnSums::add(char* to, const char* from) const {
-  const std::uint64_t count = static_cast<std::uint64_t>(wanted_count_) * length_;
   if (item_bytes_ == sizeof(float))
-    add_values<float>(to, from, count);
+    add_values<float>(to, from, values_);
   else
-    add_values<double>(to, from, count);
+    add_values<double>(to, from, values_);
 }
 
 void ColumnSums::begin_block(std::uint64_t task, std::uint64_t block_of_task, char** outputs) const {

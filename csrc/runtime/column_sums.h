@@ -37,6 +37,7 @@ class ColumnSums {
   const Request& request_;
   int wanted_[kMaxOutputs], wanted_count_ = 0;  // places of outputs
   std::uint64_t length_, item_bytes_, task_count_ = 1, blocks_per_task_ = 1, nodes_per_task_ = 1;
+  std::uint64_t values_;    // of a node: all wanted sums
   char* memory_ = nullptr;  // null: one block, whose sums are the outputs
 };
 

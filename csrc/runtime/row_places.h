@@ -12,11 +12,12 @@ namespace fastdrop {
 // counted along them in C order.
 class RowPlaces {
  public:
-  explicit RowPlaces(const Request& request) : info_(kOperations[request.operation]) {
+  explicit RowPlaces(const Request& request) {
+    const OperationInfo& info = kOperations[request.operation];
     const Window& window = request.window;
-    inputs_ = operand_count(info_.inputs);
-    for (int i = 0; i < inputs_; ++i) add(info_.inputs[i], request.inputs[i]);
-    for (int i = 0; i < operand_count(info_.outputs); ++i) add(info_.outputs[i], request.outputs[i]);
+    inputs_ = operand_count(info.inputs);
+    for (int i = 0; i < inputs_; ++i) add(info.inputs[i], request.inputs[i]);
+    for (int i = 0; i < operand_count(info.outputs); ++i) add(info.outputs[i], request.outputs[i]);
     std::int64_t c_stride[kMaxOperands];
     for (int i = 0; i < count_; ++i)
       c_stride[i] = static_cast<std::int64_t>(item_bytes(*infos_[i], request.element)) *
@@ -113,7 +114,6 @@ class RowPlaces {
     return true;
   }
 
-  const OperationInfo& info_;
   const OperandInfo* infos_[kMaxOperands];
   const Operand* operands_[kMaxOperands];  // the inputs, then the outputs
   int inputs_ = 0, count_ = 0;

@@ -127,36 +127,32 @@ void bias_dropout_add_with(const RowArgs& args) {
   bias_dropout_add<Rows, Activation, CalledDraw, kNothing>(args);
 }
 
-template <class Rows>
-void bias_dropout_add_rows(const RowArgs& args) {
+// Calls work(activation), a struct of activations.h, for the one that the constants say.
+template <class Work>
+inline void with_activation(const RowArgs& args, Work work) {
   switch ((int)args.constants[1]) {
     case kRelu:
-      return bias_dropout_add_with<Rows, Relu>(args);
+      return work(Relu{});
     case kGelu:
-      return bias_dropout_add_with<Rows, Gelu>(args);
+      return work(Gelu{});
     case kGeluTanh:
-      return bias_dropout_add_with<Rows, GeluTanh>(args);
+      return work(GeluTanh{});
     case kSilu:
-      return bias_dropout_add_with<Rows, Silu>(args);
+      return work(Silu{});
     default:
-      return bias_dropout_add_with<Rows, Identity>(args);
+      return work(Identity{});
   }
 }
 
 template <class Rows>
+void bias_dropout_add_rows(const RowArgs& args) {
+  with_activation(args, [&](auto activation) { bias_dropout_add_with<Rows, decltype(activation)>(args); });
+}
+
+template <class Rows>
 void bias_dropout_add_backward_rows(const RowArgs& args) {
-  switch ((int)args.constants[1]) {
-    case kRelu:
-      return bias_dropout_add_backward<Rows, Relu>(args);
-    case kGelu:
-      return bias_dropout_add_backward<Rows, Gelu>(args);
-    case kGeluTanh:
-      return bias_dropout_add_backward<Rows, GeluTanh>(args);
-    case kSilu:
-      return bias_dropout_add_backward<Rows, Silu>(args);
-    default:
-      return bias_dropout_add_backward<Rows, Identity>(args);
-  }
+  with_activation(args,
+                  [&](auto activation) { bias_dropout_add_backward<Rows, decltype(activation)>(args); });
 }
 
 }  // namespace

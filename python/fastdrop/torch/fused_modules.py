@@ -136,6 +136,10 @@ class _Norm(_Fused):
         self.eps = checked_eps(eps)
         self.prenorm = _checks.boolean(prenorm, "prenorm")
 
+    def _arguments(self) -> dict[str, Any]:
+        """What both functions take by name."""
+        return {"x_bias": self.x_bias, "eps": self.eps, "prenorm": self.prenorm, "rng": self.rng}
+
     def _options(self) -> dict[str, Any]:
         biases = {name: p is not None for name, p in self._parameters.items() if name != "weight"}
         return {"eps": self.eps, **biases, "prenorm": self.prenorm}
@@ -197,13 +201,9 @@ class DropoutAddLayerNorm(_Norm):
         super().__init__(features, p, eps, prenorm, rng, {"bias": bias, "x_bias": x_bias}, device, dtype)
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Any:
-        options: dict[str, Any] = {
-            "x_bias": self.x_bias,
-            "eps": self.eps,
-            "prenorm": self.prenorm,
-            "rng": self.rng,
-        }
-        return dropout_add_layer_norm(x, residual, self.weight, self.bias, self.p, self.training, **options)
+        return dropout_add_layer_norm(
+            x, residual, self.weight, self.bias, self.p, self.training, **self._arguments()
+        )
 
 
 class DropoutAddRMSNorm(_Norm):
@@ -235,10 +235,4 @@ class DropoutAddRMSNorm(_Norm):
         super().__init__(features, p, eps, prenorm, rng, {"x_bias": x_bias}, device, dtype)
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Any:
-        options: dict[str, Any] = {
-            "x_bias": self.x_bias,
-            "eps": self.eps,
-            "prenorm": self.prenorm,
-            "rng": self.rng,
-        }
-        return dropout_add_rms_norm(x, residual, self.weight, self.p, self.training, **options)
+        return dropout_add_rms_norm(x, residual, self.weight, self.p, self.training, **self._arguments())
