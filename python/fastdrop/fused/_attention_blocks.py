@@ -142,22 +142,32 @@ def multiply(left: Array, right: Array, out: Array) -> None:
 
 
 class Gradient:
-    """The gradient of an operand of an attention, to which blocks add."""
+    """The gradient of an operand of an attention, to which blocks add.
 
-    def __init__(self, operand: Array, leading: tuple[int, ...], out: Array | None, compute: Any) -> None:
+    `starts_at_zero`: some of it may be written by no block, or by none first.
+    """
+
+    def __init__(
+        self,
+        operand: Array,
+        leading: tuple[int, ...],
+        out: Array | None,
+        compute: np.dtype[Any],
+        starts_at_zero: bool,
+    ) -> None:
         self.out = np.empty(operand.shape, operand.dtype.newbyteorder("=")) if out is None else out
         own = self.out.dtype == compute and ready(self.out) is self.out
         self._sum = self.out if own else np.empty(operand.shape, compute)
         missing = len(leading) - (operand.ndim - 2)
         self._whole = self._sum[(None,) * missing]
         self._shared = tuple(axis for axis, length in enumerate(leading) if self._whole.shape[axis] != length)
-        if self._shared:
+        if self._shared or starts_at_zero:
             self._sum[...] = 0
 
     def add(
         self, heads: tuple[int | slice, ...], rows: slice, is_first: bool, left: Array, right: Array
     ) -> None:
-        """Add ``left @ right``, or write it where it is the first of its heads, and zeros beyond its rows."""
+        """Add ``left @ right`` to these rows, or write it if it is what they get first."""
         whole = self._whole
         if self._shared:
             heads = tuple(
@@ -170,7 +180,6 @@ class Gradient:
             whole[(*heads, rows)] += product.sum(axis=shared, keepdims=True)
         elif is_first:
             multiply(left, right, whole[(*heads, rows)])
-            whole[(*heads, slice(rows.stop, None))] = 0
         else:
             whole[(*heads, rows)] += _product(left, right)
 

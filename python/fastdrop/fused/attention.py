@@ -183,11 +183,16 @@ def attention_backward(
     products, leading = Products(saved), y.shape[:-2]
     operands = (saved.query, saved.key, saved.value)
     outs = _gradient_outs(out, operands, {"dy": gradient, "saved.y": y})
+    plan = list(blocks(saved.mask.shape, saved.is_causal, saved.lse.itemsize))
+    sees_all = bool(plan) and all(block.keys.stop == saved.key.shape[-2] for block in plan)
     dquery, dkey, dvalue = (
-        Gradient(operand, leading, one, products.compute) for operand, one in zip(operands, outs, strict=True)
+        Gradient(operand, leading, one, products.compute, starts_at_zero)
+        for operand, one, starts_at_zero in zip(
+            operands, outs, (False, not sees_all, not sees_all), strict=True
+        )
     )
     gradient = ready(gradient)
-    for block in blocks(saved.mask.shape, saved.is_causal, saved.lse.itemsize):
+    for block in plan:
         query, key, value = (
             products.part(name, index)
             for name, index in (("query", block.queries), ("key", block.seen), ("value", block.seen))
