@@ -231,3 +231,27 @@ def test_what_is_saved_is_frozen_and_can_be_pickled(forward, backward):
     assert len(repr(saved)) <= 110
     restored = pickle.loads(pickle.dumps(saved))
     assert same_bytes(backward(y, restored).dx, backward(y, saved).dx)
+
+
+@pytest.mark.parametrize("norm", ["layer_norm", "rms_norm"])
+def test_the_gradient_of_the_residual_goes_where_it_is_wanted(norm):
+    forward = getattr(fastdrop, f"dropout_add_{norm}")
+    backward = getattr(fastdrop, f"dropout_add_{norm}_backward")
+    x, residual, dy, dh = np.random.default_rng(0).standard_normal((4, 7, 6), np.float32)
+    _, saved = forward(x, residual, p=0.3, rng=0)
+    wanted = backward(dy, saved, dh=dh)
+    over_dy, over_dh, transposed = dy.copy(), dh.copy(), np.empty((6, 7), np.float32).T
+    found = backward(over_dy, saved, dh=over_dh, out=over_dy, dresidual_out=over_dh)
+    assert found.dx is over_dy
+    assert found.dresidual is over_dh
+    for one in (found, backward(dy, saved, dh=dh, dresidual_out=transposed)):
+        assert same_bytes(np.ascontiguousarray(one.dx), wanted.dx)
+        assert same_bytes(np.ascontiguousarray(one.dresidual), wanted.dresidual)
+    for overlapping in (saved.h, dy):
+        before = overlapping.copy()
+        with pytest.raises(ValueError, match="dresidual_out must not overlap"):
+            backward(dy, saved, out=dy, dresidual_out=overlapping)
+        assert same_bytes(overlapping, before)
+    _, saved = forward(x, p=0.3, rng=0)
+    with pytest.raises(ValueError, match="dresidual_out must be None after a forward pass without"):
+        backward(dy, saved, dresidual_out=dh)

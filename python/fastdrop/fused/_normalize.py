@@ -48,17 +48,23 @@ def normalize_backward(
     statistics: tuple[Array, ...],
     dh: ArrayLike | None,
     out: Array | None,
-    wanted: tuple[bool, ...],
+    dresidual_out: Array | None,
+    *parameters: Array | None,
 ) -> tuple[Any, ...]:
-    """The gradients; `wanted` says which are, from dresidual on."""
+    """The gradients of x, the residual and the parameters that there are."""
     h = saved.h
     if h is None:
         raise written_over("x", "a norm")
     if out is not None:
         check_apart(out, "saved.h", h)
+    if dresidual_out is not None:
+        if not saved.has_residual:
+            raise ValueError("dresidual_out must be None after a forward pass without a residual")
+        check_apart(dresidual_out, "saved.h", h, "dresidual_out")
     state, scale = state_and_scale(saved.mask)
-    outputs = [None if is_wanted else False for is_wanted in wanted]
-    arguments = (h, *statistics, saved.weight, dh, out, *outputs, scale)
+    dresidual: Any = dresidual_out if saved.has_residual else False
+    sums = [False if parameter is None else None for parameter in parameters]
+    arguments = (h, *statistics, saved.weight, dh, out, dresidual, *sums, scale)
     results = _core.run(operation, state, dy, *arguments)
     if results is None:
         dy = checked_gradient(dy, h)

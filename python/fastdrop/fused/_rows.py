@@ -119,7 +119,7 @@ def _check_outputs(
     for operand, out in zip(operands, given, strict=True):
         if out is None or (out is False and operand.optional):
             continue
-        own = f"{operand.name}_out" if operand.name in ("h", "weights") else "out"
+        own = f"{operand.name}_out" if operand.name in ("h", "weights", "dresidual") else "out"
         x = inputs[0]
         check_out(out, x, names[0], own)
         for array, name, access in zip(inputs, names, (o.access for o in input_operands), strict=True):

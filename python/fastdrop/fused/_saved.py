@@ -274,10 +274,10 @@ def written_over(name: str, needs: str) -> ValueError:
     )
 
 
-def check_apart(out: Any, name: str, array: Array | None) -> None:
+def check_apart(out: Any, name: str, array: Array | None, own: str = "out") -> None:
     """That `out` leaves alone what the backward pass reads: another one may read it, too."""
     if array is not None and isinstance(out, np.ndarray) and shares_memory(out, array):
-        raise ValueError(f"out must not overlap {name}, which a backward pass reads")
+        raise ValueError(f"{own} must not overlap {name}, which a backward pass reads")
 
 
 def in_dtype_of(gradient: Array | None, parameter: Array | None) -> Array | None:

@@ -137,7 +137,12 @@ def _normalized(
 
 
 def dropout_add_layer_norm_backward(
-    dy: ArrayLike, saved: SavedLayerNorm, *, dh: ArrayLike | None = None, out: Array | None = None
+    dy: ArrayLike,
+    saved: SavedLayerNorm,
+    *,
+    dh: ArrayLike | None = None,
+    out: Array | None = None,
+    dresidual_out: Array | None = None,
 ) -> LayerNormGradients:
     """The gradients of `dropout_add_layer_norm`.
 
@@ -156,13 +161,15 @@ def dropout_add_layer_norm_backward(
         Gradient with respect to h, where a network uses that too (pre-norm); like dy.
     out : ndarray, optional
         Where to write dx: `dy` or `dh` itself, or an array like them that does not overlap them.
+    dresidual_out : ndarray, optional
+        Where to write dresidual, likewise. It must not overlap `out`.
 
     Returns
     -------
     dx : ndarray
         `out`, or a new array of dy's shape and dtype.
     dresidual : ndarray or None
-        Like dx; None if there was no residual.
+        `dresidual_out`, or a new array like dx; None if there was no residual.
     dweight, dbias, dx_bias : ndarray or None
         Of the shape and dtype of the parameter; None if there was none.
 
@@ -184,9 +191,9 @@ def dropout_add_layer_norm_backward(
     if type(saved) is not SavedLayerNorm:
         check_saved(saved, SavedLayerNorm, dy)
     weight, bias, x_bias = saved.weight, saved.bias, saved.x_bias
-    wanted = (saved.has_residual, weight is not None, bias is not None, x_bias is not None)
+    outs, statistics, name = (out, dresidual_out), (saved.mean, saved.rstd), "dropout_add_layer_norm_backward"
     dx, dresidual, dweight, dbias, dx_bias = normalize_backward(
-        "dropout_add_layer_norm_backward", dy, saved, (saved.mean, saved.rstd), dh, out, wanted
+        name, dy, saved, statistics, dh, *outs, weight, bias, x_bias
     )
     return LayerNormGradients(
         dx,

@@ -110,7 +110,12 @@ def _normalized(
 
 
 def dropout_add_rms_norm_backward(
-    dy: ArrayLike, saved: SavedRMSNorm, *, dh: ArrayLike | None = None, out: Array | None = None
+    dy: ArrayLike,
+    saved: SavedRMSNorm,
+    *,
+    dh: ArrayLike | None = None,
+    out: Array | None = None,
+    dresidual_out: Array | None = None,
 ) -> RMSNormGradients:
     """The gradients of `dropout_add_rms_norm`.
 
@@ -120,7 +125,7 @@ def dropout_add_rms_norm_backward(
 
     Parameters
     ----------
-    dy, dh, out
+    dy, dh, out, dresidual_out
         As for `dropout_add_layer_norm_backward`.
     saved : SavedRMSNorm
         What `dropout_add_rms_norm` returned.
@@ -130,7 +135,7 @@ def dropout_add_rms_norm_backward(
     dx : ndarray
         `out`, or a new array of dy's shape and dtype.
     dresidual : ndarray or None
-        Like dx; None if there was no residual.
+        `dresidual_out`, or a new array like dx; None if there was no residual.
     dweight, dx_bias : ndarray or None
         Of the shape and dtype of the parameter; None if there was none.
 
@@ -151,9 +156,9 @@ def dropout_add_rms_norm_backward(
     if type(saved) is not SavedRMSNorm:
         check_saved(saved, SavedRMSNorm, dy)
     weight, x_bias = saved.weight, saved.x_bias
-    wanted = (saved.has_residual, weight is not None, x_bias is not None)
+    outs, name = (out, dresidual_out), "dropout_add_rms_norm_backward"
     dx, dresidual, dweight, dx_bias = normalize_backward(
-        "dropout_add_rms_norm_backward", dy, saved, (saved.rstd,), dh, out, wanted
+        name, dy, saved, (saved.rstd,), dh, *outs, weight, x_bias
     )
     return RMSNormGradients(dx, dresidual, in_dtype_of(dweight, weight), in_dtype_of(dx_bias, x_bias))
 
