@@ -4,14 +4,20 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .. import _checks
-from ._internals import safe_softmax, with_names
-from ._memory import is_ours
+from .._values import scale_for
+from ._attend import attend
+from ._attention_blocks import Call
+from ._attention_composed import compose
+from ._internals import with_names
+from ._memory import ELEMENTS, are_plain, is_memory, is_ours
+from ._operators import draw_state
 from .functional import dropout
 
 
@@ -92,34 +98,66 @@ def scaled_dot_product_attention(
         result = scaled_dot_product_attention(query.float(), key.float(), value.float(), *options)
         return result.to(query.dtype)
     if enable_gqa:
-        key, value = (_shared_by_heads(heads, query.size(-3)) for heads in (key, value))
+        query, key, value, attn_mask = _by_groups(query, key, value, attn_mask)
     factor = 1 / math.sqrt(query.size(-1)) if scale is None else scale
-    # The scale goes to the queries: they are fewer numbers than the scores.
-    scores = (query * factor) @ key.transpose(-2, -1)
-    if is_causal:
-        attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
-    if attn_mask is not None:
-        is_bool = attn_mask.dtype is torch.bool
-        scores = scores.masked_fill(~attn_mask, -math.inf) if is_bool else scores + attn_mask
-    # As on torch's own path with dropout, a row of -inf becomes zeros, not NaN. Only a mask that is given
-    # makes such rows of finite scores: a causal one leaves the first key. The check takes three passes more.
-    has_empty_rows = attn_mask is not None and not is_causal
-    weights = safe_softmax(scores, -1) if has_empty_rows else torch.softmax(scores, -1)
-    return dropout(weights, dropout_p) @ value
+    shape = _shape_of_scores(query, key, value, attn_mask)
+    if shape is None:
+        drop = partial(dropout, p=dropout_p)
+        result = compose(query, key, value, attn_mask, is_causal, factor, drop)
+    else:
+        decisions, scale = draw_state(dropout_p, shape, None), scale_for(dropout_p, True)
+        result = attend(Call(decisions, scale, factor, is_causal), query, key, value, attn_mask)
+    return result.flatten(-4, -3) if enable_gqa else result
 
 
 def _is_mask(attn_mask: object) -> bool:
     return isinstance(attn_mask, Tensor) and (attn_mask.dtype is torch.bool or attn_mask.is_floating_point())
 
 
-def _shared_by_heads(heads: Tensor, count: int) -> Tensor:
-    """Keys or values, for so many heads of queries."""
-    times, rest = divmod(count, heads.size(-3))
-    if rest or not times:
-        raise ValueError(
-            f"query must have a multiple of the {heads.size(-3)} heads of key and value, not {count}"
+def _by_groups(
+    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Views with an axis more, along which the heads of queries lie that share keys and values."""
+    heads, shared = query.size(-3), key.size(-3)
+    if not shared or not heads or heads % shared or value.size(-3) != shared:
+        raise ValueError(f"query must have a multiple of the {shared} heads of key and value, not {heads}")
+    groups = shared, heads // shared
+    if attn_mask is not None and attn_mask.dim() > 2:
+        is_shared = attn_mask.size(-3) == 1
+        attn_mask = attn_mask.unsqueeze(-3) if is_shared else attn_mask.unflatten(-3, groups)
+    return query.unflatten(-3, groups), key.unsqueeze(-3), value.unsqueeze(-3), attn_mask
+
+
+# What is added to scores of a dtype without a loss.
+_MASK_DTYPES = {
+    dtype: {torch.bool, *(own for own in ELEMENTS if own.itemsize <= dtype.itemsize)} for dtype in ELEMENTS
+}
+
+
+def _shape_of_scores(
+    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None
+) -> tuple[int, ...] | None:
+    """The shape of the scores, if they can be made in blocks. None: torch's functions do it, or say what is wrong."""
+    operands = query, key, value
+    if not are_plain(operands) or not query.dtype is key.dtype is value.dtype:
+        return None
+    if any(tensor.dim() < 2 or tensor.numel() == 0 for tensor in operands):
+        return None
+    if attn_mask is not None and (
+        not is_memory(attn_mask, _MASK_DTYPES[query.dtype])
+        or (attn_mask.requires_grad and torch.is_grad_enabled())
+    ):
+        return None
+    (*_, rows, features), (*_, keys, of_keys) = query.shape, key.shape
+    try:
+        leading = torch.broadcast_shapes(query.shape[:-2], key.shape[:-2])
+        shape = (*leading, rows, keys)
+        is_known = torch.broadcast_shapes(
+            shape, (*value.shape[:-2], 1, 1), () if attn_mask is None else attn_mask.shape
         )
-    return heads.repeat_interleave(times, -3)
+    except RuntimeError:
+        return None
+    return shape if is_known == shape and features == of_keys and value.size(-2) == keys else None
 
 
 # torch's own function draws inside by these two names.

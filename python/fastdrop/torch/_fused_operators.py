@@ -209,5 +209,6 @@ def _define_gradient(operation: str, count: int) -> None:
     torch.library.register_autograd(f"fastdrop::{operation}", backward, setup_context=remember)
 
 
-for _operation in OPERATIONS:
+for _operation in ("bias_dropout_add", "dropout_add_layer_norm", "dropout_add_rms_norm"):
     _define(_operation)
+    _define(f"{_operation}_backward")

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -54,7 +54,7 @@ def is_plain(tensor: Tensor) -> bool:
     """
     return (
         not is_dynamo_compiling()
-        and _is_memory(tensor)
+        and is_memory(tensor)
         and not has_torch_function_unary(tensor)  # which asks for modes too
         and not is_watched()
     )
@@ -66,15 +66,16 @@ def are_plain(tensors: Sequence[Tensor | None]) -> bool:
     return (
         first is not None
         and is_plain(first)
-        and all(tensor is None or _is_memory(tensor) for tensor in others)
+        and all(tensor is None or is_memory(tensor) for tensor in others)
     )
 
 
-def _is_memory(tensor: Tensor) -> bool:
+def is_memory(tensor: Tensor, dtypes: Container[torch.dtype] = ELEMENTS) -> bool:
+    """Whether the tensor is memory of such a dtype and nothing else, whoever watches."""
     return (
         type(tensor) in _PLAIN
         and tensor.is_cpu
-        and tensor.dtype in ELEMENTS
+        and tensor.dtype in dtypes
         and tensor.layout is strided
         and not tensor.is_nested
         and not tensor.is_neg()

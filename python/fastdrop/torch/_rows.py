@@ -63,7 +63,7 @@ def run_rows(
         if tensor is None:
             memory += 0, None
             continue
-        ready = _parameter(tensor, COMPUTE[x.dtype]) if name in parameters else _walkable(tensor)
+        ready = _parameter(tensor, COMPUTE[x.dtype]) if name in parameters else walkable(tensor)
         held.append(ready)
         memory += ready.data_ptr(), None if ready.is_contiguous() else ready.stride()
     for output in outputs:
@@ -76,5 +76,6 @@ def _parameter(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return (tensor if tensor.dtype is dtype else tensor.to(dtype)).contiguous()
 
 
-def _walkable(tensor: Tensor) -> Tensor:
+def walkable(tensor: Tensor) -> Tensor:
+    """The tensor, or a copy if its last axis is not contiguous."""
     return tensor if tensor.is_contiguous() or tensor.stride(-1) == 1 else tensor.contiguous()
