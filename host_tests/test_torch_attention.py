@@ -2,6 +2,7 @@
 """Attention whose weights are dropped: against its definition in float64, and against torch's own."""
 
 import math
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -141,10 +142,14 @@ def test_short_floats_are_rounded_where_torch_rounds(dtype, autocast):
     assert (y.double() - exact).abs().max() < 8 * torch.finfo(dtype).eps / 2 + 16 * bound(q, 7)
 
 
-def test_scores_of_minus_infinity_without_a_mask():
+@pytest.mark.parametrize("watch", [nullcontext, Draws])  # who watches sees a composition
+def test_scores_of_minus_infinity_are_nothing_to_attend_to(watch):
     q, k, v = torch.full((2, 4), 1e30), torch.full((3, 4), -1e30), torch.ones(3, 4)
-    assert attend(q, k, v, dropout_p=1e-12).isnan().all()  # the docstring says so
-    assert (attend(q, k, v, torch.zeros(2, 3), dropout_p=1e-12) == 0).all()
+    for mask in (None, torch.zeros(2, 3)):
+        with watch():
+            y = attend(q, k, v, mask, dropout_p=1e-12)
+        assert torch.equal(y, F.scaled_dot_product_attention(q, k, v, mask, dropout_p=1e-12))
+        assert (y == 0).all()
 
 
 # --- MultiheadAttention ---------------------------------------------------------------------------

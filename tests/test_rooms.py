@@ -114,7 +114,14 @@ PYTHON_ARROWS = {
     "torch/fused": {"_checks", "_windows", "fused", "mask", "mask_generator", "torch/_fused_apply"}
     | {"torch/_rows"},
     "torch/fused_modules": {"_checks", "fused", "mask_generator", "torch/fused", "torch/masks"},
-    "torch/_attention": {"_checks", "torch/_internals", "torch/_memory", "torch/functional"},
+    "torch/_attention_blocks": {"_core", "_values", "_windows", "torch/_memory", "torch/_rows"},
+    "torch/_attention_composed": {"torch/_internals"},
+    "torch/_attend": {"torch/_apply", "torch/_attention_blocks", "torch/_attention_composed"}
+    | {"torch/_internals", "torch/_memory", "torch/_rows"},
+    "torch/_attention": {"_checks", "_values", "torch/_attend", "torch/_attention_blocks"}
+    | {"torch/_attention_composed", "torch/_internals", "torch/_memory", "torch/_operators"}
+    | {"torch/functional"},
+    "torch/_hugging_face": {"_checks", "torch/_attention"},
     "torch/_functional_mode": {"torch/_attention", "torch/_internals", "torch/functional"},
     "torch/modules": {"_checks", "mask_generator", "torch/_attention", "torch/_internals"}
     | {"torch/functional", "torch/masks"},

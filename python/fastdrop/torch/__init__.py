@@ -13,6 +13,7 @@ except ImportError as error:
 
 from ._attention import scaled_dot_product_attention
 from ._functional_mode import replace_functional
+from ._hugging_face import register_attention
 from ._replace import Replacement, replace_dropout
 from .functional import (
     alpha_dropout,
@@ -58,6 +59,7 @@ __all__ = [
     "dropout_add_layer_norm",
     "dropout_add_rms_norm",
     "feature_alpha_dropout",
+    "register_attention",
     "replace_dropout",
     "replace_functional",
     "scaled_dot_product_attention",

@@ -57,7 +57,7 @@ class _Recorded(Function):
         if torch.is_grad_enabled() or is_batched(dout) or not is_plain(dout):
             return None, *_composed_gradients(ctx.call, dout, *operands), None
         with torch.autocast("cpu", enabled=False):
-            return None, *_gradients(ctx.call, walkable(dout), *operands, out, lse), None
+            return None, *_gradients(ctx.call, walkable(dout), out, lse, *operands), None
 
 
 _record = super(Function, _Recorded).apply  # as in `_apply`
@@ -75,24 +75,24 @@ def _forward(
         scores = block.view(scratch)
         torch.matmul(block.rows(query), block.keys(key).mT, out=scores)
         added = block.added(attn_mask, query.dtype)
-        block.run("softmax_dropout", scores, added, scores, None, lse[block.index])
-        torch.matmul(scores, block.keys(value), out=out[block.index])
+        block.run("softmax_dropout", scores, added, scores, None, lse[block.place])
+        torch.matmul(scores, block.keys(value), out=out[block.place])
     return out, lse
 
 
 def _gradients(
     call: Call,
     dout: Tensor,
+    out: Tensor,
+    lse: Tensor,
     query: Tensor,
     key: Tensor,
     value: Tensor,
     attn_mask: Tensor | None,
-    out: Tensor,
-    lse: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
     dquery = torch.zeros_like(query)
     # Transposed: BLAS takes a quarter longer for a sum over rows whose result has its long axis first.
-    dkey_T, dvalue_T = (tensor.new_zeros(tensor.mT.shape) for tensor in (key, value))
+    dkey_transposed, dvalue_transposed = (tensor.new_zeros(tensor.mT.shape) for tensor in (key, value))
     scratch, other_scratch = new_scratch(call, query), new_scratch(call, query)
     for block in blocks(call, query.dtype):
         queries, douts, keys = block.rows(query), block.rows(dout), block.keys(key)
@@ -102,11 +102,11 @@ def _gradients(
         added = block.added(attn_mask, query.dtype)
         delta = (douts * block.rows(out)).sum(-1)
         dscores, dropped = dweights, scores  # in place
-        block.run("attention_backward", dweights, scores, added, lse[block.index], delta, dscores, dropped)
+        block.run("attention_backward", dweights, scores, added, lse[block.place], delta, dscores, dropped)
         _add_product(block.rows(dquery), dscores, keys)
-        _add_product(block.columns(dkey_T), queries.mT, dscores)
-        _add_product(block.columns(dvalue_T), douts.mT, dropped)
-    return dquery, dkey_T.mT, dvalue_T.mT
+        _add_product(block.columns(dkey_transposed), queries.mT, dscores)
+        _add_product(block.columns(dvalue_transposed), douts.mT, dropped)
+    return dquery, dkey_transposed.mT, dvalue_transposed.mT
 
 
 def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:

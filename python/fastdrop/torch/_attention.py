@@ -8,7 +8,9 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
+from numpy import broadcast_shapes
 from torch import Tensor
+from torch.overrides import handle_torch_function
 
 from .. import _checks
 from .._values import scale_for
@@ -16,7 +18,7 @@ from ._attend import attend
 from ._attention_blocks import Call
 from ._attention_composed import compose
 from ._internals import with_names
-from ._memory import ELEMENTS, are_plain, is_memory, is_ours
+from ._memory import ELEMENTS, are_plain, is_memory, is_ours, is_seen_by_modes
 from ._operators import draw_state
 from .functional import dropout
 
@@ -33,8 +35,9 @@ def scaled_dot_product_attention(
 ) -> Tensor:
     """`torch.nn.functional.scaled_dot_product_attention`, whose weights are dropped by `dropout`.
 
-    ``dropout(softmax(query key^T scale + attn_mask)) value``. Without dropout, and for what fastdrop does not
-    take, this is torch's own function.
+    ``dropout(softmax(query key^T scale + attn_mask)) value``, in blocks of rows: there is never a tensor of
+    all weights, also not for the backward pass, which computes them again [1]_. Without dropout, and for what
+    fastdrop does not take, this is torch's own function.
 
     Parameters
     ----------
@@ -44,7 +47,7 @@ def scaled_dot_product_attention(
         Keys and values.
     attn_mask : Tensor, optional
         What is added to the scores, or a bool tensor that is True where a query may attend. It is broadcast
-        to (..., heads, L, S).
+        to (..., heads, L, S). If it requires a gradient, all weights are held.
     dropout_p : float, default 0
         Probability of dropping a weight.
     is_causal : bool, default False
@@ -58,14 +61,24 @@ def scaled_dot_product_attention(
     -------
     Tensor of shape (..., heads, L, Ev)
         float16 and bfloat16 are computed in float32, as torch does. A query that may attend to nothing gets
-        zeros. One whose scores all overflow to -inf gets zeros from torch, and NaN here unless `attn_mask` is
-        given.
+        zeros.
 
     Raises
     ------
     TypeError, ValueError
         If `dropout_p` or `attn_mask` is of the wrong kind, `dropout_p` is out of range, or `attn_mask` is
         given with `is_causal`.
+
+    Notes
+    -----
+    The mask of a seed is the one of `dropout` for a tensor of shape (..., heads, L, S). The last digits of
+    the result depend on torch's matrix products. Compiled code, `torch.func` and ``create_graph=True`` hold
+    all weights.
+
+    References
+    ----------
+    .. [1] Dao, Fu, Ermon, Rudra and Ré, "FlashAttention: Fast and memory-efficient exact attention with
+       IO-awareness", NeurIPS 2022.
 
     Examples
     --------
@@ -87,9 +100,12 @@ def scaled_dot_product_attention(
             "attn_mask must be a tensor of bool or of a floating-point dtype, not "
             f"{attn_mask.dtype if isinstance(attn_mask, Tensor) else _checks.describe(attn_mask)}"
         )
+    options = attn_mask, dropout_p, is_causal, scale, enable_gqa
+    if is_seen_by_modes(query):  # such as `replace_functional`: each is left while the function runs
+        operands = query, key, value
+        return handle_torch_function(scaled_dot_product_attention, operands, *operands, *options)
     # Short floats as torch's own function takes them: autocast rounds to them, and the products are made in
     # float32. In float16 scores would overflow, and in bfloat16 they have three digits.
-    options = attn_mask, dropout_p, is_causal, scale, enable_gqa
     if torch.is_autocast_enabled("cpu") and query.dtype is not torch.float64:
         dtype = torch.get_autocast_dtype("cpu")
         with torch.autocast("cpu", enabled=False):
@@ -99,14 +115,14 @@ def scaled_dot_product_attention(
         return result.to(query.dtype)
     if enable_gqa:
         query, key, value, attn_mask = _by_groups(query, key, value, attn_mask)
-    factor = 1 / math.sqrt(query.size(-1)) if scale is None else scale
+    factor = 1 / math.sqrt(max(query.size(-1), 1)) if scale is None else scale
     shape = _shape_of_scores(query, key, value, attn_mask)
     if shape is None:
         drop = partial(dropout, p=dropout_p)
         result = compose(query, key, value, attn_mask, is_causal, factor, drop)
     else:
-        decisions, scale = draw_state(dropout_p, shape, None), scale_for(dropout_p, True)
-        result = attend(Call(decisions, scale, factor, is_causal), query, key, value, attn_mask)
+        call = Call(draw_state(dropout_p, shape, None), scale_for(dropout_p, True), factor, is_causal)
+        result = attend(call, query, key, value, attn_mask)
     return result.flatten(-4, -3) if enable_gqa else result
 
 
@@ -128,7 +144,7 @@ def _by_groups(
     return query.unflatten(-3, groups), key.unsqueeze(-3), value.unsqueeze(-3), attn_mask
 
 
-# What is added to scores of a dtype without a loss.
+# What can be added to scores of a dtype without being rounded.
 _MASK_DTYPES = {
     dtype: {torch.bool, *(own for own in ELEMENTS if own.itemsize <= dtype.itemsize)} for dtype in ELEMENTS
 }
@@ -137,27 +153,25 @@ _MASK_DTYPES = {
 def _shape_of_scores(
     query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None
 ) -> tuple[int, ...] | None:
-    """The shape of the scores, if they can be made in blocks. None: torch's functions do it, or say what is wrong."""
+    """The shape of the scores if blocks of them can be made, None if torch has to do it or to refuse it."""
     operands = query, key, value
     if not are_plain(operands) or not query.dtype is key.dtype is value.dtype:
         return None
     if any(tensor.dim() < 2 or tensor.numel() == 0 for tensor in operands):
         return None
-    if attn_mask is not None and (
-        not is_memory(attn_mask, _MASK_DTYPES[query.dtype])
-        or (attn_mask.requires_grad and torch.is_grad_enabled())
-    ):
+    if query.size(-1) != key.size(-1) or key.size(-2) != value.size(-2):
         return None
-    (*_, rows, features), (*_, keys, of_keys) = query.shape, key.shape
-    try:
-        leading = torch.broadcast_shapes(query.shape[:-2], key.shape[:-2])
-        shape = (*leading, rows, keys)
-        is_known = torch.broadcast_shapes(
-            shape, (*value.shape[:-2], 1, 1), () if attn_mask is None else attn_mask.shape
-        )
-    except RuntimeError:
+    others = [(*value.shape[:-2], 1, 1)]
+    if attn_mask is not None:
+        needs_gradient = attn_mask.requires_grad and torch.is_grad_enabled()
+        if needs_gradient or not is_memory(attn_mask, _MASK_DTYPES[query.dtype]):
+            return None
+        others.append(tuple(attn_mask.shape))
+    try:  # torch.broadcast_shapes takes ten times as long
+        shape = (*broadcast_shapes(query.shape[:-2], key.shape[:-2]), query.size(-2), key.size(-2))
+        return shape if broadcast_shapes(shape, *others) == shape else None
+    except ValueError:
         return None
-    return shape if is_known == shape and features == of_keys and value.size(-2) == keys else None
 
 
 # torch's own function draws inside by these two names.

@@ -60,6 +60,11 @@ def is_plain(tensor: Tensor) -> bool:
     )
 
 
+def is_seen_by_modes(tensor: Tensor) -> bool:
+    """Whether modes see the functions of a tensor that is no subclass, which would see them too."""
+    return not is_dynamo_compiling() and type(tensor) in _PLAIN and has_torch_function_unary(tensor)
+
+
 def are_plain(tensors: Sequence[Tensor | None]) -> bool:
     """Whether all of them are, the first of which is there."""
     first, *others = tensors
