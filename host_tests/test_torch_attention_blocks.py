@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch.profiler import ProfilerActivity, profile
 
 import fastdrop.torch as ft
-from fastdrop.torch import _attention_blocks
+from fastdrop.fused import _attention_blocks
 from torch_judge import reference_mask, seeded
 
 attend = ft.scaled_dot_product_attention
@@ -170,9 +170,7 @@ LONG = {
 @pytest.mark.parametrize(("query", "key", "is_causal"), LONG.values(), ids=LONG)
 def test_several_blocks(query, key, is_causal):
     check(*operands(query, key), 0.1, is_causal=is_causal)
-    shape = (*query[:-1], key[-2])
-    call = _attention_blocks.Call(ft.draw_mask(shape)._state, 2.0, 1.0, is_causal)
-    assert len(list(_attention_blocks.blocks(call, torch.float32))) > 1
+    assert len(list(_attention_blocks.blocks((*query[:-1], key[-2]), is_causal, 4))) > 1
 
 
 @pytest.mark.usefixtures("cut")

@@ -114,7 +114,7 @@ PYTHON_ARROWS = {
     "torch/fused": {"_checks", "_windows", "fused", "mask", "mask_generator", "torch/_fused_apply"}
     | {"torch/_rows"},
     "torch/fused_modules": {"_checks", "fused", "mask_generator", "torch/fused", "torch/masks"},
-    "torch/_attention_blocks": {"_core", "_values", "_windows", "torch/_memory", "torch/_rows"},
+    "torch/_attention_blocks": {"_core", "_states", "_values", "fused", "torch/_memory", "torch/_rows"},
     "torch/_attention_composed": {"torch/_internals"},
     "torch/_attend": {"torch/_apply", "torch/_attention_blocks", "torch/_attention_composed"}
     | {"torch/_internals", "torch/_memory", "torch/_rows"},

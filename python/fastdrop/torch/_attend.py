@@ -9,6 +9,7 @@ again, from the logarithm of each row's sum of exponentials [1]_.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from ._apply import apply_state
-from ._attention_blocks import Call, blocks, new_scratch
+from ._attention_blocks import Block, Call, blocks
 from ._attention_composed import compose
 from ._internals import is_batched
 from ._memory import is_plain
@@ -70,13 +71,14 @@ def _forward(
     shape = (*call.decisions.shape[:-1], value.size(-1))
     out = torch.empty_like(query) if query.shape == shape else query.new_empty(shape)
     lse = query.new_empty(shape[:-1])
-    scratch = new_scratch(call, query)
-    for block in blocks(call, query.dtype):
-        scores = block.view(scratch)
-        torch.matmul(block.rows(query), block.keys(key).mT, out=scores)
+    cut = list(blocks(call, query.dtype))
+    scratch = _scratch(cut, query)
+    for block in cut:
+        scores = block.scores(scratch)
+        torch.matmul(block.queries(query), block.keys(key).mT, out=scores)
         added = block.added(attn_mask, query.dtype)
-        block.run("softmax_dropout", scores, added, scores, None, lse[block.place])
-        torch.matmul(scores, block.keys(value), out=out[block.place])
+        block.run("softmax_dropout", scores, added, scores, None, block.queries(lse))
+        torch.matmul(scores, block.keys(value), out=block.queries(out))
     return out, lse
 
 
@@ -93,20 +95,26 @@ def _gradients(
     dquery = torch.zeros_like(query)
     # Transposed: BLAS takes a quarter longer for a sum over rows whose result has its long axis first.
     dkey_transposed, dvalue_transposed = (tensor.new_zeros(tensor.mT.shape) for tensor in (key, value))
-    scratch, other_scratch = new_scratch(call, query), new_scratch(call, query)
-    for block in blocks(call, query.dtype):
-        queries, douts, keys = block.rows(query), block.rows(dout), block.keys(key)
-        scores, dweights = block.view(scratch), block.view(other_scratch)
+    cut = list(blocks(call, query.dtype))
+    scratch, other_scratch = _scratch(cut, query), _scratch(cut, query)
+    for block in cut:
+        queries, douts, keys = block.queries(query), block.queries(dout), block.keys(key)
+        scores, dweights = block.scores(scratch), block.scores(other_scratch)
         torch.matmul(queries, keys.mT, out=scores)
         torch.matmul(douts, block.keys(value).mT, out=dweights)
         added = block.added(attn_mask, query.dtype)
-        delta = (douts * block.rows(out)).sum(-1)
+        delta = (douts * block.queries(out)).sum(-1)
         dscores, dropped = dweights, scores  # in place
-        block.run("attention_backward", dweights, scores, added, lse[block.place], delta, dscores, dropped)
-        _add_product(block.rows(dquery), dscores, keys)
+        block.run("attention_backward", dweights, scores, added, block.queries(lse), delta, dscores, dropped)
+        _add_product(block.queries(dquery), dscores, keys)
         _add_product(block.columns(dkey_transposed), queries.mT, dscores)
         _add_product(block.columns(dvalue_transposed), douts.mT, dropped)
     return dquery, dkey_transposed.mT, dvalue_transposed.mT
+
+
+def _scratch(cut: list[Block], like: Tensor) -> Tensor:
+    """Memory for the scores of one block after another."""
+    return like.new_empty(max(math.prod(block.decisions.shape) for block in cut))
 
 
 def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
