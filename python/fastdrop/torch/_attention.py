@@ -135,7 +135,9 @@ def _by_groups(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """Views with an axis more, along which the heads of queries lie that share keys and values."""
     heads, shared = query.size(-3), key.size(-3)
-    if not shared or not heads or heads % shared or value.size(-3) != shared:
+    if value.size(-3) != shared:
+        raise ValueError(f"value must have the {shared} heads of key, not {value.size(-3)}")
+    if not shared or not heads or heads % shared:
         raise ValueError(f"query must have a multiple of the {shared} heads of key and value, not {heads}")
     groups = shared, heads // shared
     if attn_mask is not None and attn_mask.dim() > 2:
