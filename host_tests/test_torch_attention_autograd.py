@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch.profiler import ProfilerActivity, profile
 
 import fastdrop.torch as ft
-from fastdrop.fused import _attention_blocks
-from torch_attention_judge import CUTS, attend, operands
+from torch_attention_judge import CUTS, attend, operands, set_cut
 from torch_judge import reference_mask, seeded
 
 # --- What is not done in blocks -------------------------------------------------------------------
@@ -110,9 +109,8 @@ def test_gradients_of_some_operands(needed, create_graph):
 
 
 def test_autocast_in_the_backward_pass_changes_nothing(monkeypatch):
-    for sizes in CUTS.values():
-        for name, size in sizes.items():
-            monkeypatch.setattr(_attention_blocks, name, size)
+    for name in CUTS:
+        set_cut(monkeypatch, name)
         q, k, v, dy = operands((2, 3, 7, 8), (2, 3, 7, 8))
         y = attend(q, k, v, dropout_p=0.5)
         wanted = torch.autograd.grad(y, (q, k, v), dy, retain_graph=True)

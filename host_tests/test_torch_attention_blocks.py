@@ -6,15 +6,15 @@ import math
 import pytest
 import torch
 
-from fastdrop.fused import _attention_blocks
-from torch_attention_judge import CUTS, added, attend, check, operands
+import fastdrop.torch as ft
+from fastdrop.torch._attention_blocks import Call, blocks
+from torch_attention_judge import CUTS, added, attend, check, operands, set_cut
 from torch_judge import reference_mask, seeded
 
 
 @pytest.fixture(params=CUTS)
 def cut(request, monkeypatch):
-    for name, size in CUTS[request.param].items():
-        monkeypatch.setattr(_attention_blocks, name, size)
+    set_cut(monkeypatch, request.param)
 
 
 SHAPES = {
@@ -81,8 +81,8 @@ def test_nothing_to_attend_to_at_all():
 LONG = {
     "rows": ((2, 300, 16), (2, 1500, 16), False),
     "matrices": ((5, 3, 160, 16), (5, 3, 160, 16), False),
-    "causal": ((2, 600, 16), (2, 600, 16), True),
-    "causal, more queries": ((1, 600, 16), (1, 300, 16), True),
+    "causal": ((2, 3, 300, 16), (2, 3, 300, 16), True),
+    "causal, more queries": ((1, 300, 16), (1, 200, 16), True),
     "causal matrices": ((5, 3, 160, 16), (5, 3, 160, 16), True),
     "many keys": ((70, 16), (20000, 16), False),
 }
@@ -91,7 +91,8 @@ LONG = {
 @pytest.mark.parametrize(("query", "key", "is_causal"), LONG.values(), ids=LONG)
 def test_several_blocks(query, key, is_causal):
     check(*operands(query, key), 0.1, is_causal=is_causal)
-    assert len(list(_attention_blocks.blocks((*query[:-1], key[-2]), is_causal, 4))) > 1
+    call = Call(ft.draw_mask((*query[:-1], key[-2]))._state, 2.0, 1.0, is_causal)
+    assert len(list(blocks(call, torch.float32))) > 1
 
 
 @pytest.mark.usefixtures("cut")

@@ -6,16 +6,24 @@ import math
 import torch
 import torch.nn.functional as F
 
+from fastdrop.fused import _attention_blocks as numpys
+from fastdrop.torch import _attention_blocks as torchs
 from fastdrop.torch import scaled_dot_product_attention as attend
 from torch_judge import reference_mask, seeded
 
-# Sizes of blocks, for small tensors: many of some rows, some of several matrices, and one of all scores.
+# Sizes of blocks, for small tensors: of some rows, some matrices, some rows of some matrices, and all scores.
 CUTS = {
     "rows": {"BLOCK_BYTES": 1, "FEWEST_ROWS": 3, "CAUSAL_ROWS": 3},
     "row": {"BLOCK_BYTES": 1, "FEWEST_ROWS": 1, "CAUSAL_ROWS": 1},
-    "matrices": {"BLOCK_BYTES": 1000, "FEWEST_ROWS": 64, "CAUSAL_ROWS": 256},
-    "all": {"BLOCK_BYTES": 1 << 20, "FEWEST_ROWS": 64, "CAUSAL_ROWS": 256},
+    "matrices": {"BLOCK_BYTES": 1000, "FEWEST_ROWS": 64, "CAUSAL_ROWS": 64},
+    "rows of matrices": {"BLOCK_BYTES": 1 << 20, "FEWEST_ROWS": 64, "CAUSAL_ROWS": 3},
+    "all": {"BLOCK_BYTES": 1 << 20, "FEWEST_ROWS": 64, "CAUSAL_ROWS": 64},
 }
+
+
+def set_cut(monkeypatch, name):
+    for size, value in CUTS[name].items():
+        monkeypatch.setattr(torchs if size == "CAUSAL_ROWS" else numpys, size, value)
 
 
 def operands(query, key, features=None, dtype=torch.float32):

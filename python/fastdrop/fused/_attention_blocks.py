@@ -18,6 +18,7 @@ from ._saved import SavedAttention
 # Of the scores of a block, and of the rows of a causal one, which compute what its last row sees
 # (docs/performance-log.md has their neighbours).
 BLOCK_BYTES, CAUSAL_ROWS = 1 << 20, 64
+FEWEST_ROWS = 64  # of one head, in more memory if they need it: 16 rows of 16,384 keys took a third longer
 
 
 class Block(NamedTuple):
@@ -38,11 +39,13 @@ class Block(NamedTuple):
         return (*self.heads, self.keys)
 
 
-def blocks(shape: tuple[int, ...], is_causal: bool, item_bytes: int) -> Iterator[Block]:
+def blocks(
+    shape: tuple[int, ...], is_causal: bool, item_bytes: int, causal_rows: int | None = None
+) -> Iterator[Block]:
     """The blocks of scores of that shape. What no row of a block sees is left out."""
     *leading, rows, keys = shape
     room = BLOCK_BYTES // item_bytes // max(keys, 1)  # rows of all keys
-    row_count = min(rows, max(room, 1), CAUSAL_ROWS if is_causal else rows)
+    row_count = min(rows, max(room, FEWEST_ROWS), (causal_rows or CAUSAL_ROWS) if is_causal else rows)
     for heads in _groups(leading, max(room // max(row_count, 1), 1)):
         for first in range(0, rows, max(row_count, 1)):
             last = min(first + row_count, rows)

@@ -74,11 +74,11 @@ def _forward(
     cut = list(blocks(call, query.dtype))
     scratch = _scratch(cut, query)
     for block in cut:
-        scores = block.scores(scratch)
-        torch.matmul(block.queries(query), block.keys(key).mT, out=scores)
+        weights, scores = block.scores(scratch)
+        torch.matmul(block.queries(query), block.keys(key).mT, out=weights)
         added = block.added(attn_mask, query.dtype)
         block.run("softmax_dropout", scores, added, scores, None, block.queries(lse))
-        torch.matmul(scores, block.keys(value), out=block.queries(out))
+        torch.matmul(weights, block.keys(value), out=block.queries(out))
     return out, lse
 
 
@@ -99,13 +99,12 @@ def _gradients(
     scratch, other_scratch = _scratch(cut, query), _scratch(cut, query)
     for block in cut:
         queries, douts, keys = block.queries(query), block.queries(dout), block.keys(key)
-        scores, dweights = block.scores(scratch), block.scores(other_scratch)
-        torch.matmul(queries, keys.mT, out=scores)
-        torch.matmul(douts, block.keys(value).mT, out=dweights)
+        (dropped, scores), (dscores, dweights) = block.scores(scratch), block.scores(other_scratch)
+        torch.matmul(queries, keys.mT, out=dropped)
+        torch.matmul(douts, block.keys(value).mT, out=dscores)
         added = block.added(attn_mask, query.dtype)
         delta = (douts * block.queries(out)).sum(-1)
-        dscores, dropped = dweights, scores  # in place
-        block.run("attention_backward", dweights, scores, added, block.queries(lse), delta, dscores, dropped)
+        block.run("attention_backward", dweights, scores, added, block.queries(lse), delta, dweights, scores)
         _add_product(block.queries(dquery), dscores, keys)
         _add_product(block.columns(dkey_transposed), queries.mT, dscores)
         _add_product(block.columns(dvalue_transposed), douts.mT, dropped)
