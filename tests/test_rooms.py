@@ -117,7 +117,7 @@ PYTHON_ARROWS = {
     "torch/_attention_blocks": {"_core", "_states", "_values", "fused", "torch/_memory", "torch/_rows"},
     "torch/_attention_composed": {"torch/_internals"},
     "torch/_attend": {"torch/_apply", "torch/_attention_blocks", "torch/_attention_composed"}
-    | {"torch/_internals", "torch/_memory", "torch/_rows"},
+    | {"torch/_internals", "torch/_memory"},
     "torch/_attention": {"_checks", "_values", "torch/_attend", "torch/_attention_blocks"}
     | {"torch/_attention_composed", "torch/_internals", "torch/_memory", "torch/_operators"}
     | {"torch/functional"},

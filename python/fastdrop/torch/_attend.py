@@ -4,7 +4,7 @@
 The scores of a block become weights in memory that the next block uses again. The backward pass makes them
 again, from the logarithm of each row's sum of exponentials [1]_.
 
-.. [1] Dao, Fu, Ermon, Rudra and Ré, "FlashAttention", NeurIPS 2022, appendix B.4.
+.. [1] Dao, Fu, Ermon, Rudra and Ré, "FlashAttention", NeurIPS 2022, appendices B.2 and B.4.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from ._attention_blocks import Block, Call, blocks
 from ._attention_composed import compose
 from ._internals import is_batched
 from ._memory import is_plain
-from ._rows import walkable
 
 
 def attend(call: Call, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None) -> Tensor:
@@ -58,7 +57,7 @@ class _Recorded(Function):
         if torch.is_grad_enabled() or is_batched(dout) or not is_plain(dout):
             return None, *_composed_gradients(ctx.call, dout, *operands), None
         with torch.autocast("cpu", enabled=False):
-            return None, *_gradients(ctx.call, walkable(dout), out, lse, *operands), None
+            return None, *_gradients(ctx.call, dout, out, lse, *operands), None
 
 
 _record = super(Function, _Recorded).apply  # as in `_apply`
