@@ -83,7 +83,7 @@ def scratch(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     memory = _kept.bytes.get(name)
     if memory is None or memory.size < size:
         memory = np.empty(size, np.uint8)
-        if size <= 2 * BLOCK_BYTES:
+        if size <= 4 * BLOCK_BYTES:
             _kept.bytes[name] = memory
     return memory[:size].view(dtype).reshape(shape)
 
