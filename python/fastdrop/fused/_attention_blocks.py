@@ -120,8 +120,10 @@ class Products:
 
     def added(self, block: Block) -> Array | None:
         """What is added to the scores of a block."""
-        mask = self._saved.attn_mask
-        return None if mask is None else mask[block.queries].astype(self.compute, copy=False)
+        if self._saved.attn_mask is None:
+            return None
+        part: Array = self._saved.attn_mask[block.queries]
+        return part if part.dtype == self.compute else part.astype(self.compute, order="C")
 
 
 def ready(array: Array) -> Array:
