@@ -161,8 +161,10 @@ class Gradient:
         starts_at_zero: bool,
     ) -> None:
         self.out = np.empty(operand.shape, operand.dtype.newbyteorder("=")) if out is None else out
-        own = self.out.dtype == compute and ready(self.out) is self.out
-        self._sum = self.out if own else np.empty(operand.shape, compute)
+        base = np.asarray(self.out)  # a subclass has code of its own
+        self._sum = (
+            base if base.dtype == compute and ready(base) is base else np.empty(operand.shape, compute)
+        )
         missing = len(leading) - (operand.ndim - 2)
         self._whole = self._sum[(None,) * missing]
         self._shared = tuple(axis for axis, length in enumerate(leading) if self._whole.shape[axis] != length)
@@ -190,7 +192,6 @@ class Gradient:
 
     def result(self) -> Array:
         """The gradient, rounded to its dtype."""
-        if self._sum is not self.out:
-            with np.errstate(all="ignore"):
-                self.out[...] = self._sum
+        if not np.may_share_memory(self._sum, self.out):
+            np.asarray(self.out)[...] = self._sum
         return self.out

@@ -74,8 +74,8 @@ def attention(
     y : ndarray
         `out`, or a new array in C order and native byte order.
     saved : SavedAttention
-        What `attention_backward` needs. It refers to query, key, value and y, which must not change before.
-        It holds one number for each query, and no array of T x S.
+        What `attention_backward` needs. It refers to query, key, value, attn_mask and y, which must not
+        change before. It holds one number for each query, and no array of T x S.
 
     Raises
     ------
@@ -116,20 +116,22 @@ def attention(
     factor = 1.0 / math.sqrt(query.shape[-1] or 1) if scale is None else _checks.finite(scale, "scale")
     is_causal = visible_elements(is_causal, shape) != math.inf
     added = added_mask(attn_mask, shape, query.dtype, "query")
-    y = _result(out, (*leading, query.shape[-2], value.shape[-1]), query, key, value)
+    read = {"query": query, "key": key, "value": value, "attn_mask": added}
+    y = _result(out, (*leading, query.shape[-2], value.shape[-1]), read)
     mask = mask_for(shape, optional_p(p, mask), rng, None, mask, training, "the weights")
 
     native = query.dtype.newbyteorder("=")
     lse = np.empty(shape[:-1], np.float32 if native.itemsize == 2 else native)
     saved = SavedAttention(query, key, value, y, lse, mask, added, is_causal, factor)
     products = Products(saved)
-    for block in blocks(shape, is_causal, lse.itemsize):
-        query_part, key_part = products.part("query", block.queries), products.part("key", block.seen)
-        weights, scores = products.scores("scores", query_part, key_part)
-        operands = (scores, products.added(block), scores, False, lse[block.queries])
-        products.run("softmax_dropout", block, *operands)
-        multiply(weights, products.part("value", block.seen), y[block.queries])
-    return y, saved
+    with np.errstate(all="ignore"):  # as the core does
+        for block in blocks(shape, is_causal, lse.itemsize):
+            query_part, key_part = products.part("query", block.queries), products.part("key", block.seen)
+            weights, scores = products.scores("scores", query_part, key_part)
+            operands = (scores, products.added(block), scores, False, lse[block.queries])
+            products.run("softmax_dropout", block, *operands)
+            multiply(weights, products.part("value", block.seen), y[block.queries])
+    return (y if out is None else out), saved
 
 
 def attention_backward(
@@ -182,7 +184,7 @@ def attention_backward(
     _checks.check_shape(gradient, y.shape, "dy")
     products, leading = Products(saved), y.shape[:-2]
     operands = (saved.query, saved.key, saved.value)
-    outs = _gradient_outs(out, operands, {"dy": gradient, "saved.y": y})
+    outs = _gradient_outs(out, saved, gradient)
     plan = list(blocks(saved.mask.shape, saved.is_causal, saved.lse.itemsize))
     sees_all = bool(plan) and all(block.keys.stop == saved.key.shape[-2] for block in plan)
     dquery, dkey, dvalue = (
@@ -192,22 +194,23 @@ def attention_backward(
         )
     )
     gradient = ready(gradient)
-    for block in plan:
-        query, key, value = (
-            products.part(name, index)
-            for name, index in (("query", block.queries), ("key", block.seen), ("value", block.seen))
-        )
-        dy_part, y_part = (a[block.queries].astype(products.compute, copy=False) for a in (gradient, y))
-        delta = np.einsum("...i,...i->...", dy_part, y_part)
-        dropped, scores = products.scores("scores", query, key)
-        dscores, dweights = products.scores("dweights", dy_part, value)
-        inputs = (dweights, scores, products.added(block), saved.lse[block.queries], delta)
-        products.run("attention_backward", block, *inputs, dweights, scores)
-        is_first = block.rows.start == 0
-        dvalue.add(block.heads, block.keys, is_first, dropped.swapaxes(-1, -2), dy_part)
-        dquery.add(block.heads, block.rows, True, dscores, key)
-        dkey.add(block.heads, block.keys, is_first, dscores.swapaxes(-1, -2), query)
-    return AttentionGradients(dquery.result(), dkey.result(), dvalue.result())
+    with np.errstate(all="ignore"):
+        for block in plan:
+            query, key, value = (
+                products.part(name, index)
+                for name, index in (("query", block.queries), ("key", block.seen), ("value", block.seen))
+            )
+            dy_part, y_part = (a[block.queries].astype(products.compute, copy=False) for a in (gradient, y))
+            delta = np.einsum("...i,...i->...", dy_part, y_part)
+            dropped, scores = products.scores("scores", query, key)
+            dscores, dweights = products.scores("dweights", dy_part, value)
+            inputs = (dweights, scores, products.added(block), saved.lse[block.queries], delta)
+            products.run("attention_backward", block, *inputs, dweights, scores)
+            is_first = block.rows.start == 0
+            dvalue.add(block.heads, block.keys, is_first, dropped.swapaxes(-1, -2), dy_part)
+            dquery.add(block.heads, block.rows, True, dscores, key)
+            dkey.add(block.heads, block.keys, is_first, dscores.swapaxes(-1, -2), query)
+        return AttentionGradients(dquery.result(), dkey.result(), dvalue.result())
 
 
 def _leading_axes(query: Array, key: Array, value: Array) -> tuple[int, ...]:
@@ -238,34 +241,36 @@ def _leading_axes(query: Array, key: Array, value: Array) -> tuple[int, ...]:
         ) from None
 
 
-def _result(out: Any, shape: tuple[int, ...], query: Array, key: Array, value: Array) -> Array:
+def _result(out: Any, shape: tuple[int, ...], read: dict[str, Any]) -> Array:
+    dtype = read["query"].dtype.newbyteorder("=")
     if out is None:
-        return np.empty(shape, query.dtype.newbyteorder("="))
-    check_out(out, np.broadcast_to(query.dtype.type(0), shape), "the result", "out")
-    for name, array in (("query", query), ("key", key), ("value", value)):
-        if shares_memory(out, array):
+        return np.empty(shape, dtype)
+    check_out(out, np.broadcast_to(dtype.type(0), shape), "the result", "out")
+    for name, array in read.items():
+        if array is not None and shares_memory(out, array):
             raise ValueError(f"out must not overlap {name}, which a backward pass reads")
     base: Array = np.asarray(out)
     return base
 
 
-def _gradient_outs(out: Any, operands: tuple[Array, ...], read: dict[str, Array]) -> tuple[Any, ...]:
+def _gradient_outs(out: Any, saved: SavedAttention, dy: Array) -> tuple[Any, ...]:
     """The outputs of the three gradients, checked."""
     if out is None:
         return None, None, None
     if not isinstance(out, (tuple, list)) or len(out) != 3:
         wanted = "a tuple of three arrays or None, for dquery, dkey and dvalue"
         raise TypeError(f"out must be {wanted}, not {_checks.describe(out)}")
-    names = ("query", "key", "value")
-    read = read | {f"saved.{name}": operand for name, operand in zip(names, operands, strict=True)}
-    before: dict[str, Array] = {}
-    for at, (one, operand, name) in enumerate(zip(out, operands, names, strict=True)):
+    apart = {"dy": dy}  # from what an output must be, with the outputs before it
+    for name in ("query", "key", "value", "y", "lse", "attn_mask"):
+        if (array := getattr(saved, name)) is not None:
+            apart[f"saved.{name}"] = array
+    for at, (one, name) in enumerate(zip(out, ("query", "key", "value"), strict=True)):
         if one is None:
             continue
         own = f"out[{at}]"
-        check_out(one, operand, name, own)
-        for other_name, other in (read | before).items():
+        check_out(one, getattr(saved, name), name, own)
+        for other_name, other in apart.items():
             if shares_memory(one, other):
                 raise ValueError(f"{own} must not overlap {other_name}")
-        before[own] = one
-    return tuple(None if one is None else np.asarray(one) for one in out)
+        apart[own] = one
+    return tuple(out)
