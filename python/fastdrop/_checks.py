@@ -217,21 +217,21 @@ def choice(value: Any, name: str, allowed: tuple[str, ...]) -> str:
 
 def float_array(value: Any, name: str) -> NDArray[Any]:
     """`value` as a base ndarray of a float dtype, whatever its layout and byte order."""
-    array = _as_array(value, name, _FLOATS)
+    array = as_array(value, name, _FLOATS)
     if not is_float_dtype(array.dtype):
         raise _wrong_array(value, array, name, _FLOATS, _remedies.for_dtype(array.dtype, name))
     return array
 
 
 def bool_array(value: Any, name: str) -> NDArray[np.bool_]:
-    array = _as_array(value, name, _BOOLS)
+    array = as_array(value, name, _BOOLS)
     if array.dtype != np.bool_:
         remedy = f"; write {name} != 0" if array.dtype.kind in "iuf" else ""
         raise _wrong_array(value, array, name, _BOOLS, remedy)
     return array
 
 
-def _as_array(value: Any, name: str, wanted: str) -> NDArray[Any]:
+def as_array(value: Any, name: str, wanted: str) -> NDArray[Any]:
     """`value` as a base ndarray of whatever dtype."""
     if type(value) is np.ndarray:
         return value

@@ -19,19 +19,20 @@ def added_mask(attn_mask: Any, shape: tuple[int, ...], dtype: np.dtype[Any], nam
     """
     if attn_mask is None:
         return None
-    _checks.refuse_masked(attn_mask, "attn_mask")
-    mask = np.asarray(attn_mask)
     native = dtype.newbyteorder("=")
+    wanted = f"an array of bool, True where a query may attend, or of {native}, which is added"
+    mask = _checks.as_array(attn_mask, "attn_mask", wanted)
     if mask.dtype == np.bool_:
         mask = np.where(mask, native.type(-0.0), native.type(-np.inf))
     elif not _checks.is_float_dtype(mask.dtype):
-        remedy = "; write attn_mask.astype(bool) if 1 means to attend" if mask.dtype.kind in "iu" else ""
-        wanted = f"an array of bool, True where a query may attend, or of {native}, which is added"
+        remedy = (
+            "; write numpy.asarray(attn_mask, bool) if 1 means to attend" if mask.dtype.kind in "iu" else ""
+        )
         raise TypeError(f"attn_mask must be {wanted}, not {_checks.describe(attn_mask)}{remedy}")
     elif mask.dtype.newbyteorder("=") != native:
         raise TypeError(
             f"attn_mask must have the dtype of {name}, {native}, or bool, not {mask.dtype}; "
-            f"write attn_mask.astype({name}.dtype)"
+            f"write numpy.asarray(attn_mask, {name}.dtype)"
         )
     try:
         fits = np.broadcast_shapes(mask.shape, shape) == shape

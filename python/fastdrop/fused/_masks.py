@@ -78,7 +78,7 @@ def keeps_everything(mask: Mask) -> bool:
 
 
 @functools.lru_cache(maxsize=1024)  # as in evaluation: the same few shapes at every call
-def keeps_all(shape: tuple[int, ...]) -> Mask:
-    """The mask of evaluation."""
-    _check_axes(shape)
+def keeps_all(shape: tuple[int, ...], name: str = "x") -> Mask:
+    """The mask of evaluation, of an array of that shape and name."""
+    _check_axes(shape, name)
     return evaluation_mask(whole_window(shape, None, 0.0), True)

@@ -194,7 +194,7 @@ def cross_entropy(
            [ 0.125, -0.125]])
     """
     array = x if isinstance(x := logits, np.ndarray) else _checks.float_array(logits, "logits")
-    state, _ = state_and_scale(keeps_all(array.shape))
+    state, _ = state_and_scale(keeps_all(array.shape, "logits"))
     _checks.float_array(array, "logits")
     places, count = _places(targets, array.shape, ignore_index)
     places = places.astype(np.float64 if array.dtype.itemsize == 8 else np.float32)
@@ -208,8 +208,7 @@ def cross_entropy(
 
 def _places(targets: Any, shape: tuple[int, ...], ignore_index: Any) -> tuple[Array, int]:
     """The classes of the rows, -1 for a row that is ignored, and how many rows are not."""
-    _checks.refuse_masked(targets, "targets")
-    array = np.asarray(targets)
+    array = _checks.as_array(targets, "targets", "an array of integers")
     remedy = ""
     if array.shape == shape:
         remedy = "; write targets.argmax(axis=-1) if each row has a 1 at its class"
@@ -235,7 +234,7 @@ def _go_back(operation: str, dy: ArrayLike, y: ArrayLike, out: Array | None, *co
     array = y if isinstance(y, np.ndarray) else _checks.float_array(y, "y")
     if out is not None:
         check_apart(out, "y", array)
-    state, _ = state_and_scale(keeps_all(array.shape))
+    state, _ = state_and_scale(keeps_all(array.shape, "y"))
     dx: Array | None = _core.run(operation, state, dy, array, out, *constants)
     if dx is None:
         dy = checked_gradient(dy, _checks.float_array(array, "y"), "y")
