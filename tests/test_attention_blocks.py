@@ -27,22 +27,24 @@ SHAPES = [
 ]
 
 
-def cut(monkeypatch, block_bytes, causal_rows=64):
+def cut(monkeypatch, block_bytes, causal_rows=64, fewest_rows=1):
     monkeypatch.setattr(_attention_blocks, "BLOCK_BYTES", block_bytes)
     monkeypatch.setattr(_attention_blocks, "CAUSAL_ROWS", causal_rows)
+    monkeypatch.setattr(_attention_blocks, "FEWEST_ROWS", fewest_rows)
 
 
+@pytest.mark.parametrize("fewest_rows", [1, 4])
 @pytest.mark.parametrize("block_bytes", [1, 100, 1000, 5000, 1 << 20])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_every_score_is_in_one_block(monkeypatch, shape, block_bytes):
-    cut(monkeypatch, block_bytes, 5)
+def test_every_score_is_in_one_block(monkeypatch, shape, block_bytes, fewest_rows):
+    cut(monkeypatch, block_bytes, 5, fewest_rows)
     for is_causal in (False, True):
         counts = np.zeros(shape, int)
         for block in blocks(shape, is_causal, 4):
             part = counts[block.queries][..., block.keys]
-            assert 4 * part.size <= block_bytes or part.size <= shape[-1]  # or one row
+            assert 4 * part.size <= block_bytes or part.size <= fewest_rows * shape[-1]
             part += 1
-            assert counts[block.queries].shape[-2] <= (5 if is_causal else shape[-2])
+            assert part.shape[-2] <= (5 if is_causal else shape[-2])
         seen = np.broadcast_to(triangle(*shape[-2:]), shape) if is_causal else np.ones(shape, bool)
         assert (counts[seen] == 1).all()
         assert counts.max() == 1
