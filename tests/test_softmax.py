@@ -3,6 +3,7 @@
 
 import math
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -258,3 +259,36 @@ def test_the_core_has_the_logarithm_of_the_sums(isa, dtype):
     wanted = SOFTMAX_OPERATIONS["softmax_dropout"](slow.to_numpy(), scores, None, *constants)
     assert all(map(same_bytes, results, wanted))
     assert results[2].dtype == computed_with(dtype)
+
+
+def peak_of(call):
+    """What NumPy allocates at the most."""
+    tracemalloc.start()
+    try:
+        result = call()
+        return tracemalloc.get_traced_memory()[1], result
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_is_taken_for_outputs_only():
+    """Also with a mask that is broadcast, and a causal one."""
+    shape, small = (4, 128, 256), 4096  # bytes of Python's objects
+    scores, row = np.ones(shape, np.float32), np.ones(shape[-1], bool)
+    targets = np.zeros(shape[:-1], np.int8)
+    for _ in range(2):  # the first one imports and caches
+        for options, arrays in ({"p": 0.5}, 2), ({}, 1), ({"p": 0.5, "training": False}, 1):
+            options |= {"is_causal": True, "attn_mask": row, "rng": 0}
+            peak, (y, saved) = peak_of(lambda options=options: fastdrop.softmax_dropout(scores, **options))
+            back, _ = peak_of(lambda y=y, saved=saved: fastdrop.softmax_dropout_backward(y, saved))
+            rows = 16 * row.size
+            assert (peak // (scores.nbytes - small), back // (scores.nbytes - small)) == (arrays, 1)
+            assert peak < arrays * scores.nbytes + rows + small
+            assert back < scores.nbytes + small
+        for forward, backward in PLAIN:
+            assert peak_of(lambda forward=forward: forward(scores))[0] < scores.nbytes + small
+            back = peak_of(lambda backward=backward: backward(scores, scores))[0]
+            assert back < scores.nbytes + small
+        # Of the rows of a cross entropy: losses, their list, and classes in several types.
+        peak, _ = peak_of(lambda: fastdrop.cross_entropy(scores, targets))
+        assert peak < scores.nbytes + 128 * targets.size + small
