@@ -35,7 +35,7 @@ from lib.transformer_numpy import TextbookTransformer
 from lib.transformer_sizes import Sizes
 
 BATCH_SIZE = 16
-TRAIN_COUNT, VALIDATION_COUNT = 40_000, 20_000  # characters
+TRAIN_COUNT, VALIDATION_COUNT = 40_000, 10_000  # characters
 LEARNING_RATE, WARM_UP_STEPS = 1e-3, 50
 EVALUATIONS = 10  # over a training
 PROMPT, SAMPLE_COUNT = "The ", 300  # characters
@@ -176,16 +176,11 @@ def print_header(sizes, text, parameters, library, options):
     )
 
 
-def probability(text):
-    """Return the type of an option that is a probability of dropping."""
-    return fastdrop.Dropout(float(text)).p
-
-
 def read_options():
     """Read and check the options."""
     parser = make_parser(__doc__)
     parser.add_argument("--steps", type=whole_number(1), help="default: 400, or 20 with --compare")
-    parser.add_argument("--p", type=probability, default=0.1, help="of dropping, default: %(default)s")
+    parser.add_argument("--p", type=float, default=0.1, help="of dropping, default: %(default)s")
     parser.add_argument("--threads", type=whole_number(1), default=1, help="default: %(default)s")
     parser.add_argument("--seed", type=whole_number(0), default=0)
     library = parser.add_mutually_exclusive_group()
@@ -194,6 +189,8 @@ def read_options():
     library.add_argument("--compare", action="store_true", help="print times of steps instead of training")
     add_plot(parser, "train_transformer.png")
     options = parser.parse_args()
+    if not 0 <= options.p < 1:
+        parser.error(f"--p must be at least 0 and below 1, not {options.p}")
     if options.library == "PyTorch" and not has_torch():
         parser.error("argument --torch: PyTorch is not installed: pip install torch")
     return options

@@ -17,10 +17,11 @@ try:
     import compare_regularizers
     import mc_dropout_uncertainty
     import train_mlp as example
+    import train_transformer
 finally:
     sys.path.remove(str(EXAMPLES))
 
-PROGRAMS = [example, mc_dropout_uncertainty, compare_regularizers]
+PROGRAMS = [example, mc_dropout_uncertainty, compare_regularizers, train_transformer]
 NETWORKS = "no dropout", "textbook NumPy", "fastdrop"
 
 
@@ -162,6 +163,10 @@ WRONG = [
     (compare_regularizers, "--seeds", "1", "must be a whole number of at least 2, not '1'"),
     (compare_regularizers, "--jobs", "0", "must be a whole number of at least 1, not '0'"),
     (compare_regularizers, "--wrong-labels", "1.5", "must be from 0 to 1, not 1.5"),
+    (train_transformer, "--steps", "0", "must be a whole number of at least 1, not '0'"),
+    (train_transformer, "--threads", "0", "must be a whole number of at least 1, not '0'"),
+    (train_transformer, "--p", "1.0", "must be at least 0 and below 1, not 1.0"),
+    (train_transformer, "--p", "nan", "must be at least 0 and below 1, not nan"),
 ]
 
 
