@@ -112,7 +112,7 @@ def test_numbers_and_flags():
         refused(TypeError, "scale must be a real number, not", scale=value)
     refused(TypeError, "training must be True or False, not 'test'", training="test")
     refused(ValueError, "p must be from 0 to 1", p=1.5)
-    refused(ValueError, "p must have a shape that can be broadcast", p=np.ones(4))
+    refused(ValueError, "p must have a shape that can be broadcast", p=np.full(4, 0.5))
     refused(TypeError, "rng must be", rng="0")
 
 
@@ -258,6 +258,27 @@ def test_gradients_may_not_overlap_anything():
     query, key, value, dy = operands("float32", 1, 8, 1, 1)
     _, saved = fastdrop.attention(query, key, value)
     untouched(first, ValueError, "out[0] must not overlap saved.lse", out=saved.lse[..., np.newaxis])
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float32])
+def test_a_mask_of_zeros_and_ones_where_p_is(dtype):
+    """The fourth argument, as in torch. Zeros drop nothing, which is what they mean if they are added."""
+    query, key, value, _ = operands(np.float32)
+    ones = np.tri(QUERIES, KEYS).astype(dtype)
+    masks = fastdrop.MaskGenerator(0)
+    with pytest.raises(
+        ValueError, match="p must not be an array of zeros and ones only, which is a mask: write"
+    ):
+        fastdrop.attention(query, key, value, ones, rng=masks)
+    assert masks.state["stream"] == 0
+    y, _ = fastdrop.attention(query, key, value, 0 * ones, rng=masks)
+    assert same_bytes(y, fastdrop.attention(query, key, value)[0])
+
+
+@pytest.mark.parametrize("p", [0, 0.0])
+def test_a_p_of_zero_may_stand_beside_a_mask(p):
+    query, key, value, _ = operands(np.float32)
+    assert fastdrop.attention(query, key, value, p, mask=MASK)[1].mask == MASK
 
 
 # --- Values -------------------------------------------------------------------------------------------------

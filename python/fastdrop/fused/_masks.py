@@ -43,7 +43,7 @@ def mask_for(
 
 def optional_p(p: Probability, mask: Mask | None) -> Probability:
     """p where its default is 0: what `mask_for` takes for left out, where a mask is given."""
-    return _checks.DEFAULT_P if mask is not None and type(p) is float and p == 0.0 else p
+    return _checks.DEFAULT_P if mask is not None and type(p) in (int, float) and p == 0 else p
 
 
 def _check_axes(shape: tuple[int, ...], name: str = "x") -> None:

@@ -118,6 +118,8 @@ def attention(
     added = added_mask(attn_mask, shape, query.dtype, "query")
     read = {"query": query, "key": key, "value": value, "attn_mask": added}
     y = _result(out, (*leading, query.shape[-2], value.shape[-1]), read)
+    if isinstance(p, np.ndarray) and p.dtype != np.bool_ and p.any() and ((p == 0) | (p == 1)).all():
+        raise ValueError("p must not be an array of zeros and ones only, which is a mask: write attn_mask=")
     mask = mask_for(shape, optional_p(p, mask), rng, None, mask, training, "the weights")
 
     native = query.dtype.newbyteorder("=")
