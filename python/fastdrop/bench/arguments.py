@@ -14,7 +14,12 @@ from .fused import FUSED
 from .kinds import DIRECTIONS, KINDS
 
 # What one word of --op stands for.
-GROUPS = {**{kind: (kind,) for kind in KINDS}, "fused": tuple(FUSED)}
+GROUPS = {
+    **{kind: (kind,) for kind in KINDS},
+    "fused": tuple(FUSED),
+    "softmax": ("softmax_dropout",),
+    "attention": ("attention", "causal_attention"),
+}
 PICTURES = (".png", ".pdf", ".svg", ".jpg")
 
 

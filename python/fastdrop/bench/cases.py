@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 import fastdrop
 
+from . import attention, transformer
+from .attention import ATTENTION
 from .fused import CALL, FUSED
 from .kinds import DIRECTIONS, KINDS
 from .structured import CALLS
@@ -32,6 +34,8 @@ TRAIN_SIZE = 128 * 1024  # activations of one hidden layer
 ENCODER = (16, 128, 256)  # batch, steps, units
 ENCODER_SIZE = math.prod(ENCODER)
 _STEPS = {"train_step": TRAIN_SIZE, "torch_step": ENCODER_SIZE}
+_ROWS = (*FUSED, "softmax_dropout")  # operations on rows, of which is said what they move
+_NORMAL = (*_ROWS, *ATTENTION, "transformer_step")
 CHECK_LIMIT = 64 * KI  # with --check: all code paths are taken by then
 
 
@@ -78,27 +82,30 @@ class Case:
         """What is done in it, in words."""
         passes = [] if self.direction is None else [DIRECTIONS[self.direction]]
         kind = KINDS[self.kind]
-        moved = [f"moving {' '.join(kind.moved(self.direction))}"] if self.kind in FUSED else []
-        return ", ".join([kind.about, *passes, *moved])
+        moved = [f"moving {' '.join(kind.moved(self.direction))}"] if self.kind in _ROWS else []
+        shapes = {**dict.fromkeys(ATTENTION, attention.shape), "transformer_step": transformer.shape}
+        shape = [f"x of {shapes[self.kind](self.size)}"] if self.kind in shapes else []
+        return ", ".join([kind.about, *shape, *passes, *moved])
 
 
 class Data:
     """The arrays of a case, all written once before anything is timed; x and dy hold no zeros.
 
-    They are between 1 and 2, or normal numbers where an activation or a norm follows.
+    They are between 1 and 2, or normal numbers where an activation, a norm or a softmax follows.
     """
 
     def __init__(self, case: Case) -> None:
         rng, dtype = np.random.default_rng(0), np.dtype(case.dtype)
 
         def random() -> NDArray[Any]:
-            if case.kind in FUSED:
+            if case.kind in _NORMAL:
                 return rng.standard_normal(case.size, random_dtype(dtype)).astype(dtype, copy=False)
             return (rng.random(case.size, random_dtype(dtype)) + 1).astype(dtype, copy=False)
 
         self.x, self.dy = random(), random()
         self.y = np.ones_like(self.x)
         self.dx = np.ones_like(self.x)
+        self._normals: dict[int, NDArray[Any]] = {}
 
     @functools.cached_property
     def residual(self) -> NDArray[Any]:
@@ -109,6 +116,14 @@ class Data:
     def h(self) -> NDArray[Any]:
         """Where a norm writes the sum that it normalises."""
         return np.ones_like(self.x)
+
+    def normal(self, number: int) -> NDArray[Any]:
+        """Further normal numbers, as many as x has; the same for a number that has been asked for before."""
+        if number not in self._normals:
+            rng = np.random.default_rng(number)
+            drawn = rng.standard_normal(self.x.size, random_dtype(self.x.dtype))
+            self._normals[number] = drawn.astype(self.x.dtype, copy=False)
+        return self._normals[number]
 
 
 def random_dtype(dtype: np.dtype[Any]) -> Any:
@@ -168,6 +183,14 @@ _FUSED = (
     Grid(tuple(FUSED), _SIZES, ps=(0.1, 0.5), directions=_PASSES, fixed=("dtypes",)),
     Grid(tuple(FUSED), (CALL,), directions=_PASSES, fixed=("dtypes",)),
     Grid(tuple(FUSED), _SIZES, threads=(2,), directions=_PASSES, fixed=("dtypes",)),
+)
+# What attention and a transformer take, which are measured if you ask for them.
+_NETWORKS = (
+    Grid(("softmax_dropout",), _SIZES, ps=(0.1, 0.5), directions=_PASSES, fixed=("dtypes",)),
+    Grid(("softmax_dropout",), _SIZES, threads=(2,), directions=_PASSES, fixed=("dtypes",)),
+    Grid(ATTENTION, (2 * MI,), threads=(1, 2), directions=("forward", "both"), fixed=("dtypes",)),
+    Grid(ATTENTION, (MI,), directions=("both",), fixed=("dtypes",)),
+    Grid(("transformer_step",), (512 * KI,), ("float32",), (0.1, 0.5), (1, 2), _NEITHER, fixed=("dtypes",)),
 )
 _FULL_SIZES = tuple(4**k * KI for k in range(8))  # 1 Ki to 16 Mi
 FULL = (
@@ -230,7 +253,7 @@ class Choice:
 def plan(choice: Choice, processors: int) -> list[Case]:
     """The cases to run, each once; those that need more processors than there are come only if asked for."""
     chosen: list[Case] = []
-    asked = [grid for grid in (*_HOSTS, *_FUSED) if set(grid.kinds) & set(choice.kinds)]
+    asked = [grid for grid in (*_HOSTS, *_FUSED, *_NETWORKS) if set(grid.kinds) & set(choice.kinds)]
     for grid in [*(PAGE if choice.page else QUICK if choice.quick else FULL), *asked]:
         axes = {
             axis: tuple(getattr(choice, axis))

@@ -14,6 +14,7 @@ COPY_TRANSPOSED = "np.copyto(y, x.T)"
 COPY_TRANSPOSED_ALIKE = "np.copyto(y.T, x.T)"
 STORED, REPLAY = " stored", " replay"  # what follows the ISA in a contender's name
 NO_DROPOUT = "no dropout"  # the floor of a training step
+PRODUCTS = "matrix products"  # the floor of attention and of a transformer's step
 FASTDROP_TORCH, TORCH = "fastdrop.torch", "torch"
 FASTDROP_JAX, JAX = "fastdrop.jax", "jax"
 

@@ -2,6 +2,7 @@
 """What a contender hands over for a case: a call to time, and its answer to look at."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -35,6 +36,10 @@ class Job:
     answer: Callable[[], Answer]  # the same call, once
     setting: Setting = contextlib.nullcontext  # entered before every turn, outside the clock
     fresh: bool = True  # every call draws a new mask
+    # For the peak of memory: bytes that it keeps from call to call besides operands and results, and bytes of
+    # the results if every call makes new ones.
+    kept_bytes: int = 0
+    result_bytes: int = 0
 
 
 @contextlib.contextmanager
@@ -99,3 +104,36 @@ def fused_passes(
         return Answer(results.pop("y"), results.pop("dx", None), others=results)
 
     return replace(passes(case, forward, backward, setting=setting), answer=answer)
+
+
+def saving_passes(
+    case: Case,
+    forward: Callable[[], tuple[Sequence[Any], Any]],
+    backward: Callable[[Any], Sequence[Any]],
+    *,
+    outputs: Sequence[str],
+    gradients: Sequence[str],
+    to_numpy: Callable[[Any], NDArray[Any]] = np.asarray,
+    setting: Setting = contextlib.nullcontext,
+    kept_bytes: int = 0,
+    result_bytes: int = 0,
+) -> Job:
+    """The job of a case from a forward pass that returns its outputs and what the backward pass takes.
+
+    Nothing of that stays when a call of both has ended, so that the memory of one call can be measured.
+    """
+
+    def both() -> object:
+        return backward(forward()[1])
+
+    def answer() -> Answer:
+        got, saved = forward()
+        results = dict(zip(outputs, map(to_numpy, got), strict=True))
+        if case.direction != "forward":
+            results |= zip(gradients, map(to_numpy, backward(saved)), strict=True)
+        return Answer(results.pop("y"), results.pop("dx", None), others=results)
+
+    run: Callable[[], object] = both if case.direction == "both" else forward
+    if case.direction == "backward":
+        run = functools.partial(backward, forward()[1])
+    return Job(run, answer, setting, kept_bytes=kept_bytes, result_bytes=result_bytes)

@@ -16,6 +16,7 @@ class Kind:
     operation: str | None = "dropout"  # None where not bytes are what counts, but calls or a whole step
     host: str | None = None  # the library whose arrays these are: measured only if you ask for the kind
     optional: tuple[str, ...] = ()  # optional operands of x's size that are there
+    has_peak: bool = False  # whether the peak of memory is measured as well
 
     def moved(self, direction: str | None) -> tuple[str, ...]:
         """The operands of x's size: all that must be read or written at the least."""
@@ -63,6 +64,17 @@ KINDS = {
     "dask": Kind("an array of Dask in 16 chunks, computed by its threads", host="dask"),
     "structured": Kind("shared decisions, arrays of p, blocks, layouts, 16 bits, kinds of rng", None),
     **{name: Kind(fused.about, fused.operation, optional=fused.optional) for name, fused in FUSED.items()},
+    "softmax_dropout": Kind(
+        "rows of scores scaled, their softmax, and dropout", "softmax_dropout", None, ("weights",), True
+    ),
+    "attention": Kind("attention with dropout of its weights", None, has_peak=True),
+    "causal_attention": Kind("causal attention with dropout of its weights", None, has_peak=True),
+    "transformer_step": Kind(
+        "forward, backward and update of two pre-norm layers of a transformer, four heads, gelu, with dropout"
+        " of attention, hidden units and residuals",
+        None,
+        has_peak=True,
+    ),
 }
 DIRECTIONS = {
     "forward": "y from x, by a new mask for every call",

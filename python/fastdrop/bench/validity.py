@@ -27,7 +27,7 @@ _LOOK = 2**20  # elements that are enough to see that
 _PARTS = 8  # of decisions by an array of p: those of small p, and so on up to those of large p
 _CHUNK = 2**14  # elements worked on at once, to stay in the cache
 # A normal number is further out than that once in 10**12 looks.
-_FAR = 7.2
+FAR = 7.2
 
 # Scale and shift of what is kept, and what a dropped element becomes, from p: those of a forward pass. The
 # backward pass has the scale alone.
@@ -87,7 +87,7 @@ def gaussian_dropped(case: Case, data: Data, job: Job) -> None:
         sums[f"neighbours {distance} apart"] = math.sqrt(2) * (left * right).sum()
     for what, value in sums.items():
         # A sum of squares is less normal than a plain one: three times as far is far enough for few elements.
-        if abs(value) > _FAR * 3 * math.sqrt(first.size):
+        if abs(value) > FAR * 3 * math.sqrt(first.size):
             raise InvalidAnswerError(f"the factors are not independent normal numbers: {what}")
 
 

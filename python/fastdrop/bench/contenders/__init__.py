@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from ..cases import Case, Choice
 from . import (
     alpha_gaussian,
+    attention,
     dask_arrays,
     fastdrop,
     fused,
@@ -17,10 +18,12 @@ from . import (
     keep_mask,
     sharing,
     small_calls,
+    softmax,
     stored_masks,
     structured,
     torch_tensors,
     train_step,
+    transformer,
     transposed,
 )
 from .contender import Contender
@@ -41,6 +44,9 @@ CONTENDERS: dict[str, Callable[[Case, Choice], list[Contender]]] = {
     **dask_arrays.CONTENDERS,
     **train_step.CONTENDERS,
     **transposed.CONTENDERS,
+    **softmax.CONTENDERS,
+    **attention.CONTENDERS,
+    **transformer.CONTENDERS,
 }
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .. import validity
 from ..cases import Case, Data
-from ..goals import FLOOR
+from ..goals import COPY, FLOOR
 from ..job import Answer, Job
 from .contender import Call, Contender, single_call
 
@@ -26,7 +26,7 @@ def floors() -> list[Contender]:
     """Copies of x, of dy or of both, as the case has it."""
     rows: list[tuple[str, tuple[str, str], _Copier]] = [
         (FLOOR, LIBC, memcpy_call),
-        ("np.copyto", NUMPYS_COPY, lambda to, source: functools.partial(np.copyto, to, source)),
+        (COPY, NUMPYS_COPY, lambda to, source: functools.partial(np.copyto, to, source)),
     ]
     return [
         Contender(
@@ -48,6 +48,34 @@ def single_memcpy() -> Contender:
         return memcpy_call(data.y, data.x)
 
     return single_call(FLOOR, LIBC, "memcpy of the same arrays", make, check=validity.copied)
+
+
+def one_copy() -> Contender:
+    """The floor that goals of operations on rows are multiples of."""
+
+    def make(case: Case, data: Data) -> Call:
+        return functools.partial(np.copyto, data.y, data.x)
+
+    return single_call(COPY, NUMPYS_COPY, "np.copyto of one array", make, check=validity.copied)
+
+
+def all_bytes() -> Contender:
+    """A copy that moves as much as the operation must."""
+
+    def build(case: Case, data: Data) -> Job:
+        assert case.moved_bytes is not None
+        source = np.resize(data.x, case.moved_bytes // (2 * data.x.itemsize))
+        to = np.ones_like(source)
+        run = memcpy_call(to, source)
+
+        def answer() -> Answer:
+            run()
+            return Answer(to[: case.size])
+
+        return Job(run, answer)
+
+    job = "memcpy of as many bytes as must be read and written"
+    return Contender(f"{FLOOR} of all bytes", *LIBC, job, build, validity.copied)
 
 
 def memcpy_call(to: NDArray[Any], source: NDArray[Any]) -> Call:

@@ -10,14 +10,12 @@ import numpy as np
 
 import fastdrop
 
-from .. import validity
 from ..cases import Case, Choice, Data
 from ..fused import EPS, FUSED, Operands
 from ..fused_validity import right
-from ..goals import COPY, FLOOR
-from ..job import Answer, Job, fastdrop_with, fused_passes
-from .contender import FASTDROP, Call, Contender, single_call
-from .floors import LIBC, NUMPYS_COPY, memcpy_call
+from ..job import Job, fastdrop_with, fused_passes
+from .contender import FASTDROP, Contender
+from .floors import all_bytes, one_copy
 from .fused_hosts import hosts
 from .fused_numpy import numpys
 
@@ -27,7 +25,7 @@ def fused(case: Case, choice: Choice) -> list[Contender]:
 
     On several threads, those that have them.
     """
-    best, floors = choice.isas[0], [_one_copy(), _all_bytes()]
+    best, floors = choice.isas[0], [one_copy(), all_bytes()]
     asked = hosts(case, choice)
     if case.threads > 1:
         return [*floors, _ours(best), _ours(best, threads=1), *asked]
@@ -35,30 +33,6 @@ def fused(case: Case, choice: Choice) -> list[Contender]:
     if (case.kind, case.direction) == ("bias_relu", "forward"):  # whose backward pass does without x
         ours += [_ours(isa, in_place=True) for isa in choice.isas]
     return [*floors, *ours, *numpys(case), *asked]
-
-
-def _one_copy() -> Contender:
-    def make(case: Case, data: Data) -> Call:
-        return functools.partial(np.copyto, data.y, data.x)
-
-    return single_call(COPY, NUMPYS_COPY, "np.copyto of one array", make, check=validity.copied)
-
-
-def _all_bytes() -> Contender:
-    def build(case: Case, data: Data) -> Job:
-        assert case.moved_bytes is not None
-        source = np.resize(data.x, case.moved_bytes // (2 * data.x.itemsize))
-        to = np.ones_like(source)
-        run = memcpy_call(to, source)
-
-        def answer() -> Answer:
-            run()
-            return Answer(to[: case.size])
-
-        return Job(run, answer)
-
-    job = "memcpy of as many bytes as must be read and written"
-    return Contender(f"{FLOOR} of all bytes", *LIBC, job, build, validity.copied)
 
 
 def _ours(isa: str, *, in_place: bool = False, threads: int | None = None) -> Contender:

@@ -3,8 +3,6 @@
 
 import functools
 import importlib
-import os
-import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +12,7 @@ from ..fused_validity import right
 from ..goals import JAX, TORCH
 from ..job import Job, fused_passes
 from .contender import NUMPYS_OWN, Contender
-from .rivals import torch_threads
+from .rivals import has_compiler, torch_threads
 
 
 def hosts(case: Case, choice: Choice) -> list[Contender]:
@@ -73,13 +71,8 @@ def _torches() -> list[Contender]:
     job = (
         "torch.nn.functional, eager, and autograd; new tensors in every call; no gradient recorded in forward"
     )
-    compiled = [contender("torch.compile", "the same function, compiled", True)] if _has_compiler() else []
+    compiled = [contender("torch.compile", "the same function, compiled", True)] if has_compiler() else []
     return [contender(TORCH, job, False), *compiled]
-
-
-def _has_compiler() -> bool:
-    """Whether torch.compile finds one: it takes that of CXX, or g++."""
-    return shutil.which(os.environ.get("CXX", "g++")) is not None
 
 
 def _torch_function(torch: Any, case: Case) -> Callable[..., tuple[Any, ...]]:

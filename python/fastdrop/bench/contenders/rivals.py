@@ -4,13 +4,14 @@
 import contextlib
 import importlib
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cases import Case, Data
+from ..cases import Case, Choice, Data
 from ..job import Job, Setting, passes
 from .contender import NUMPYS_OWN, Contender
 from .numpy import numpys, scaled_mask
@@ -39,6 +40,16 @@ def set_xla_threads(threads: int) -> None:
     if threads == 1:
         flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}"
+
+
+def jax_is_fair(case: Case, choice: Choice) -> bool:
+    """Whether XLA has as many threads as the case: one, or the most that were asked for."""
+    return case.threads == max(choice.threads, default=1)
+
+
+def has_compiler() -> bool:
+    """Whether torch.compile finds one: it takes that of CXX, or g++."""
+    return shutil.which(os.environ.get("CXX", "g++")) is not None
 
 
 def _mkl(module: Any, _threads: int) -> list[Contender]:
