@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 ATTENTION = ("attention", "causal_attention")
+# The names of outputs and gradients.
+RESULTS = {
+    "softmax_dropout": (("y", "weights"), ("dx",)),
+    **dict.fromkeys(ATTENTION, (("y",), ("dquery", "dkey", "dvalue"))),
+}
 _LARGE = {math.prod(shape): shape for shape in ((16, 4, 512, 64), (1, 4, 4096, 64))}
 _SMALL = (4, 128, 64)  # heads, T and features where the size is another one, as far as they divide it
 KEYS = 256  # of a row of scores, where that divides the size
@@ -59,9 +64,9 @@ class Heads:
 
 def result_bytes(case: "Case") -> int:
     """Bytes of the outputs and gradients of a case of softmax or attention."""
-    outputs, gradients = (1, 3) if case.kind in ATTENTION else (2, 1)
-    count = {"forward": outputs, "backward": gradients}.get(str(case.direction), outputs + gradients)
-    return count * case.array_bytes
+    outputs, gradients = map(len, RESULTS[case.kind])
+    counts = {"forward": outputs, "backward": gradients, "both": outputs + gradients}
+    return counts[str(case.direction)] * case.array_bytes
 
 
 def future(steps: int) -> NDArray[np.bool_]:

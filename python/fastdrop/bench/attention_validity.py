@@ -2,9 +2,9 @@
 """Whether the answers of softmax and attention are right.
 
 Softmax shows its mask, as a fused operation does. Attention does not: a product follows. So an attention is
-built a second time without dropout, where its answer is one alone. With dropout, the answer differs from that
-by what chance makes of it, which has a known mean square; two answers differ independently; and as y is linear
-in value, ``sum(dvalue * value) = sum(dy * y)`` if the backward pass has the mask of the forward pass.
+built a second time without dropout, where one answer alone is right. With dropout, y differs from that by
+chance, and the mean square is known; two answers differ independently; and as y is linear in value,
+``sum(dvalue * value) = sum(dy * y)`` if the backward pass has the mask of the forward pass.
 
 Bounds count roundings as in `fused_validity`. Where a sum is of random numbers, whose roundings are
 independent, its error grows with the square root of their number (Higham and Mary, "A new approach to
@@ -101,10 +101,15 @@ def attention_right(
     return right
 
 
+def _y(answer: Answer) -> Array:
+    assert answer.y is not None
+    return answer.y
+
+
 def _copy(answer: Answer) -> Answer:
     """An answer of its own: the next one may be written where this one was."""
     others = {name: array.copy() for name, array in answer.others.items()}
-    return Answer(None if answer.y is None else answer.y.copy(), others=others)
+    return Answer(_y(answer).copy(), others=others)
 
 
 def _unit(dtype: Any) -> float:
@@ -184,16 +189,17 @@ def _right_results(heads: Heads, head: tuple[int, ...]) -> _Results:
 def _check_spread(p: float, heads: Heads, without: Answer, answers: list[Answer]) -> None:
     """Raise InvalidAnswerError unless what dropout does to y is what chance does.
 
-    Of a row, ``sum((y - y without dropout)**2)`` has the mean ``p / (1 - p) * sum(weights**2 @ value**2)``, and
-    for two masks the product of the differences has the mean 0. Rows are independent. Their sum, divided by
-    the root of the sum of squares of its terms, is further out than `FAR` once in 10**12 looks (Efron, "Student's
-    t-test under symmetry conditions", 1969).
+    Of a row, ``sum((y - y without dropout)**2)`` has the mean ``p / (1 - p) * sum(weights**2 @ value**2)``.
+    For two masks the product of the differences has the mean 0. Rows are independent. The sum of such terms,
+    less their means, divided by the root of the sum of their squares, is further out than `FAR` once in
+    10**12 looks (Efron, "Student's t-test under symmetry conditions", 1969).
     """
     terms: dict[str, list[Array]] = {"its mean square is another": [], "two masks in a row agree": []}
     for head in _looked_at(heads):
         square = np.square(heads.value[head].astype(np.float64))
         means = np.concatenate([(np.square(w) @ square).sum(1) for _, _, w in _blocks(heads, head)])
-        off = [np.subtract(a.y[head], without.y[head], dtype=np.float64) for a in answers]  # type: ignore[index]
+        plain = _y(without)[head].astype(np.float64)
+        off = [_y(answer)[head] - plain for answer in answers]
         spread, of_two = terms.values()
         spread.append(np.square(off[0]).sum(1) - p / (1 - p) * means)
         of_two.append((off[0] * off[-1]).sum(1) if len(off) == 2 else np.zeros(1))
@@ -210,12 +216,11 @@ def _check_same_mask(
 
     Elements are off independently, by what they are without dropout and what it scales that by.
     """
-    assert answer.y is not None
     left, right, square = 0.0, 0.0, 0.0
     for head, rights in right_results.items():
         value, dy = (a[head].astype(np.float64) for a in (heads.value, heads.dy))
         left += float(np.vdot(answer.others["dvalue"][head].astype(np.float64), value))
-        right += float(np.vdot(answer.y[head].astype(np.float64), dy))
+        right += float(np.vdot(_y(answer)[head].astype(np.float64), dy))
         for name, factor in (("dvalue", value), ("y", dy)):
             square += float(np.square(rights[name][1] * factor).sum()) / (1 - p) ** 2
     if abs(left - right) > _SURE * math.sqrt(square):

@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from .cases import CALL_SIZE, KI, MI, Case
 from .fused import CALL, FUSED
@@ -23,6 +24,8 @@ FASTDROP_JAX, JAX = "fastdrop.jax", "jax"
 class Goal:
     """What one contender's time should be: divided by that of `versus`, or in nanoseconds without one.
 
+    Or its peak of memory, divided by that of `versus`.
+
     A `limit` of None means: not slower, that is, the band must not lie above 1.
     """
 
@@ -36,6 +39,7 @@ class Goal:
     dtype: str = "float32"
     threads: int = 1
     at_most: bool = True
+    of_peak: bool = False  # of the peak of memory, not of the time
 
     def concerns(self, case: Case) -> bool:
         return (
@@ -58,13 +62,24 @@ class Mark:
         return f"{self.text}: {'met' if self.met else 'missed'}{'' if self.resolved else '?'}"
 
 
-def marks(case: Case, contender: str, times: Mapping[str, Sequence[float]]) -> list[Mark]:
+def marks(
+    case: Case,
+    contender: str,
+    times: Mapping[str, Sequence[float]],
+    peaks: Mapping[str, int | None] = MappingProxyType({}),
+) -> list[Mark]:
     """What became of the goals of that contender in that case; `times` are nanoseconds of every round."""
-    return [
-        _mark(goal, times)
-        for goal in GOALS
-        if goal.contender == contender and goal.concerns(case) and (goal.versus in times or not goal.versus)
-    ]
+    own = [goal for goal in GOALS if goal.contender == contender and goal.concerns(case)]
+    of_times = [goal for goal in own if not goal.of_peak and (goal.versus in times or not goal.versus)]
+    of_peaks = [_peak_mark(goal, peaks) for goal in own if goal.of_peak]
+    return [*(_mark(goal, times) for goal in of_times), *(mark for mark in of_peaks if mark is not None)]
+
+
+def _peak_mark(goal: Goal, peaks: Mapping[str, int | None]) -> Mark | None:
+    own, other = peaks.get(goal.contender), peaks.get(str(goal.versus))
+    if own is None or other is None or goal.limit is None:
+        return None
+    return Mark(f"peak <= {goal.limit:.2f} x {goal.versus}", own <= goal.limit * other, True)
 
 
 def _mark(goal: Goal, times: Mapping[str, Sequence[float]]) -> Mark:
@@ -75,7 +90,7 @@ def _mark(goal: Goal, times: Mapping[str, Sequence[float]]) -> Mark:
     met = measured.value <= goal.limit if goal.at_most else measured.value >= goal.limit
     figure = f"{goal.limit:.2f}" if goal.versus else f"{goal.limit / 1000:.1f} us"
     sign = "<=" if goal.at_most else ">="
-    beside = "" if goal.versus in (None, FLOOR, NO_DROPOUT) else f" x {goal.versus}"
+    beside = "" if goal.versus in (None, FLOOR, NO_DROPOUT, PRODUCTS) else f" x {goal.versus}"
     return Mark(f"{sign} {figure}{beside}", met, not measured.low <= goal.limit <= measured.high)
 
 
@@ -134,6 +149,35 @@ def _fused_goals() -> list[Goal]:
     return [*ratios, *others]
 
 
+def _network_goals() -> list[Goal]:
+    """The goals of softmax, attention and a transformer's step."""
+    softmax, attention, step = "softmax_dropout", ("attention", "both"), ("transformer_step", None)
+    large = (2 * MI,)  # (16, 4, 512, 64)
+    return [
+        *(
+            Goal(softmax, direction, _BEST, COPY, limit, (size,), (0.1,))
+            for direction, limits in (("forward", (7, 2.3)), ("backward", (4, 2)))
+            for size, limit in zip((MI, 16 * MI), limits, strict=True)
+        ),
+        Goal(softmax, "forward", "numpy best", _BEST, 6, (MI,), (0.1,), at_most=False),
+        Goal(softmax, "forward", TORCH, _BEST, 10, (MI,), (0.1,), at_most=False),
+        *(
+            goal
+            for threads in (1, 2)
+            for goal in (
+                Goal(*attention, _BEST, PRODUCTS, 1.4, large, threads=threads),
+                Goal(*attention, TORCH, _BEST, 2, large, threads=threads, at_most=False),
+                Goal(*attention, _BEST, TORCH, 0.1, large, threads=threads, of_peak=True),
+                # All that is no product takes at most a fifth of the step.
+                Goal(*step, _BEST, PRODUCTS, 1.25, ps=(0.1,), threads=threads),
+                Goal(*step, "numpy textbook", _BEST, 1.4, ps=(0.1,), threads=threads, at_most=False),
+            )
+        ),
+        Goal(*step, TORCH, _BEST, 1.2, ps=(0.1,), threads=2, at_most=False),
+        Goal(*step, TORCH, _BEST, 1.5, ps=(0.5,), threads=2, at_most=False),
+    ]
+
+
 _BEST = "fastdrop avx512"  # the goals are for processors that have it
 _ONE_THREAD = f"{_BEST}, 1 thread"
 GOALS = [
@@ -190,4 +234,5 @@ GOALS = [
     Goal("torch_step", None, TORCH, FASTDROP_TORCH, 1.7, ps=(0.5,), threads=2, at_most=False),
     Goal("jax", "forward", JAX, FASTDROP_JAX, 5, (MI,), at_most=False),
     *_fused_goals(),
+    *_network_goals(),
 ]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 import fastdrop
 
+from .attention import RESULTS, result_bytes
 from .cases import Case
 from .fused import FUSED
 
@@ -111,17 +112,17 @@ def saving_passes(
     forward: Callable[[], tuple[Sequence[Any], Any]],
     backward: Callable[[Any], Sequence[Any]],
     *,
-    outputs: Sequence[str],
-    gradients: Sequence[str],
     to_numpy: Callable[[Any], NDArray[Any]] = np.asarray,
     setting: Setting = contextlib.nullcontext,
     kept_bytes: int = 0,
-    result_bytes: int = 0,
+    makes_results: bool = False,
 ) -> Job:
-    """The job of a case from a forward pass that returns its outputs and what the backward pass takes.
+    """The job of softmax or attention, from a forward pass that returns outputs and what the backward takes.
 
     Nothing of that stays when a call of both has ended, so that the memory of one call can be measured.
     """
+
+    outputs, gradients = RESULTS[case.kind]
 
     def both() -> object:
         return backward(forward()[1])
@@ -136,4 +137,5 @@ def saving_passes(
     run: Callable[[], object] = both if case.direction == "both" else forward
     if case.direction == "backward":
         run = functools.partial(backward, forward()[1])
-    return Job(run, answer, setting, kept_bytes=kept_bytes, result_bytes=result_bytes)
+    made = result_bytes(case) if makes_results else 0
+    return Job(run, answer, setting, kept_bytes=kept_bytes, result_bytes=made)

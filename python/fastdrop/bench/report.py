@@ -4,11 +4,13 @@
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from .cases import Case
 from .contenders import Contender
 from .goals import Mark, marks
+from .kinds import KINDS
 from .measure import Effort, Ratio, ratio
 
 _HOW_TO_READ = """\
@@ -17,6 +19,10 @@ x memcpy: ratio to a memcpy of the same arrays (of both pairs, in both) in the s
 that stands there instead; each side includes its own call from Python. GB/s: of the bytes that must be
 read and written at the least.
 x fastdrop: ratio to the first fastdrop row. Band: from the smallest to the largest ratio of any round."""
+_HOW_TO_READ_PEAK = """\
+Peak MB: how far the resident memory rises in one call, in 10**6 bytes, and what a contender keeps from call
+to call. Operands, outputs, gradients and parameters do not count, whoever made them; - where the system does
+not tell."""
 _HOW_TO_READ_GOALS = """\
 A win or a loss of fastdrop is called one only where the band excludes 1. Goals: with a ? where the band
 holds the limit."""
@@ -32,6 +38,7 @@ class Row:
     to_floor: Ratio
     to_fastdrop: Ratio | None  # None for floors and for the reference itself
     marks: list[Mark]
+    peak_bytes: int | None = None  # None where it is not measured
 
 
 @dataclass(frozen=True)
@@ -42,8 +49,13 @@ class Table:
     rows: list[Row]
 
 
-def table(case: Case, contenders: Sequence[Contender], times: Mapping[str, list[float]]) -> Table:
-    """The table of a case; `times` are those of `measure`."""
+def table(
+    case: Case,
+    contenders: Sequence[Contender],
+    times: Mapping[str, list[float]],
+    peaks: Mapping[str, int | None] = MappingProxyType({}),
+) -> Table:
+    """The table of a case; `times` are those of `measure`, and `peaks` bytes of memory."""
     timed = [contender for contender in contenders if contender.name in times]
     floor = times[timed[0].name]
     reference = next((times[c.name] for c in timed if c.family == "fastdrop"), None)
@@ -58,7 +70,8 @@ def table(case: Case, contenders: Sequence[Contender], times: Mapping[str, list[
                 None if case.moved_bytes is None else case.moved_bytes / statistics.median(own),
                 ratio(own, floor),
                 ratio(own, reference) if compared and reference is not None else None,
-                marks(case, contender.name, times),
+                marks(case, contender.name, times, peaks),
+                peaks.get(contender.name),
             )
         )
     return Table(case, rows)
@@ -93,7 +106,17 @@ def text(one: Table, *, goals: bool) -> str:
             ]
         )
     columns = lines if goals else [line[:7] for line in lines]
-    return "\n".join([f"{one.case}: {one.case.about()}", *aligned(columns, left=(0, 7, 8))])
+    left = (0, 7, 8)
+    if has_peak(one):
+        peaks = ["peak MB", *("-" if r.peak_bytes is None else f"{r.peak_bytes / 1e6:.1f}" for r in one.rows)]
+        columns = [[*line[:2], peak, *line[2:]] for line, peak in zip(columns, peaks, strict=True)]
+        left = (0, 8, 9)
+    return "\n".join([f"{one.case}: {one.case.about()}", *aligned(columns, left)])
+
+
+def has_peak(one: Table) -> bool:
+    """Whether the table shows the peak of memory."""
+    return KINDS[one.case.kind].has_peak
 
 
 def aligned(lines: Sequence[Sequence[str]], left: Sequence[int]) -> list[str]:
@@ -113,7 +136,11 @@ def legend(tables: Sequence[Table], effort: Effort, *, goals: bool) -> str:
     """How to read the tables, and who did what."""
     contenders = [row.contender for one in tables for row in one.rows]
     jobs = dict.fromkeys(f"  {c.name}{f' ({c.version})' if c.version else ''}: {c.job}" for c in contenders)
-    how = [_HOW_TO_READ.format(rounds=effort.rounds), *([_HOW_TO_READ_GOALS] if goals else [])]
+    how = [_HOW_TO_READ.format(rounds=effort.rounds)]
+    if any(map(has_peak, tables)):
+        how.append(_HOW_TO_READ_PEAK)
+    if goals:
+        how.append(_HOW_TO_READ_GOALS)
     return "\n".join([*how, "Contenders:", *jobs])
 
 
@@ -141,6 +168,7 @@ def _json_row(case: Case, row: Row) -> dict[str, Any]:
         "contender": row.contender.name,
         "nanoseconds": row.nanoseconds,
         "gb_per_second": row.per_second,
+        "peak_bytes": row.peak_bytes,
         "to_floor": figures(row.to_floor),
         "to_fastdrop": figures(row.to_fastdrop),
         "verdict": verdict(row),

@@ -21,6 +21,7 @@ from .contenders.rivals import MODULES, rivals, set_xla_threads
 from .job import Job
 from .kinds import KINDS
 from .measure import FULL, QUICK, Effort, measure
+from .peak import peak_bytes
 from .screen import Screen
 from .validity import InvalidAnswerError
 
@@ -164,7 +165,14 @@ def _timed(
 ) -> report.Table:
     part = 1 / (effort.rounds * len(jobs))
     times = measure(jobs, effort, tick=lambda name: screen.advance(str(case), part))
-    return report.table(case, contenders, times)
+    peaks = {name: _peak(job) for name, job in jobs.items()} if KINDS[case.kind].has_peak else {}
+    return report.table(case, contenders, times, peaks)
+
+
+def _peak(job: Job) -> int | None:
+    """The peak of memory of a call, with what the job keeps, without the results that it makes."""
+    measured = peak_bytes(job.run, job.setting)
+    return None if measured is None else max(0, measured + job.kept_bytes - job.result_bytes)
 
 
 def _closing(tables: Sequence[report.Table], choice: Choice, effort: Effort) -> Iterator[str]:

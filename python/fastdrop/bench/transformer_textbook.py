@@ -40,10 +40,8 @@ class Textbook:
             contracted = hidden @ own[f"contract_{layer}"] + own[f"contract_bias_{layer}"]
             dropped, contract_mask = self._drop(contracted)
             h = h + dropped
-            saved.append(
-                (y, norm, attention, attended, merge_mask)
-                + (z, hidden_norm, before, share, hidden, hidden_mask, contract_mask)
-            )
+            first = (y, norm, attention, attended, merge_mask)
+            saved.append((*first, z, hidden_norm, before, share, hidden, hidden_mask, contract_mask))
         y, norm = _norm(h, *own["last_norm"])
         return y, (saved, norm)
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Whether a transformer's step is right.
 
-It is built a second time without dropout, where its results and gradients are those of the textbook network in
-float64. With dropout, results differ from these by what chance makes of them: the textbook network shows how
-far. The two must go equally far, two answers must differ, and the loss must fall.
+It is built a second time without dropout, where its results and gradients are those of the textbook network
+in float64. With dropout, results differ from these by chance. The textbook network shows how far, and others
+must go as far; two answers must differ, and the loss must fall.
 """
 
 import math
@@ -71,7 +71,8 @@ def _check_equal(answer: Answer, right: Answer, data: Data) -> None:
     results = {"y": answer.y, "dx": answer.dx, **answer.others}
     for name, wanted in {"y": right.y, "dx": right.dx, **right.others}.items():
         got = results[name]
-        assert got is not None and wanted is not None
+        assert got is not None
+        assert wanted is not None
         if (got.dtype, got.shape) != (data.x.dtype, wanted.shape):
             shape = f"{data.x.dtype} {wanted.shape}"
             raise InvalidAnswerError(f"{name} is {got.dtype} {got.shape}, not {shape}")

@@ -10,7 +10,7 @@ import numpy as np
 import fastdrop
 
 from .. import validity
-from ..attention import ATTENTION, Array, Heads, future, result_bytes
+from ..attention import ATTENTION, Array, Heads, future
 from ..attention_validity import attention_right
 from ..cases import Case, Choice, Data
 from ..goals import PRODUCTS
@@ -18,7 +18,6 @@ from ..job import Answer, Job, fastdrop_with, saving_passes
 from .attention_hosts import hosts
 from .contender import FASTDROP, NUMPY, NUMPYS_OWN, Contender
 
-GRADIENTS = ("dquery", "dkey", "dvalue")
 _BLOCK = 256 * 1024  # scores of a block of the products alone: 1 MiB of float32, which an L2 cache holds
 _CAUSAL_ROWS = 64  # of a block at most where attention is causal: it multiplies what its last row sees
 
@@ -96,7 +95,7 @@ def _ours(case: Case, data: Data, isa: str) -> Job:
     def setting() -> AbstractContextManager[object]:
         return fastdrop_with(isa, case.threads)
 
-    return saving_passes(case, forward, backward, outputs=("y",), gradients=GRADIENTS, setting=setting)
+    return saving_passes(case, forward, backward, setting=setting)
 
 
 def _textbook(case: Case, data: Data) -> Job:
@@ -126,9 +125,7 @@ def _textbook(case: Case, data: Data) -> Job:
         dscores *= a.scale
         return dscores @ key, dscores.swapaxes(-1, -2) @ query, dvalue
 
-    return saving_passes(
-        case, forward, backward, outputs=("y",), gradients=GRADIENTS, result_bytes=result_bytes(case)
-    )
+    return saving_passes(case, forward, backward, makes_results=True)
 
 
 CONTENDERS = dict.fromkeys(ATTENTION, attentions)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from ..attention import Heads, result_bytes
+from ..attention import Heads
 from ..attention_validity import attention_right
 from ..cases import Case, Choice, Data
 from ..goals import FASTDROP_TORCH, JAX, TORCH
@@ -15,7 +15,6 @@ from ..job import Job, fastdrop_with, saving_passes
 from .contender import FASTDROP, NUMPYS_OWN, Contender
 from .rivals import jax_is_fair, torch_threads
 
-_NAMES: dict[str, Sequence[str]] = {"outputs": ("y",), "gradients": ("dquery", "dkey", "dvalue")}
 FORMULAS, NO_DROPOUT_AT_ALL = "torch, formulas", "torch, p = 0"
 
 
@@ -92,10 +91,9 @@ def _torch_job(torch: Any, function: Callable[..., Any], case: Case, data: Data,
         case,
         forward,
         backward,
-        **_NAMES,
         to_numpy=lambda tensor: tensor.detach().numpy(),
         setting=setting,
-        result_bytes=result_bytes(case),
+        makes_results=True,
     )
 
 
@@ -132,7 +130,7 @@ def _jaxes() -> list[Contender]:
         def backward(gradients: Any) -> Sequence[Any]:
             return gradients  # type: ignore[no-any-return]
 
-        return saving_passes(case, forward, backward, **_NAMES, result_bytes=result_bytes(case))
+        return saving_passes(case, forward, backward, makes_results=True)
 
     job = "einsum, jax.nn.softmax, jax.random.bernoulli and jax.vjp under one jit; new arrays in every call"
     return [Contender(JAX, "jax", jax.__version__, job, build, attention_right(build))]

@@ -9,15 +9,13 @@ import numpy as np
 
 import fastdrop
 
-from ..attention import SCALE, Array, Scores, result_bytes
+from ..attention import SCALE, Array, Scores
 from ..attention_validity import softmax_right
 from ..cases import Case, Choice, Data
 from ..job import Job, fastdrop_with, saving_passes
 from .contender import FASTDROP, NUMPY, NUMPYS_OWN, Contender
 from .floors import all_bytes, one_copy
 from .softmax_hosts import hosts
-
-NAMES: dict[str, Sequence[str]] = {"outputs": ("y", "weights"), "gradients": ("dx",)}
 
 
 def softmaxes(case: Case, choice: Choice) -> list[Contender]:
@@ -52,7 +50,7 @@ def _ours(isa: str, threads: int | None = None) -> Contender:
         def setting() -> AbstractContextManager[object]:
             return fastdrop_with(isa, threads or case.threads)
 
-        return saving_passes(case, forward, backward, **NAMES, setting=setting)
+        return saving_passes(case, forward, backward, setting=setting)
 
     name = f"fastdrop {isa}" + ("" if threads is None else f", {threads} thread")
     return Contender(
@@ -75,7 +73,7 @@ def _textbook(case: Case, data: Data) -> Job:
         g = a.dy * keep / (1 - p)
         return (weights * (g - (g * weights).sum(axis=-1, keepdims=True)) * SCALE,)
 
-    return saving_passes(case, forward, backward, **NAMES, result_bytes=result_bytes(case))
+    return saving_passes(case, forward, backward, makes_results=True)
 
 
 def _best(case: Case, data: Data) -> Job:
@@ -114,7 +112,7 @@ def _best(case: Case, data: Data) -> Job:
         return (a.dx,)
 
     kept = mask.nbytes + uniform.nbytes + along.nbytes
-    return saving_passes(case, forward, backward, **NAMES, kept_bytes=kept)
+    return saving_passes(case, forward, backward, kept_bytes=kept)
 
 
 CONTENDERS = {"softmax_dropout": softmaxes}

@@ -6,15 +6,13 @@ import importlib
 from collections.abc import Sequence
 from typing import Any
 
-from ..attention import SCALE, Scores, result_bytes
+from ..attention import SCALE, Scores
 from ..attention_validity import softmax_right
 from ..cases import Case, Choice, Data
 from ..goals import JAX, TORCH
 from ..job import Job, saving_passes
 from .contender import NUMPYS_OWN, Contender
 from .rivals import has_compiler, jax_is_fair, torch_threads
-
-_NAMES: dict[str, Sequence[str]] = {"outputs": ("y", "weights"), "gradients": ("dx",)}
 
 
 def hosts(case: Case, choice: Choice) -> list[Contender]:
@@ -50,10 +48,9 @@ def _torches() -> list[Contender]:
             case,
             forward,
             backward,
-            **_NAMES,
             to_numpy=lambda tensor: tensor.detach().numpy(),
             setting=lambda: torch_threads(torch, case.threads),
-            result_bytes=result_bytes(case),
+            makes_results=True,
         )
 
     def contender(name: str, job: str, compiles: bool) -> Contender:
@@ -97,7 +94,7 @@ def _jaxes() -> list[Contender]:
         def backward(pullback: Any) -> Sequence[Any]:
             return jax.block_until_ready(pull(pullback, dy))  # type: ignore[no-any-return]
 
-        return saving_passes(case, forward, backward, **_NAMES, result_bytes=result_bytes(case))
+        return saving_passes(case, forward, backward, makes_results=True)
 
     job = "jit, threefry keys; new arrays in every call; the gradient by jax.vjp, its two halves jitted alone"
     return [Contender(JAX, "jax", jax.__version__, job, build, softmax_right)]

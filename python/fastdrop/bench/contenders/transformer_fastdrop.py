@@ -17,7 +17,7 @@ class Transformer:
     """The network, and a step of gradient descent."""
 
     def __init__(self, start: Start, p: float) -> None:
-        self.start, self.drop = start, {"p": p, "rng": fastdrop.MaskGenerator(0)}
+        self.start, self.drop = start, dict[str, Any](p=p, rng=fastdrop.MaskGenerator(0))
         self.flat, self.flat_gradients = start.flat.copy(), np.zeros_like(start.flat)
         self.own, self.gradients = (split(flat, start.features) for flat in (self.flat, self.flat_gradients))
         self.kept_bytes = 0
@@ -70,7 +70,7 @@ class Transformer:
             self.activations.append(saved_activation)
         return y
 
-    def _add_norm(self, x: Array, residual: Array, x_bias: str, norm: str) -> tuple[Array, Array]:
+    def _add_norm(self, x: Array, residual: Array, x_bias: str, norm: str) -> tuple[Array, Any]:
         number = len(self.norms)
         y, saved = fastdrop.dropout_add_layer_norm(
             x,
@@ -114,14 +114,14 @@ class Transformer:
         gradients[norm][:] = first.dweight, first.dbias
         return loss, first.dx
 
-    def _add_norm_backward(self, dy: Array, dh: Array | None, norm: str, x_bias: str) -> tuple[Array, Array]:
+    def _add_norm_backward(self, dy: Array, dh: Array | None, norm: str, x_bias: str) -> tuple[Array, Any]:
         """The gradient of x, which lies where dy was, and that of the residual."""
         result = fastdrop.dropout_add_layer_norm_backward(
             dy, self.norms.pop(), dh=dh, out=dy, dresidual_out=self.dh
         )
         self.gradients[norm][:] = result.dweight, result.dbias
         self.gradients[x_bias][:] = result.dx_bias
-        return result.dx, result.dresidual  # type: ignore[return-value]
+        return result.dx, result.dresidual
 
     def step(self) -> float:
         """One step; the loss before it."""
