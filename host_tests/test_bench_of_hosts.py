@@ -15,6 +15,7 @@ from fastdrop.bench.goals import GOALS
 from fastdrop.bench.kinds import KINDS
 
 KINDS_OF_HOSTS = [name for name, kind in KINDS.items() if kind.host]
+OF_NETWORKS = [name for name, kind in KINDS.items() if kind.has_peak]
 
 
 @pytest.mark.parametrize("kind", KINDS_OF_HOSTS)
@@ -31,22 +32,41 @@ def test_every_answer_is_valid(kind):
         assert right == of, line
 
 
-def test_fused_operations_of_other_libraries():
-    few = ["--sizes", "8Ki", "--p", "0.5", "--threads", "1", "--op", "fused", "--compare", "torch,jax"]
+@pytest.mark.parametrize(
+    ("op", "size", "cases"),
+    [("fused", "8Ki", 2 * len(FUSED)), ("softmax,attention,transformer-step", "64Ki", 2 + 4 + 1)],
+)
+def test_operations_of_other_libraries(op, size, cases):
+    few = ["--sizes", size, "--p", "0.5", "--threads", "1", "--op", op, "--compare", "torch,jax"]
     command = [sys.executable, "-m", "fastdrop", "bench", "--check", *few]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     answers = [line for line in done.stdout.splitlines() if line.endswith("answers are valid")]
-    assert len(answers) == 2 * len(FUSED)
+    assert len(answers) == cases
     for line in answers:
         right, _, of, *_ = line.rpartition(": ")[2].split()
         assert right == of, line
 
 
-@pytest.mark.parametrize("kind", FUSED)
-def test_other_libraries_do_fused_operations_if_they_are_asked_for(kind):
+@pytest.mark.parametrize("kind", [*FUSED, *OF_NETWORKS])
+def test_other_libraries_do_these_operations_if_they_are_asked_for(kind):
     names = [one.name for one in contenders_for(Case(kind, 64), [], Choice(compared=("torch", "jax")))]
     assert {"torch", "jax"} <= set(names)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_jax_is_left_out_where_it_has_another_number_of_threads(threads):
+    for kind in OF_NETWORKS:
+        choice = Choice(compared=("jax",), threads=(1, 2) if threads == 2 else ())
+        for count in (1, 2):
+            case = Case(kind, 64 * 256, threads=count)
+            names = [one.name for one in contenders_for(case, [], choice)]
+            assert ("jax" in names) == (count == threads)
+
+
+@pytest.mark.parametrize("kind", [*FUSED, "softmax_dropout"])
+def test_torch_compiles_if_there_is_a_compiler(kind):
+    names = [one.name for one in contenders_for(Case(kind, 64), [], Choice(compared=("torch",)))]
     assert ("torch.compile" in names) == (shutil.which(os.environ.get("CXX", "g++")) is not None)
 
 

@@ -12,7 +12,7 @@ import fastdrop
 from fastdrop.__main__ import main
 from fastdrop.bench import validity
 from fastdrop.bench.cases import KI, MI, Case, Choice, Data, plan
-from fastdrop.bench.contenders import contenders_for, fused, fused_numpy
+from fastdrop.bench.contenders import contenders_for, floors, fused_numpy
 from fastdrop.bench.fused import CALL, EPS, FUSED, Operands, shape
 from fastdrop.bench.fused_validity import right
 from fastdrop.bench.job import Answer, Job
@@ -47,7 +47,7 @@ def test_what_must_be_moved(kind, direction, moved):
 @pytest.mark.parametrize(("kind", "direction"), [("bias_relu", "backward"), ("add_layer_norm", "forward")])
 def test_the_floor_copies_as_many_bytes(monkeypatch, kind, direction):
     copied = []
-    monkeypatch.setattr(fused, "memcpy_call", lambda to, source: copied.append((to, source)))
+    monkeypatch.setattr(floors, "memcpy_call", lambda to, source: copied.append((to, source)))
     case = Case(kind, 4 * KI, direction=direction)
     contenders_for(case, [], Choice())[1].build(case, Data(case))
     ((to, source),) = copied

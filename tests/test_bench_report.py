@@ -18,6 +18,7 @@ from fastdrop.bench.measure import Effort
 from fastdrop.bench.structured import CALLS
 
 OF_HOSTS = {name for name, kind in KINDS.items() if kind.host}
+OF_NETWORKS = {name for name, kind in KINDS.items() if kind.has_peak}
 
 
 @pytest.mark.parametrize("quick", [False, True])
@@ -27,13 +28,13 @@ def test_no_case_comes_twice(quick):
     grids = QUICK if quick else FULL
     named = set() if quick else {"structured"}  # one by one
     assert {kind for grid in grids for kind in grid.kinds} | named == {case.kind for case in planned}
-    if_asked = OF_HOSTS | ({"structured", *FUSED} if quick else set())
+    if_asked = OF_HOSTS | OF_NETWORKS | ({"structured", *FUSED} if quick else set())
     assert {case.kind for case in planned} | if_asked == set(KINDS)
 
 
 @pytest.mark.parametrize("quick", [False, True])
-@pytest.mark.parametrize("kind", sorted(OF_HOSTS))
-def test_arrays_of_other_libraries_are_measured_if_you_ask(quick, kind):
+@pytest.mark.parametrize("kind", sorted(OF_HOSTS | OF_NETWORKS))
+def test_arrays_of_other_libraries_and_networks_are_measured_if_you_ask(quick, kind):
     planned = plan(Choice(quick, kinds=(kind,)), processors=2)
     assert len(set(planned)) == len(planned) > 0
     assert {case.kind for case in planned} == {kind}
@@ -126,7 +127,8 @@ def test_every_goal_is_shown_by_quick(monkeypatch):
     known = rivals(("numpy",), 1)[0]
     for goal in GOALS:
         # What a quick run has only if you ask for it.
-        quick = Choice(quick=True, goals=True, kinds=(goal.kind,) if goal.kind in FUSED else ())
+        if_asked = goal.kind in {*FUSED, *OF_NETWORKS}
+        quick = Choice(quick=True, goals=True, kinds=(goal.kind,) if if_asked else ())
         if KINDS[goal.kind].host:  # whose contenders host_tests/ looks at
             asked = plan(Choice(quick=True, kinds=(goal.kind,)), processors=2)
             assert any(goal.concerns(case) for case in asked), goal
@@ -173,6 +175,22 @@ def test_marks(monkeypatch, limit, at_most, versus, own, text):
 def test_a_goal_against_somebody_who_is_not_there_gives_no_mark(monkeypatch):
     goal(monkeypatch, 2, versus="torch")
     assert marks(FORWARD, "it", {"memcpy": [10.0], "it": [10.0]}) == []
+
+
+@pytest.mark.parametrize(
+    ("peaks", "texts"),
+    [
+        ({"it": 10, "other": 100}, ["peak <= 0.10 x other: met"]),
+        ({"it": 11, "other": 100}, ["peak <= 0.10 x other: missed"]),
+        ({"it": None, "other": None}, []),
+        ({"it": 10}, []),
+        ({}, []),
+    ],
+)
+def test_marks_of_the_peak_of_memory(monkeypatch, peaks, texts):
+    one = goals.Goal("dropout", "forward", "it", "other", 0.1, of_peak=True)
+    monkeypatch.setattr(goals, "GOALS", [one])
+    assert [str(mark) for mark in marks(FORWARD, "it", {"it": [1.0]}, peaks)] == texts
 
 
 def test_the_goals_that_are_missed_are_named(monkeypatch):
@@ -226,6 +244,27 @@ def test_the_text_says_what_the_numbers_say():
     for_users = report.text(made_up_table(), goals=False).splitlines()
     assert lines[5].startswith(for_users[5])
     assert for_users[5].endswith("9.58-10.45")
+
+
+@pytest.mark.parametrize(("peak", "shown"), [(12_345_678, "12.3"), (0, "0.0"), (None, "-")])
+@pytest.mark.parametrize("shows_goals", [False, True])
+def test_the_peak_of_memory_is_a_column_of_its_own(peak, shown, shows_goals):
+    case, names = Case("attention", MI, direction="both"), ("floor", "it")
+    contenders = [contender("floor", "floor"), contender("it", "numpy")]
+    times = {name: [100.0, 100.0] for name in names}
+    table = report.table(case, contenders, times, dict.fromkeys(names, peak))
+    _, head, *rows = report.text(table, goals=shows_goals).splitlines()
+    assert head.split()[:3] == ["time", "peak", "MB"]
+    assert [row.split()[:4] for row in rows] == [[name, "100", "ns", shown] for name in names]
+    effort = Effort(rounds=2, turn_ns=1)
+    assert "Peak MB: " in report.legend([table], effort, goals=shows_goals)
+    assert [row["peak_bytes"] for row in report.as_json([table], effort, {})["rows"]] == [peak] * 2
+
+
+def test_no_peak_where_none_is_measured():
+    table = made_up_table()
+    assert "peak" not in report.text(table, goals=True)
+    assert "Peak" not in report.legend([table], Effort(rounds=2, turn_ns=1), goals=True)
 
 
 def test_json_holds_everything():

@@ -12,6 +12,7 @@ probabilistic rounding error analysis", 2019, theorem 2.4: with a factor that a 
 `_SURE`).
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -24,8 +25,7 @@ from .cases import Case, Data
 from .job import Answer, Job
 from .validity import FAR, InvalidAnswerError, draws_anew, independent
 
-_ROWS = 512  # of scores, that are looked at at each end
-_HEADS = 1  # likewise
+_ROWS = 512  # that are looked at at each end: of scores, or of whole heads
 _QUERIES = 256  # of a head, worked on at once
 _SURE = 8.0  # sqrt(2 * log(2 * 1e12)), and a little more
 
@@ -88,7 +88,7 @@ def attention_right(
         plain = build(replace(case, p=0.0), data)
         with plain.setting():
             without = _copy(plain.answer())
-        right_results = {head: _right_results(heads, head) for head in _looked_at(heads)}
+        right_results = _right_results(replace(case, p=0.0, direction="both", threads=1))
         _check_without_dropout(heads, without, right_results)
         if not drops:
             return
@@ -124,8 +124,8 @@ def _like(name: str, result: Any, like: Array) -> None:
 
 def _looked_at(heads: Heads) -> list[tuple[int, ...]]:
     """The first heads and the last ones."""
-    everybody = list(np.ndindex(*heads.shape[:2]))
-    return list(dict.fromkeys((*everybody[:_HEADS], *everybody[-_HEADS:])))
+    everybody, count = list(np.ndindex(*heads.shape[:2])), math.ceil(_ROWS / heads.shape[2])
+    return list(dict.fromkeys((*everybody[:count], *everybody[-count:])))
 
 
 def _blocks(heads: Heads, head: tuple[int, ...]) -> Iterator[tuple[slice, Array, Array]]:
@@ -145,7 +145,7 @@ def _check_without_dropout(
     heads: Heads, answer: Answer, right_results: Mapping[tuple[int, ...], _Results]
 ) -> None:
     """Raise InvalidAnswerError unless y and gradients are those of attention, of the heads looked at."""
-    results = {"y": answer.y, **answer.others}
+    results = {"y": _y(answer), **answer.others}
     for name, result in results.items():
         _like(name, result, heads.query)
     for head, rights in right_results.items():
@@ -154,7 +154,14 @@ def _check_without_dropout(
                 raise InvalidAnswerError(f"{name} is not that of attention where nothing is dropped")
 
 
-def _right_results(heads: Heads, head: tuple[int, ...]) -> _Results:
+@functools.lru_cache(maxsize=1)
+def _right_results(case: Case) -> dict[tuple[int, ...], _Results]:
+    """Those of the heads that are looked at, which all contenders of a case are compared with."""
+    heads = Heads(case, Data(case))
+    return {head: _results_of_head(heads, head) for head in _looked_at(heads)}
+
+
+def _results_of_head(heads: Heads, head: tuple[int, ...]) -> _Results:
     """By name: a result of a head in float64 where nothing is dropped, and how far another one may be off.
 
     A score is off by that of a sum of d products, and a weight by twice the largest error of its scores, for
@@ -189,18 +196,21 @@ def _right_results(heads: Heads, head: tuple[int, ...]) -> _Results:
 def _check_spread(p: float, heads: Heads, without: Answer, answers: list[Answer]) -> None:
     """Raise InvalidAnswerError unless what dropout does to y is what chance does.
 
-    Of a row, ``sum((y - y without dropout)**2)`` has the mean ``p / (1 - p) * sum(weights**2 @ value**2)``.
-    For two masks the product of the differences has the mean 0. Rows are independent. The sum of such terms,
-    less their means, divided by the root of the sum of their squares, is further out than `FAR` once in
-    10**12 looks (Efron, "Student's t-test under symmetry conditions", 1969).
+    What y differs by has the mean 0, also times what does not depend on the mask: y without dropout, or what
+    it differs by for another mask. Of a row, the sum of its squares has the mean ``p / (1 - p) *
+    sum(weights**2 @ value**2)``. Rows are independent. The sum of such terms, less their means, divided by the
+    root of the sum of their squares, is further out than `FAR` once in 10**12 looks (Efron, "Student's t-test
+    under symmetry conditions", 1969).
     """
-    terms: dict[str, list[Array]] = {"its mean square is another": [], "two masks in a row agree": []}
+    whats = ("its mean is another", "its mean square is another", "two masks in a row agree")
+    terms: dict[str, list[Array]] = {what: [] for what in whats}
     for head in _looked_at(heads):
         square = np.square(heads.value[head].astype(np.float64))
         means = np.concatenate([(np.square(w) @ square).sum(1) for _, _, w in _blocks(heads, head)])
         plain = _y(without)[head].astype(np.float64)
         off = [_y(answer)[head] - plain for answer in answers]
-        spread, of_two = terms.values()
+        mean, spread, of_two = terms.values()
+        mean.append((off[0] * plain).sum(1))
         spread.append(np.square(off[0]).sum(1) - p / (1 - p) * means)
         of_two.append((off[0] * off[-1]).sum(1) if len(off) == 2 else np.zeros(1))
     for what, parts in terms.items():

@@ -4,6 +4,7 @@
 import ctypes
 import gc
 import threading
+import tracemalloc
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -11,44 +12,49 @@ from pathlib import Path
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _FORGET_PEAK = "5"  # proc(5): the peak becomes what is resident now
 
+Setting = Callable[[], AbstractContextManager[object]]
 
-def peak_bytes(
-    run: Callable[[], object], setting: Callable[[], AbstractContextManager[object]]
-) -> int | None:
+
+def peak_bytes(run: Callable[[], object], setting: Setting) -> int | None:
     """How far the resident memory rises in a call above what it was before; None where nobody tells.
 
-    The call is made on a thread of its own, so that what a library keeps for each thread counts. One call
-    before it leaves behind what only a first call needs.
+    What a library written in Python keeps for every thread, to use it again, was resident before, and is
+    added. Call it when `run` has been called before: a first call needs more.
     """
     try:
         trim = ctypes.CDLL(None).malloc_trim
         _CLEAR.write_text(_FORGET_PEAK)
     except (OSError, AttributeError, TypeError):  # the last one: there is no CDLL(None)
         return None
-    _on_a_thread(run, setting)
-    gc.collect()
-    trim(0)  # free memory would be used first, and the peak would not show it
-    before = _resident("VmRSS")
-    _CLEAR.write_text(_FORGET_PEAK)
-    _on_a_thread(run, setting)
-    return max(0, _resident("VmHWM") - before)
+    kept = _kept_by_a_thread(run, setting)
+    with setting():
+        gc.collect()
+        trim(0)  # free memory would be used first, and the peak would not show it
+        before = _resident("VmRSS")
+        _CLEAR.write_text(_FORGET_PEAK)
+        run()
+        return kept + max(0, _resident("VmHWM") - before)
 
 
-def _on_a_thread(run: Callable[[], object], setting: Callable[[], AbstractContextManager[object]]) -> None:
-    errors: list[BaseException] = []
+def _kept_by_a_thread(run: Callable[[], object], setting: Setting) -> int:
+    """Bytes of Python and NumPy that are still there when a call on a new thread has returned."""
+    kept = 0
 
     def work() -> None:
-        try:
-            with setting():
-                run()
-        except BaseException as error:
-            errors.append(error)
+        nonlocal kept
+        with setting():
+            before, _ = tracemalloc.get_traced_memory()
+            run()
+            kept = tracemalloc.get_traced_memory()[0] - before
 
     thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
+    tracemalloc.start()
+    try:
+        thread.start()
+        thread.join()
+    finally:
+        tracemalloc.stop()
+    return max(0, kept)
 
 
 def _resident(field: str) -> int:

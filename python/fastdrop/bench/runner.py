@@ -63,8 +63,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if not cases:
         raise BenchError(
             "no case is left of --op, --direction and --threads; threads needs two of them, only dropout,"
-            " alpha_dropout, gaussian_dropout, stored_masks and the fused operations have a backward pass;"
-            " structured has sizes, dtypes and p of its own"
+            " alpha_dropout, gaussian_dropout, stored_masks, softmax and the fused operations have a backward"
+            " pass; attention has forward and both; structured has sizes, dtypes and p of its own"
         )
     if arguments.plot and not any(case.kind == "dropout" for case in cases):
         raise BenchError("--plot draws plain dropout, which is not among the cases of this --op")
@@ -165,11 +165,11 @@ def _timed(
 ) -> report.Table:
     part = 1 / (effort.rounds * len(jobs))
     times = measure(jobs, effort, tick=lambda name: screen.advance(str(case), part))
-    peaks = {name: _peak(job) for name, job in jobs.items()} if KINDS[case.kind].has_peak else {}
+    peaks = {name: peak_of(job) for name, job in jobs.items()} if KINDS[case.kind].has_peak else {}
     return report.table(case, contenders, times, peaks)
 
 
-def _peak(job: Job) -> int | None:
+def peak_of(job: Job) -> int | None:
     """The peak of memory of a call, with what the job keeps, without the results that it makes."""
     measured = peak_bytes(job.run, job.setting)
     return None if measured is None else max(0, measured + job.kept_bytes - job.result_bytes)
