@@ -197,10 +197,10 @@ def _check_spread(p: float, heads: Heads, without: Answer, answers: list[Answer]
     """Raise InvalidAnswerError unless what dropout does to y is what chance does.
 
     What y differs by has the mean 0, also times what does not depend on the mask: y without dropout, or what
-    it differs by for another mask. Of a row, the sum of its squares has the mean ``p / (1 - p) *
-    sum(weights**2 @ value**2)``. Rows are independent. The sum of such terms, less their means, divided by
-    the root of the sum of their squares, is further out than `FAR` once in 10**12 looks (Efron, "Student's t-test
-    under symmetry conditions", 1969).
+    it differs by for another mask. Of a row, the sum of its squares has the mean
+    ``p / (1 - p) * sum(weights**2 @ value**2)``. Rows are independent. The sum of such terms, less their
+    means, divided by the root of the sum of their squares, is further out than `FAR` once in 10**12 looks
+    (Efron, "Student's t-test under symmetry conditions", 1969).
     """
     whats = ("its mean is another", "its mean square is another", "two masks in a row agree")
     terms: dict[str, list[Array]] = {what: [] for what in whats}
