@@ -202,8 +202,8 @@ def _check_spread(p: float, heads: Heads, without: Answer, answers: list[Answer]
     means, divided by the root of the sum of their squares, is further out than `FAR` once in 10**12 looks
     (Efron, "Student's t-test under symmetry conditions", 1969).
     """
-    whats = ("its mean is another", "its mean square is another", "two masks in a row agree")
-    terms: dict[str, list[Array]] = {what: [] for what in whats}
+    faults = ("its mean is another", "its mean square is another", "two masks in a row agree")
+    terms: dict[str, list[Array]] = {what: [] for what in faults}
     for head in _looked_at(heads):
         square = np.square(heads.value[head].astype(np.float64))
         means = np.concatenate([(np.square(w) @ square).sum(1) for _, _, w in _blocks(heads, head)])
