@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fastdrop
-from arrays import ALL_LAYOUTS
+from arrays import ALL_LAYOUTS, same_bytes
 from attention_cases import (
     BATCH,
     HEADS,
@@ -173,3 +173,23 @@ def test_threads_that_attend_at_once_do_not_share_their_scores():
         wanted = exact(*arrays, fastdrop.Mask((2, 3, 64 + at, 100 + at), 0.25, seed=1))
         for each in found:
             check(each, wanted, "float32")
+
+
+def test_an_attention_inside_another_one_has_memory_of_its_own(monkeypatch):
+    """As where a signal's handler attends. All blocks are the same, so that results have the same bits."""
+    arrays, others = operands("float32"), operands("float32", 9, 11)
+    plain = attend(*arrays, p=0.25, rng=1)
+    run = _attention_blocks._core.run
+
+    class Core:
+        @staticmethod
+        def run(*arguments):
+            monkeypatch.setattr(_attention_blocks, "_core", real)
+            attend(*others, p=0.5, rng=2)
+            monkeypatch.setattr(_attention_blocks, "_core", Core)
+            return run(*arguments)
+
+    real = _attention_blocks._core
+    monkeypatch.setattr(_attention_blocks, "_core", Core)
+    for result, wanted in zip(attend(*arrays, p=0.25, rng=1), plain, strict=True):
+        assert same_bytes(result, wanted)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 from collections.abc import Iterator
@@ -72,9 +73,23 @@ class _Kept(threading.local):
 
     def __init__(self) -> None:
         self.bytes: dict[str, Array] = {}
+        self.is_used = False
 
 
 _kept = _Kept()
+
+
+@contextlib.contextmanager
+def kept_memory() -> Iterator[None]:
+    """Use this thread's memory. A call inside another one, from a signal's handler, has memory of its own."""
+    outer, was_used = _kept.bytes, _kept.is_used
+    if was_used:
+        _kept.bytes = {}
+    _kept.is_used = True
+    try:
+        yield
+    finally:
+        _kept.bytes, _kept.is_used = outer, was_used
 
 
 def scratch(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

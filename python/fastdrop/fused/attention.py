@@ -14,7 +14,7 @@ from .._checks import Array, Probability
 from .._outputs import check_out, shares_memory
 from ..mask import Mask
 from ..mask_generator import Rng
-from ._attention_blocks import Gradient, Products, blocks, multiply, ready
+from ._attention_blocks import Gradient, Products, blocks, kept_memory, multiply, ready
 from ._attn_mask import added_mask, visible_elements
 from ._masks import mask_for, optional_p
 from ._rows import checked_gradient
@@ -126,7 +126,7 @@ def attention(
     lse = np.empty(shape[:-1], np.float32 if native.itemsize == 2 else native)
     saved = SavedAttention(query, key, value, y, lse, mask, added, is_causal, factor)
     products = Products(saved)
-    with np.errstate(all="ignore"):  # as the core does
+    with np.errstate(all="ignore"), kept_memory():  # no warnings, as of the core
         for block in blocks(shape, is_causal, lse.itemsize):
             query_part, key_part = products.part("query", block.queries), products.part("key", block.seen)
             weights, scores = products.scores("scores", query_part, key_part)
@@ -196,7 +196,7 @@ def attention_backward(
         )
     )
     gradient = ready(gradient)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), kept_memory():
         for block in plan:
             query, key, value = (
                 products.part(name, index)
