@@ -3,80 +3,98 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import nn
 
-EPSILON = 1e-5  # of the norms: PyTorch's default
+
+class Block(nn.Module):
+    """A layer: attention, then two products with GELU between them."""
+
+    def __init__(self, sizes, p):
+        """Make the parameters."""
+        super().__init__()
+        size, hidden = sizes.features, 4 * sizes.features
+        self.heads, self.p = sizes.heads, p
+        self.norm1, self.norm2 = nn.LayerNorm(size), nn.LayerNorm(size)
+        self.query_key_value = nn.Linear(size, 3 * size, bias=False)
+        self.merge, self.expand, self.contract = (
+            nn.Linear(*both) for both in ((size, size), (size, hidden), (hidden, size))
+        )
+
+    def forward(self, x):
+        """Return x and what the layer adds to it."""
+        p = self.p if self.training else 0.0
+        batch_size, length, size = x.shape
+        projected = self.query_key_value(self.norm1(x))
+        heads = projected.view(batch_size, length, 3, self.heads, size // self.heads)
+        attended = F.scaled_dot_product_attention(*heads.permute(2, 0, 3, 1, 4), dropout_p=p, is_causal=True)
+        attended = attended.transpose(1, 2).reshape(batch_size, length, size)
+        x = x + F.dropout(self.merge(attended), p)
+        hidden = F.dropout(F.gelu(self.expand(self.norm2(x))), p)
+        return x + F.dropout(self.contract(hidden), p)
+
+
+class TorchModule(nn.Module):
+    """From characters to logits of the next one at every place."""
+
+    def __init__(self, sizes, p):
+        """Make the parameters."""
+        super().__init__()
+        self.p = p
+        self.characters = nn.Embedding(sizes.characters, sizes.features)
+        self.places = nn.Parameter(torch.empty(sizes.length, sizes.features))
+        self.blocks = nn.ModuleList(Block(sizes, p) for _ in range(sizes.layers))
+        self.norm = nn.LayerNorm(sizes.features)
+        self.logits = nn.Linear(sizes.features, sizes.characters, bias=False)
+
+    def forward(self, texts):
+        """Return the logits, a row for each character of the texts."""
+        x = self.characters(texts) + self.places[: texts.shape[1]]
+        x = F.dropout(x, self.p, self.training)
+        for block in self.blocks:
+            x = block(x)
+        return self.logits(self.norm(x)).flatten(0, 1)
+
+    def pairs(self, parameters):
+        """Give each parameter beside its part of such arrays as `Sizes.split` gives, turned as its own."""
+        yield self.characters.weight, parameters["characters"]
+        yield self.places, parameters["places"]
+        norms = [norm for block in self.blocks for norm in (block.norm1, block.norm2)] + [self.norm]
+        for norm, (weight, bias) in zip(norms, parameters["norms"], strict=True):
+            yield norm.weight, weight
+            yield norm.bias, bias
+        for layer, block in enumerate(self.blocks):
+            yield block.query_key_value.weight, parameters["query_key_value"][layer].T
+            for name in ("merge", "expand", "contract"):
+                linear, both = getattr(block, name), parameters[name][layer]
+                yield linear.weight, both[:-1].T
+                yield linear.bias, both[-1]
+        yield self.logits.weight, parameters["logits"].T
 
 
 class TorchTransformer:
-    """A language model: from characters to logits of the next one at every place."""
+    """`TorchModule` behind the functions that the other two transformers have."""
 
     def __init__(self, sizes, parameters, p, seed):
         """Take the first parameters, which are copied. The seed is that of PyTorch's own generator."""
         torch.manual_seed(seed)
-        self.sizes, self.p, self.training = sizes, p, True
-        own = sizes.split(parameters)
-        self.own = {name: [leaf(part) for part in own[name]] for name in self.names_by_layer()}
-        for name in ("characters", "places", "logits"):
-            self.own[name] = leaf(own[name])
-
-    @staticmethod
-    def names_by_layer():
-        """Return the names of the parameters of which each layer has its own."""
-        return "norms", "query_key_value", "merge", "expand", "contract"
-
-    @property
-    def leaves(self):
-        """All parameters, for an optimiser."""
-        return [
-            tensor
-            for value in self.own.values()
-            for tensor in ([value] if isinstance(value, Tensor) else value)
-        ]
+        self.module = TorchModule(sizes, p).to(torch.from_numpy(parameters).dtype)
+        with torch.no_grad():
+            for own, first in self.module.pairs(sizes.split(parameters)):
+                own.copy_(torch.from_numpy(first))
 
     def train(self, mode=True):
         """Switch dropout on, or off with ``mode=False``."""
-        self.training = mode
+        self.module.train(mode)
 
-    def logits(self, texts):
-        """Return the logits of an array of characters, a row for each of them."""
-        texts, own = torch.from_numpy(texts), self.own
-        batch_size, length = texts.shape
-        x = F.embedding(texts, own["characters"]) + own["places"][:length]
-        x = self.drop(x)
-        for layer in range(self.sizes.layers):
-            y = self.norm(x, 2 * layer)
-            projected = y @ own["query_key_value"][layer]
-            parts = projected.view(batch_size, length, 3, self.sizes.heads, -1)
-            query, key, value = parts.permute(2, 0, 3, 1, 4)
-            attended = F.scaled_dot_product_attention(
-                query, key, value, dropout_p=self.p if self.training else 0.0, is_causal=True
-            )
-            attended = attended.transpose(1, 2).reshape(batch_size, length, -1)
-            x = x + self.drop(linear(attended, own["merge"][layer]))
-            hidden = self.drop(F.gelu(linear(self.norm(x, 2 * layer + 1), own["expand"][layer])))
-            x = x + self.drop(linear(hidden, own["contract"][layer]))
-        return (self.norm(x, -1) @ own["logits"]).flatten(0, 1)
-
-    def drop(self, x):
-        """Drop from x."""
-        return F.dropout(x, self.p, self.training)
-
-    def norm(self, x, place):
-        """Return the layer norm of x by the parameters of that place."""
-        weight, bias = self.own["norms"][place]
-        return F.layer_norm(x, weight.shape, weight, bias, EPSILON)
-
+    @torch.no_grad()
     def forward(self, texts):
         """Return the logits as an array."""
-        with torch.no_grad():
-            return self.logits(texts).numpy()
+        return self.module(torch.from_numpy(texts)).numpy()
 
     def gradient_step(self, texts, targets):
         """Compute the gradients of a batch; return its mean loss."""
-        for parameter in self.leaves:
-            parameter.grad = None
-        loss = F.cross_entropy(self.logits(texts), torch.from_numpy(targets).flatten())
+        self.module.zero_grad()
+        loss = F.cross_entropy(self.module(torch.from_numpy(texts)), torch.from_numpy(targets).flatten())
         loss.backward()
         return loss.item()
 
@@ -86,19 +104,9 @@ class TorchAdam:
 
     def __init__(self, model):
         """Take a model."""
-        self.optimizer = torch.optim.Adam(model.leaves)
+        self.optimizer = torch.optim.Adam(model.module.parameters())
 
     def step(self, learning_rate):
         """Update the parameters from the gradients, in place."""
         self.optimizer.param_groups[0]["lr"] = learning_rate
         self.optimizer.step()
-
-
-def leaf(array):
-    """Return a copy of an array as a parameter."""
-    return torch.from_numpy(array.copy()).requires_grad_()
-
-
-def linear(x, parameters):
-    """Return x times the weight, plus the bias, which lies below it."""
-    return F.linear(x, parameters[:-1].T, parameters[-1])
