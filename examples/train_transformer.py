@@ -119,8 +119,8 @@ def train(networks, text, length, steps, rng):
             for network in networks.values():
                 network.train.append(network.loss(text.train[: len(text.validation)], length))
                 network.validation.append(network.loss(text.validation, length))
-            best = {name: f"{network.validation[-1]:.2f}" for name, network in networks.items()}
-            bar.set_postfix(best)
+            latest = {name: f"{network.validation[-1]:.2f}" for name, network in networks.items()}
+            bar.set_postfix(latest)
     return evaluated
 
 

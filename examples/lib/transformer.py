@@ -15,9 +15,8 @@ import fastdrop
 
 from .mlp import Adam
 
-CHUNK = (
-    16 * 1024
-)  # parameters; with gradients, mean, square and scratch they are 320 KB: an L2 cache has more
+# Parameters. With gradients, mean, square and scratch they are 320 KB, which a second-level cache holds.
+CHUNK = 16 * 1024
 
 
 class AddNorm:
