@@ -6,7 +6,7 @@ features, 4 heads, 128 characters at once, batches of 16. It trains twice in tur
 it, on a text so short that it learns this by heart: the loss on other text shows what dropout gains. The text
 is what Python's ``help()`` says about the language.
 
-    python examples/train_transformer.py              # some 5 minutes on two cores
+    python examples/train_transformer.py              # some 10 minutes on one thread
     python examples/train_transformer.py --compare    # times of a step: fastdrop, textbook NumPy, PyTorch
     python examples/train_transformer.py --numpy      # train the same network in textbook NumPy instead
     python examples/train_transformer.py --torch      # or in PyTorch, if you have installed it
@@ -35,9 +35,9 @@ from lib.transformer_numpy import TextbookTransformer
 from lib.transformer_sizes import Sizes
 
 BATCH_SIZE = 16
-TRAIN_COUNT, VALIDATION_COUNT = 40_000, 10_000  # characters
+TRAIN_COUNT, VALIDATION_COUNT = 8_000, 10_000  # characters
 LEARNING_RATE, WARM_UP_STEPS = 1e-3, 50
-EVALUATIONS = 10  # over a training
+EVALUATIONS = 12  # over a training
 PROMPT, SAMPLE_COUNT = "The ", 300  # characters
 
 
@@ -179,7 +179,7 @@ def print_header(sizes, text, parameters, library, options):
 def read_options():
     """Read and check the options."""
     parser = make_parser(__doc__)
-    parser.add_argument("--steps", type=whole_number(1), help="default: 400, or 20 with --compare")
+    parser.add_argument("--steps", type=whole_number(1), help="default: 600, or 20 with --compare")
     parser.add_argument("--p", type=float, default=0.1, help="of dropping, default: %(default)s")
     parser.add_argument("--threads", type=whole_number(1), default=1, help="default: %(default)s")
     parser.add_argument("--seed", type=whole_number(0), default=0)
@@ -218,7 +218,7 @@ def run(options, sizes, text, seeds):
         name: make(sizes, parameters, p, options.seed)
         for name, p in (("no dropout", 0.0), (f"p = {options.p}", options.p))
     }
-    evaluated = train(networks, text, sizes.length, options.steps or 400, batch_rng)
+    evaluated = train(networks, text, sizes.length, options.steps or 600, batch_rng)
     print_losses(networks, options.p)
     draw(networks, evaluated, options.library, options.plot)
     model = list(networks.values())[-1].model
