@@ -187,9 +187,12 @@ def test_shapes_that_do_not_fit_are_refused(query, key, value, attn_mask):
 def test_a_mask_that_would_be_rounded_is_refused():
     """torch refuses it too, and does not compute in float64 because of a mask."""
     q, k, v, _ = operands((2, 7, 8), (2, 7, 8))
-    for function in (attend, F.scaled_dot_product_attention):
-        with pytest.raises(RuntimeError):
-            function(q, k, v, torch.zeros(7, 7, dtype=torch.float64), 0.5)
+    mask = torch.zeros(7, 7, dtype=torch.float64)
+    with pytest.raises(RuntimeError):
+        F.scaled_dot_product_attention(q, k, v, mask, 0.5)
+    with pytest.raises(TypeError, match="attn_mask must have the dtype of query, torch.float32, or bool"):
+        attend(q, k, v, mask, 0.5)
+    assert attend(q.double(), k.double(), v.double(), mask, 0.5).dtype is torch.float64
 
 
 @pytest.mark.parametrize("is_causal", [False, True])

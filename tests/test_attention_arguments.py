@@ -108,6 +108,7 @@ def test_numbers_and_flags():
         refused(TypeError, "is_causal must be True or False, not", is_causal=value)
     for value in (np.nan, np.inf, -np.inf, 10**400):
         refused(ValueError, "scale must be finite, not", scale=value)
+    refused(ValueError, "scale must be finite in float32, not 1e+39", scale=1e39)
     for value in (True, "0.5", 1j, np.ones(1), np.bool_(True)):
         refused(TypeError, "scale must be a real number, not", scale=value)
     refused(TypeError, "training must be True or False, not 'test'", training="test")

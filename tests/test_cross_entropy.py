@@ -230,3 +230,18 @@ def test_threads_and_shards(threads):
     joined = np.concatenate([dlogits for _, dlogits in parts])
     assert abs(joined / 5 - wanted[1]).max() < 8 * 2.0**-24 / 320
     assert abs(sum(loss for loss, _ in parts) / 5 - wanted[0]) < 16 * 2.0**-53 * wanted[0]
+
+
+def test_more_classes_than_float32_counts_are_refused():
+    logits, out = np.zeros((1, 2**24 + 1), np.float16), np.ones((1, 2**24 + 1), np.float16)
+    with pytest.raises(ValueError, match="logits must have at most 16777216 classes, or be of float64, not"):
+        fastdrop.cross_entropy(logits, [0], out=out)
+    assert out.all()
+    loss, dlogits = fastdrop.cross_entropy(logits[:, 1:], [2**24 - 1])  # the last one that there may be
+    assert abs(loss - 24 * np.log(2)) < 1e-5
+    assert np.flatnonzero(dlogits < 0).tolist() == [2**24 - 1]
+
+
+def test_a_mean_whose_sum_overflows():
+    loss, _ = fastdrop.cross_entropy(np.array([[1.5e308, 0.0]] * 4), [1, 1, 1, 1])
+    assert loss == 1.5e308

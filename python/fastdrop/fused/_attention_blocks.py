@@ -83,10 +83,10 @@ _kept = _Kept()
 def kept_memory() -> Iterator[None]:
     """Use this thread's memory. A call inside another one, from a signal's handler, has memory of its own."""
     outer, was_used = _kept.bytes, _kept.is_used
-    if was_used:
-        _kept.bytes = {}
-    _kept.is_used = True
     try:
+        _kept.is_used = True
+        if was_used:
+            _kept.bytes = {}
         yield
     finally:
         _kept.bytes, _kept.is_used = outer, was_used

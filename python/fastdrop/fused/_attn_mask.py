@@ -45,6 +45,14 @@ def added_mask(attn_mask: Any, shape: tuple[int, ...], dtype: np.dtype[Any], nam
     return np.broadcast_to(np.require(rows, native, ["C", "A"]), shape)
 
 
+def checked_scale(scale: Any, dtype: np.dtype[Any]) -> float:
+    """What scores of that dtype are multiplied by: finite in the type that is computed with."""
+    factor = _checks.finite(scale, "scale")
+    if dtype.itemsize < 8 and abs(factor) > float(np.finfo(np.float32).max):
+        raise ValueError(f"scale must be finite in float32, not {_checks.abbreviate(scale)}")
+    return factor
+
+
 def visible_elements(is_causal: Any, shape: tuple[int, ...]) -> float:
     """How many elements the first row of a matrix of scores sees, each further row one more; or infinity."""
     if is_causal is False or not _checks.boolean(is_causal, "is_causal"):

@@ -15,7 +15,7 @@ from .._outputs import check_out, shares_memory
 from ..mask import Mask
 from ..mask_generator import Rng
 from ._attention_blocks import Gradient, Products, blocks, kept_memory, multiply, ready
-from ._attn_mask import added_mask, visible_elements
+from ._attn_mask import added_mask, checked_scale, visible_elements
 from ._masks import mask_for, optional_p
 from ._rows import checked_gradient
 from ._saved import AttentionGradients, SavedAttention, check_saved
@@ -113,7 +113,7 @@ def attention(
     )
     leading = _leading_axes(query, key, value)
     shape = (*leading, query.shape[-2], key.shape[-2])
-    factor = 1.0 / math.sqrt(query.shape[-1] or 1) if scale is None else _checks.finite(scale, "scale")
+    factor = 1.0 / math.sqrt(query.shape[-1] or 1) if scale is None else checked_scale(scale, query.dtype)
     is_causal = visible_elements(is_causal, shape) != math.inf
     added = added_mask(attn_mask, shape, query.dtype, "query")
     read = {"query": query, "key": key, "value": value, "attn_mask": added}

@@ -16,6 +16,8 @@ from ._masks import keeps_all
 from ._rows import checked_gradient, run_rows
 from ._saved import check_apart
 
+_MOST_CLASSES = 2**24  # numbers of classes are float32 in the core, which has all integers up to there
+
 
 def softmax(x: ArrayLike, *, out: Array | None = None) -> Array:
     """The softmax of every row: ``exp(x) / sum(exp(x))`` along the last axis, which cannot overflow.
@@ -162,7 +164,7 @@ def cross_entropy(
     Parameters
     ----------
     logits : array_like of float16, bfloat16, float32 or float64
-        Scores of the shape ``(..., classes)``.
+        Scores of the shape ``(..., classes)``, with at most 2**24 classes, or any number in float64.
     targets : array_like of int
         The class of every row, from 0 on, of the shape ``logits.shape[:-1]``.
     ignore_index : int, optional
@@ -193,9 +195,11 @@ def cross_entropy(
     array([[-0.25 ,  0.25 ],
            [ 0.125, -0.125]])
     """
-    array = x if isinstance(x := logits, np.ndarray) else _checks.float_array(logits, "logits")
+    array = _checks.float_array(logits, "logits")
     state, _ = state_and_scale(keeps_all(array.shape, "logits"))
-    _checks.float_array(array, "logits")
+    if array.dtype.itemsize < 8 and array.shape[-1] > _MOST_CLASSES:
+        wanted = f"at most {_MOST_CLASSES} classes, or be of float64"
+        raise ValueError(f"logits must have {wanted}, not the shape {array.shape} of {array.dtype}")
     places, count = _places(targets, array.shape, ignore_index)
     places = places.astype(np.float64 if array.dtype.itemsize == 8 else np.float32)
     arguments = (places, out, None, 1.0 / count if count else 0.0)
@@ -203,7 +207,14 @@ def cross_entropy(
     if results is None:
         results, _ = run_rows("cross_entropy", state, ("logits", "targets"), array, *arguments)
     dlogits, losses = results
-    return math.fsum(losses.ravel().tolist()) / count if count else math.nan, dlogits
+    return _mean(losses.ravel().tolist(), count), dlogits
+
+
+def _mean(losses: list[float], count: int) -> float:
+    try:
+        return math.fsum(losses) / count if count else math.nan
+    except OverflowError:  # of the sum, but not of the mean
+        return math.fsum(loss / count for loss in losses)
 
 
 def _places(targets: Any, shape: tuple[int, ...], ignore_index: Any) -> tuple[Array, int]:

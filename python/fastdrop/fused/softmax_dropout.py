@@ -13,7 +13,7 @@ from .._checks import Array, Probability
 from .._windows import NoiseShape
 from ..mask import Mask, state_and_scale
 from ..mask_generator import Rng
-from ._attn_mask import added_mask, visible_elements
+from ._attn_mask import added_mask, checked_scale, visible_elements
 from ._masks import keeps_everything, mask_for, optional_p
 from ._rows import checked_gradient, run_rows
 from ._saved import SavedSoftmaxDropout, check_apart, check_saved
@@ -98,8 +98,8 @@ def softmax_dropout(
     """
     if training is not True:
         training = _checks.boolean(training, "training")
-    factor = _checks.finite(scale, "scale")
     array: Any = scores if isinstance(scores, np.ndarray) else _checks.float_array(scores, "scores")
+    factor = checked_scale(scale, array.dtype)
     visible = visible_elements(is_causal, array.shape)
     added = added_mask(attn_mask, array.shape, array.dtype, "scores")
     mask = mask_for(array.shape, optional_p(p, mask), rng, noise_shape, mask, training, "scores")

@@ -100,6 +100,8 @@ def scaled_dot_product_attention(
             "attn_mask must be a tensor of bool or of a floating-point dtype, not "
             f"{attn_mask.dtype if isinstance(attn_mask, Tensor) else _checks.describe(attn_mask)}"
         )
+    if attn_mask is not None and attn_mask.dtype is torch.float64 is not query.dtype:
+        raise TypeError(f"attn_mask must have the dtype of query, {query.dtype}, or bool, not torch.float64")
     options = attn_mask, dropout_p, is_causal, scale, enable_gqa
     if is_seen_by_modes(query):  # such as `replace_functional`: each is left while the function runs
         operands = query, key, value
