@@ -190,7 +190,7 @@ def test_a_mask_that_would_be_rounded_is_refused():
     mask = torch.zeros(7, 7, dtype=torch.float64)
     with pytest.raises(RuntimeError):
         F.scaled_dot_product_attention(q, k, v, mask, 0.5)
-    with pytest.raises(TypeError, match="attn_mask must have the dtype of query, torch.float32, or bool"):
+    with pytest.raises(TypeError, match="attn_mask must have the dtype of query"):
         attend(q, k, v, mask, 0.5)
     assert attend(q.double(), k.double(), v.double(), mask, 0.5).dtype is torch.float64
 
