@@ -60,8 +60,7 @@ __attribute__((flatten)) void log_softmax_backward(const RowArgs& args) {
     const bool non_temporal = args.non_temporal && dx.takes_non_temporal();
     for_strips<Rows>(args.length, [&](auto strip) __attribute__((always_inline)) {
       strip.template for_chains<kPowersTogether>([&](int offset, auto place) __attribute__((always_inline)) {
-        const auto at_most_zero = minimum(spread(Lanes::broadcast(0), place), load<Rows>(y + offset, place));
-        const auto weight = lowered(raised_exponential_to_zero(at_most_zero));
+        const auto weight = weight_of(load<Rows>(y + offset, place));
         store<Rows>(dx + offset, load<Rows>(dy + offset, place) - weight * spread(total, place), place,
                     non_temporal);
       });
@@ -89,7 +88,7 @@ __attribute__((flatten)) void cross_entropy(const RowArgs& args) {
   const uintptr_t ahead = args.prefetches ? kPrefetchBytes : 0;
   const Lanes scale = Lanes::broadcast(args.constants[0]);
   for (uint64_t row = 0; row < args.row_count; ++row) {
-    auto x = operands.input(0, row);
+    PlainScores<Rows> z{operands.input(0, row)};
     auto dlogits = operands.output(0, row);
     const Compute target = operands.row_value(1, row);
     if (!(target >= 0 && target < (Compute)args.length)) {
@@ -98,21 +97,17 @@ __attribute__((flatten)) void cross_entropy(const RowArgs& args) {
       continue;
     }
     const auto place_of_target = (int64_t)target;
-    const Lanes score = Rows::load(x + 0 + place_of_target, 1);
-    const Normalizer<Rows> normalizer = normalizer_of<Rows>({x}, args.length, ahead, dlogits);
+    const Lanes score = Rows::load(z.scores + 0 + place_of_target, 1);
+    const Normalizer<Rows> normalizer = normalizer_of<Rows>(z, args.length, ahead, dlogits);
     const Lanes shift = Lanes::broadcast(normalizer.shift()), factor = Lanes::broadcast(normalizer.factor());
     const Lanes centred = score - shift;
     operands.store_row_value(1, row, (Compute)normalizer.logarithm() - first_lane<Rows>(centred));
     for_strips<Rows>(args.length, [&](auto strip) __attribute__((always_inline)) {
       strip.for_registers([&](int offset, auto place) __attribute__((always_inline)) {
-        Lanes power;
-        if constexpr (kHoldsPowers<Rows>)
-          power = load<Rows>(dlogits + offset, place);
-        else
-          power = raised_exponential_to_zero(load<Rows>(x + offset, place) - shift);
+        const Lanes power = power_again<Rows>(z, shift, dlogits, offset, place);
         store<Rows>(dlogits + offset, (power * factor) * scale, place);
       });
-      next(x, dlogits);
+      next(z, dlogits);
     });
     const Lanes weight = raised_exponential_to_zero(centred) * factor;
     Rows::store(operands.output(0, row) + 0 + place_of_target, (weight - Lanes::broadcast(1)) * scale, 1);

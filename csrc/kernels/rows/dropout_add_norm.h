@@ -225,8 +225,7 @@ __attribute__((flatten)) void dropout_add_layer_norm_backward(const RowArgs& arg
 template <class Rows>
 void dropout_add_layer_norm(const RowArgs& args) {
   if constexpr (Rows::element == kFloat32 && kInlineDraws)
-    if (args.keep->rule == kArs4x32 && args.length >= kTileElements)  // short rows would load the keys again
-      return dropout_add_norm<Rows, InlineDraw<Ars4x32>>(args);
+    if (draws_inline(args)) return dropout_add_norm<Rows, InlineDraw<Ars4x32>>(args);
   dropout_add_norm<Rows, CalledDraw>(args);
 }
 

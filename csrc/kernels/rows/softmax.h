@@ -169,6 +169,23 @@ __attribute__((always_inline)) inline typename Rows::Compute sum_of_powers(
   return sum.total();
 }
 
+// A term of that sum: where it was held, or computed once more.
+template <class Rows, class Scores, class Place>
+__attribute__((always_inline)) inline typename Rows::Lanes power_again(
+    const Scores& z, typename Rows::Lanes shift, StripOf<typename Rows::Value, Rows> held, int offset,
+    Place place) {
+  if constexpr (kHoldsPowers<Rows>)
+    return load<Rows>(held + offset, place);
+  else
+    return raised_exponential_to_zero(z.at(offset, place) - shift);
+}
+
+// A weight from its logarithm, which may be a little above 0 by rounding.
+template <class Lanes>
+__attribute__((always_inline)) inline Lanes weight_of(Lanes logarithm) {
+  return lowered(raised_exponential_to_zero(minimum(constant<Lanes>(0), logarithm)));
+}
+
 // Writes +0.0 to the elements from `first` on.
 template <class Rows>
 __attribute__((always_inline)) inline void write_zeros(StripOf<typename Rows::Value, Rows> to, uint64_t first,

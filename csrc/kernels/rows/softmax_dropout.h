@@ -17,11 +17,6 @@ inline uint64_t visible_elements(const RowArgs& args, uint64_t row) {
   return visible < args.length ? visible : args.length;
 }
 
-// Whether a kernel that has the generator inside does it. Short rows would load its keys again.
-inline bool draws_inline(const RowArgs& args) {
-  return args.keep->rule == kArs4x32 && args.length >= kTileElements;
-}
-
 // With z = scores * factor + mask and e = e^(z - largest): weights = e / (sum of e), as e * (1 / sum), and
 // y = keep ? weights * scale : +0.0.
 template <class Rows, class Scores, class Draw, bool is_scale_fixed>
@@ -55,7 +50,7 @@ class SoftmaxForward {
   void write(uint64_t row, const Normalizer<Rows>& normalizer) {
     const uint64_t visible = visible_elements(args_, row);
     const Lanes factor = Lanes::broadcast(normalizer.factor());
-    [[maybe_unused]] const Lanes shift = Lanes::broadcast(normalizer.shift());
+    const Lanes shift = Lanes::broadcast(normalizer.shift());
     auto z = scores(row);
     auto from = powers(row), y = operands_.output(0, row), weights = operands_.output(1, row);
     auto scale = operands_.template scale<is_scale_fixed>();
@@ -66,12 +61,7 @@ class SoftmaxForward {
     for_strips<Rows>(visible, [&](auto strip) __attribute__((always_inline)) {
       const StripBits<kStripElements<Rows>> keep(draw_, bit);
       strip.for_registers([&](int offset, auto place) __attribute__((always_inline)) {
-        Lanes power;
-        if constexpr (kHoldsPowers<Rows>)
-          power = load<Rows>(from + offset, place);
-        else
-          power = raised_exponential_to_zero(z.at(offset, place) - shift);
-        const Lanes weight = power * factor;
+        const Lanes weight = power_again<Rows>(z, shift, from, offset, place) * factor;
         if (weights.is_there()) store<Rows>(weights + offset, weight, place, weights_non_temporal);
         const Lanes scaled = weight * load<Parameters>(scale + offset, place);
         store<Rows>(y + offset, zero_unless(keep, offset, scaled), place, non_temporal);
@@ -238,9 +228,7 @@ __attribute__((flatten)) void attention_backward_of(const RowArgs& args) {
     for_strips<Rows>(visible, [&](auto strip) __attribute__((always_inline)) {
       const StripBits<kStripElements<Rows>> keep(draw, bit);
       strip.template for_chains<kPowersTogether>([&](int offset, auto place) __attribute__((always_inline)) {
-        const auto exponent = z.at(offset, place) - spread(all_lse, place);
-        const auto weight =
-            lowered(raised_exponential_to_zero(minimum(spread(Lanes::broadcast(0), place), exponent)));
+        const auto weight = weight_of(z.at(offset, place) - spread(all_lse, place));
         const auto s = load<Parameters>(scale + offset, place);
         const auto gradient = zero_unless(keep, offset, load<Rows>(dweights + offset, place) * s);
         store<Rows>(dropped + offset, zero_unless(keep, offset, weight * s), place);

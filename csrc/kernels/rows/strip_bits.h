@@ -59,6 +59,11 @@ class InlineDraw {
   uint64_t there_, wanted_, tile_;
 };
 
+// Whether a kernel that has InlineDraw<Ars4x32> inside draws by it. Short rows would load the keys again.
+inline bool draws_inline(const RowArgs& args) {
+  return args.keep->rule == kArs4x32 && args.length >= kTileElements;
+}
+
 // The decisions about a strip of `elements`, from that bit on. They begin with a byte: where they do not,
 // they are copied to where they do.
 template <int elements>

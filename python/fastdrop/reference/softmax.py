@@ -99,7 +99,7 @@ def attention_backward(
     """`dscores`, `dropped`, by weights that are computed again: ``e^(z - lse)``."""
     with np.errstate(all="ignore"):
         z, seen = _scores(scores, attn_mask, factor, visible)
-        weights = lowered(raised_exponential_to_zero(_at_most_zero(z - lse[..., np.newaxis])), z.dtype)
+        weights = _weight_of(z - lse[..., np.newaxis])
         gradient = _dropped(keep, widened(dweights), scale)
         dscores = (weights * (gradient - delta[..., np.newaxis])) * z.dtype.type(factor)
         results = (np.where(seen, a, z.dtype.type(0)) for a in (dscores, _dropped(keep, weights, scale)))
@@ -119,8 +119,7 @@ def log_softmax_backward(keep: NDArray[np.bool_], dy: Floats, y: Floats) -> tupl
     """``dy - e^y * sum(dy)``."""
     with np.errstate(all="ignore"):
         wide = widened(dy)
-        weights = lowered(raised_exponential_to_zero(_at_most_zero(widened(y))), wide.dtype)
-        return (rounded(wide - weights * row_sums(wide)[..., np.newaxis], dy.dtype),)
+        return (rounded(wide - _weight_of(widened(y)) * row_sums(wide)[..., np.newaxis], dy.dtype),)
 
 
 def cross_entropy(
@@ -141,8 +140,10 @@ def cross_entropy(
         return rounded(np.where(counts, dlogits, zero), logits.dtype), loss
 
 
-def _at_most_zero(x: Floats) -> Floats:
-    return np.where(x.dtype.type(0) < x, x.dtype.type(0), x)
+def _weight_of(logarithm: Floats) -> Floats:
+    """A weight from its logarithm, which may be a little above 0 by rounding."""
+    zero = logarithm.dtype.type(0)
+    return lowered(raised_exponential_to_zero(np.where(zero < logarithm, zero, logarithm)), logarithm.dtype)
 
 
 SOFTMAX_OPERATIONS: dict[str, Callable[..., tuple[Floats, ...]]] = {
