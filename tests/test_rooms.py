@@ -67,9 +67,17 @@ PYTHON_ARROWS = {
     "fused/_attn_mask": {"_checks"},
     "fused/softmax_dropout": {"_checks", "_core", "_windows", "mask", "mask_generator"}
     | {"fused/_attn_mask", "fused/_masks", "fused/_rows", "fused/_saved"},
-    "fused/softmax": {"_checks", "_core", "mask", "fused/_masks", "fused/_rows", "fused/_saved"},
+    "fused/softmax": {
+        "_checks",
+        "_core",
+        "_operations",
+        "mask",
+        "fused/_masks",
+        "fused/_rows",
+        "fused/_saved",
+    },
     "fused/_attention_blocks": {"_checks", "_core", "mask", "fused/_saved"},
-    "fused/attention": {"_checks", "_outputs", "mask", "mask_generator"}
+    "fused/attention": {"_checks", "_operations", "_outputs", "mask", "mask_generator"}
     | {"fused/_attention_blocks", "fused/_attn_mask", "fused/_masks", "fused/_rows", "fused/_saved"},
     "fused/attention_layer": {"_checks", "_layer", "_options", "mask_generator"}
     | {"fused/_saved", "fused/attention"},

@@ -48,11 +48,14 @@ def run_checked(operation: str, state: MaskState, names: tuple[str, ...], *argum
     return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
 
+def compute_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """What values of a dtype are computed with: their own, or float32 where they have 16 bits."""
+    return np.dtype(np.float32) if dtype.itemsize == 2 else dtype.newbyteorder("=")
+
+
 def shape_and_dtype(operand: OperandInfo, x: Array) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """What an operand beside x has: a value for every element, column or row, of x's or the compute type."""
-    dtype = x.dtype if x.dtype.isnative else x.dtype.newbyteorder("=")
-    if operand.type == "compute" and dtype.itemsize == 2:
-        dtype = np.dtype(np.float32)
+    dtype = compute_dtype(x.dtype) if operand.type == "compute" else x.dtype.newbyteorder("=")
     if operand.access == "full":
         return x.shape, dtype
     return x.shape[-1:] if operand.access == "per column" else x.shape[:-1], dtype

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -53,10 +52,10 @@ def checked_scale(scale: Any, dtype: np.dtype[Any]) -> float:
     return factor
 
 
-def visible_elements(is_causal: Any, shape: tuple[int, ...]) -> float:
-    """How many elements the first row of a matrix of scores sees, each further row one more; or infinity."""
+def checked_causal(is_causal: Any, shape: tuple[int, ...]) -> bool:
+    """Whether a query sees the keys up to its own only, of scores of that shape."""
     if is_causal is False or not _checks.boolean(is_causal, "is_causal"):
-        return math.inf
+        return False
     if len(shape) < 2:
         raise ValueError(f"is_causal needs scores of queries and keys, two axes, not the shape {shape}")
-    return 1.0
+    return True

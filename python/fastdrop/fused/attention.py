@@ -11,11 +11,12 @@ from numpy.typing import ArrayLike
 
 from .. import _checks
 from .._checks import Array, Probability
+from .._operations import compute_dtype
 from .._outputs import check_out, shares_memory
 from ..mask import Mask
 from ..mask_generator import Rng
 from ._attention_blocks import Gradient, Products, blocks, kept_memory, multiply, ready
-from ._attn_mask import added_mask, checked_scale, visible_elements
+from ._attn_mask import added_mask, checked_causal, checked_scale
 from ._masks import mask_for, optional_p
 from ._rows import checked_gradient
 from ._saved import AttentionGradients, SavedAttention, check_saved
@@ -114,7 +115,7 @@ def attention(
     leading = _leading_axes(query, key, value)
     shape = (*leading, query.shape[-2], key.shape[-2])
     factor = 1.0 / math.sqrt(query.shape[-1] or 1) if scale is None else checked_scale(scale, query.dtype)
-    is_causal = visible_elements(is_causal, shape) != math.inf
+    is_causal = checked_causal(is_causal, shape)
     added = added_mask(attn_mask, shape, query.dtype, "query")
     read = {"query": query, "key": key, "value": value, "attn_mask": added}
     y = _result(out, (*leading, query.shape[-2], value.shape[-1]), read)
@@ -122,8 +123,7 @@ def attention(
         raise ValueError("p must not be an array of zeros and ones only, which is a mask: write attn_mask=")
     mask = mask_for(shape, optional_p(p, mask), rng, None, mask, training, "the weights")
 
-    native = query.dtype.newbyteorder("=")
-    lse = np.empty(shape[:-1], np.float32 if native.itemsize == 2 else native)
+    lse = np.empty(shape[:-1], compute_dtype(query.dtype))
     saved = SavedAttention(query, key, value, y, lse, mask, added, is_causal, factor)
     products = Products(saved)
     with np.errstate(all="ignore"), kept_memory():  # no warnings, as of the core

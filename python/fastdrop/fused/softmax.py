@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from .. import _checks, _core
 from .._checks import Array
+from .._operations import compute_dtype
 from ..mask import state_and_scale
 from ._masks import keeps_all
 from ._rows import checked_gradient, run_rows
@@ -201,8 +202,7 @@ def cross_entropy(
         wanted = f"at most {_MOST_CLASSES} classes, or be of float64"
         raise ValueError(f"logits must have {wanted}, not the shape {array.shape} of {array.dtype}")
     places, count = _places(targets, array.shape, ignore_index)
-    places = places.astype(np.float64 if array.dtype.itemsize == 8 else np.float32)
-    arguments = (places, out, None, 1.0 / count if count else 0.0)
+    arguments = (places.astype(compute_dtype(array.dtype)), out, None, 1.0 / count if count else 0.0)
     results = _core.run("cross_entropy", state, array, *arguments)
     if results is None:
         results, _ = run_rows("cross_entropy", state, ("logits", "targets"), array, *arguments)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from .._checks import Array, Probability
 from .._windows import NoiseShape
 from ..mask import Mask, state_and_scale
 from ..mask_generator import Rng
-from ._attn_mask import added_mask, checked_scale, visible_elements
+from ._attn_mask import added_mask, checked_causal, checked_scale
 from ._masks import keeps_everything, mask_for, optional_p
 from ._rows import checked_gradient, run_rows
 from ._saved import SavedSoftmaxDropout, check_apart, check_saved
@@ -100,7 +101,7 @@ def softmax_dropout(
         training = _checks.boolean(training, "training")
     array: Any = scores if isinstance(scores, np.ndarray) else _checks.float_array(scores, "scores")
     factor = checked_scale(scale, array.dtype)
-    visible = visible_elements(is_causal, array.shape)
+    visible = 1.0 if checked_causal(is_causal, array.shape) else math.inf
     added = added_mask(attn_mask, array.shape, array.dtype, "scores")
     mask = mask_for(array.shape, optional_p(p, mask), rng, noise_shape, mask, training, "scores")
     state, drop_scale = state_and_scale(mask)
