@@ -17,7 +17,8 @@ PACKAGE = Path(__file__).parents[1] / "python" / "fastdrop"
 BASE = {"_checks", "_core", "_keys", "_states", "_values", "_windows"}
 PYTHON_ARROWS = {
     "_remedies": set(),
-    "_checks": {"_core", "_remedies"},
+    "_texts": set(),
+    "_checks": {"_core", "_remedies", "_texts"},
     "_no_array": set(),
     "_windows": {"_checks"},
     "_keys": {"_checks", "_core", "_remedies"},
@@ -27,12 +28,12 @@ PYTHON_ARROWS = {
     "_outputs": {"_checks"},
     "_operations": {"_checks", "_core", "_outputs"},
     "mask": BASE | {"_operations", "_stored"},
-    "_saving": {"_checks"},
+    "_saving": {"_checks", "_texts"},
     "mask_generator": BASE | {"_saving", "mask"},
     "functional": {"_checks", "_core", "_values", "_states", "_windows", "mask", "mask_generator"},
     "_keywords": {"functional"},
     "_options": {"_checks"},
-    "_layer": {"_checks", "_keywords", "_options", "_saving", "_values", "functional"}
+    "_layer": {"_checks", "_core", "_keywords", "_options", "_saving", "_values", "functional"}
     | {"mask", "mask_generator"},
     "layers": {"_checks", "_layer", "_options", "_values", "_windows", "functional", "mask_generator"},
     "kinds/_noise_shapes": {"_checks"},
@@ -84,8 +85,8 @@ PYTHON_ARROWS = {
     "fused/__init__": {"fused"},
     "training/_layers": {"_checks", "_layer", "mask_generator"},
     "training/layer_list": {"_checks", "_layer", "_saving", "training/_layers"},
-    "training/monte_carlo": {"_checks", "_layer", "mask_generator", "training/_layers"},
-    "training/schedules": {"_checks", "_layer", "_saving", "training/_layers"},
+    "training/monte_carlo": {"_checks", "_layer", "_texts", "mask_generator", "training/_layers"},
+    "training/schedules": {"_checks", "_core", "_layer", "_saving", "training/_layers"},
     "training/__init__": {"training"},
     "reference/operations": set(),  # the judge stands alone
     "reference/_piecewise_tables": set(),

@@ -5,10 +5,13 @@
 #include <limits>
 #include <string>
 
+#include "../dispatch/cpu_features.h"
 #include "../dispatch/isa_registry.h"
+#include "../runtime/floating_point.h"
 #include "../runtime/thread_limit.h"
 #include "../runtime/threshold.h"
 #include "../xla/dropout.h"
+#include "mask_state.h"
 #include "python_types.h"
 #include "seed.h"
 
@@ -41,6 +44,23 @@ PyObject* isa_rows() {
 
 PyObject* isas(PyObject*, PyObject*) { return or_value_error(isa_rows); }
 
+// isas_for(leaf_1_ecx, leaf_7_ebx, leaf_7_ecx, xcr0): the names of those that a processor could run.
+PyObject* isas_for(PyObject*, PyObject* arguments) {
+  unsigned leaf_1_ecx, leaf_7_ebx, leaf_7_ecx;
+  std::uint64_t xcr0;
+  if (!PyArg_ParseTuple(arguments, "IIIO&", &leaf_1_ecx, &leaf_7_ebx, &leaf_7_ecx, to_uint64, &xcr0))
+    return nullptr;
+  const std::uint32_t features = features_of({leaf_1_ecx, leaf_7_ebx, leaf_7_ecx, xcr0});
+  PyObject* names = PyList_New(0);
+  for (const Isa& isa : built_isas()) {
+    if (names == nullptr || !usable_with(isa, features)) continue;
+    PyObject* name = PyUnicode_FromString(isa.name);
+    if (name == nullptr || PyList_Append(names, name) != 0) Py_CLEAR(names);
+    Py_XDECREF(name);
+  }
+  return names;
+}
+
 PyObject* isa(PyObject*, PyObject*) {
   return or_value_error([] { return PyUnicode_FromString(current_isa().name); });
 }
@@ -62,10 +82,21 @@ PyObject* limit_threads(PyObject*, PyObject* limit) {
   return or_value_error([value] { return PyLong_FromLong(set_thread_limit(static_cast<int>(value))); });
 }
 
+// A caller may have set that subnormal numbers count as zero. A small p or q is one, and must not become 0.
+PyObject* with_subnormals(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
+  if (count == 0) {
+    PyErr_SetString(PyExc_TypeError, "with_subnormals takes a function");
+    return nullptr;
+  }
+  const DefaultFloatingPoint environment;
+  return PyObject_Vectorcall(arguments[0], arguments + 1, static_cast<std::size_t>(count - 1), nullptr);
+}
+
 // Whether every value of a C-contiguous buffer of float64 is from 0 to 1.
 PyObject* are_probabilities(PyObject*, PyObject* values) {
   Py_buffer view;
   if (PyObject_GetBuffer(values, &view, PyBUF_C_CONTIGUOUS) != 0) return nullptr;
+  const DefaultFloatingPoint environment;
   const auto* const from = static_cast<const char*>(view.buf);
   int others = 0;
   for (Py_ssize_t at = 0; at + 8 <= view.len; at += 8) {
@@ -77,8 +108,15 @@ PyObject* are_probabilities(PyObject*, PyObject* values) {
   return PyBool_FromLong(others == 0);
 }
 
+PyObject* scale(PyObject*, PyObject* rate) {
+  if (!PyFloat_Check(rate)) return raise_value_error("a rate must be a float");
+  const DefaultFloatingPoint environment;
+  return PyFloat_FromDouble(scale_for(PyFloat_AS_DOUBLE(rate)));
+}
+
 // The scale of every rate: bytes of float64, from the same.
 PyObject* scales(PyObject*, PyObject* rates) {
+  const DefaultFloatingPoint environment;
   if (!PyBytes_Check(rates)) return raise_value_error("rates must be bytes");
   PyObject* made = PyBytes_FromStringAndSize(nullptr, PyBytes_GET_SIZE(rates));
   if (made == nullptr) return nullptr;
@@ -91,6 +129,17 @@ PyObject* scales(PyObject*, PyObject* rates) {
     std::memcpy(to + at, &scale, sizeof scale);
   }
   return made;
+}
+
+PyObject* check_mask(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
+  if (count != 2) {
+    PyErr_SetString(PyExc_TypeError, "check_mask takes a mask and its scale");
+    return nullptr;
+  }
+  return or_value_error([arguments] {
+    check_scale(arguments[0], arguments[1]);
+    return Py_NewRef(Py_None);
+  });
 }
 
 // The two halves of a seed, and those of its key.
@@ -114,12 +163,28 @@ PyObject* xla_dropout(PyObject*, PyObject* minor) {
   return PyCapsule_New(reinterpret_cast<void*>(&xla::dropout), nullptr, nullptr);
 }
 
+// As Python's documentation casts what takes METH_FASTCALL.
+PyCFunction as_function(PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t)) {
+  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
+}
+
 PyMethodDef methods[] = {
     {"isas", isas, METH_NOARGS,
      "isas($module, /)\n--\n\n(name, description, usable) of every ISA that was built, best first."},
+    {"isas_for", isas_for, METH_VARARGS,
+     "isas_for($module, leaf_1_ecx, leaf_7_ebx, leaf_7_ecx, xcr0, /)\n--\n\n"
+     "Names of the ISAs that a processor with these registers could run; for tests."},
+    {"with_subnormals", as_function(with_subnormals), METH_FASTCALL,
+     "with_subnormals($module, function, /, *arguments)\n--\n\n"
+     "Call a function where subnormal numbers are numbers, whatever the caller has set."},
+    {"check_mask", as_function(check_mask), METH_FASTCALL,
+     "check_mask($module, mask, scale, /)\n--\n\n"
+     "Refuse what is no MaskState, or no scale for what it keeps."},
     {"are_probabilities", are_probabilities, METH_O,
      "are_probabilities($module, values, /)\n--\n\nWhether all float64 of a contiguous buffer are from 0 to "
      "1."},
+    {"scale", scale, METH_O,
+     "scale($module, rate, /)\n--\n\nWhat is kept is multiplied by that, for one rate."},
     {"scales", scales, METH_O,
      "scales($module, rates, /)\n--\n\nWhat is kept is multiplied by that: float64 as bytes, for rates as "
      "bytes."},

@@ -2,9 +2,11 @@
 #include "mask_state.h"
 
 #include <cstddef>
+#include <cstring>
 #include <iterator>
 #include <stdexcept>
 
+#include "../runtime/floating_point.h"
 #include "../shared/tile.h"
 #include "python_types.h"
 
@@ -15,26 +17,59 @@ PyTypeObject* type = nullptr;
 
 MaskStateObject& self(PyObject* object) { return *reinterpret_cast<MaskStateObject*>(object); }
 
-// How many items a sequence must have so that a window stays inside: 0 for a window without elements, and the
-// greatest number for a window that begins before the sequence or has more than 2^63 elements.
-std::uint64_t items_reached(const Window& window) {
-  constexpr std::uint64_t most = std::uint64_t{1} << 63;
+constexpr std::uint64_t kIndices = std::uint64_t{1} << 63;  // stream document, section 2
+
+// The items of a sequence that a window reaches: from `first` to before `end`.
+struct Reach {
+  std::uint64_t first, end;
+};
+
+// Nothing for a window without elements. An end that no sequence has for a window that begins before the
+// sequence, or reaches an item beyond 2^63, or has more than 2^63 elements.
+Reach items_reached(const Window& window) {
+  constexpr Reach outside = {0, ~std::uint64_t{0}};
   for (int axis = 0; axis < window.rank; ++axis)
-    if (window.shape[axis] == 0) return 0;
+    if (window.shape[axis] == 0) return {0, 0};
   std::uint64_t elements = 1;
   auto lowest = static_cast<__int128>(window.start), highest = lowest;
   for (int axis = window.rank - 1; axis >= 0; --axis) {
     const auto length = static_cast<std::uint64_t>(window.shape[axis]);
     const __int128 stride =
         window.strides == nullptr ? static_cast<__int128>(elements) : window.strides[axis];
-    if (length > most / elements) return ~std::uint64_t{0};
+    if (length > kIndices / elements) return outside;
     elements *= length;
+    // At most 2^126 along all axes together: the lengths' product, and so the sum of what is left of each
+    // without 1, is at most 2^63.
     (stride < 0 ? lowest : highest) += static_cast<__int128>(length - 1) * stride;
   }
-  return lowest < 0 || highest >= most ? ~std::uint64_t{0} : static_cast<std::uint64_t>(highest) + 1;
+  if (lowest < 0 || highest >= kIndices) return outside;
+  return {static_cast<std::uint64_t>(lowest), static_cast<std::uint64_t>(highest) + 1};
 }
 
 std::uint64_t bytes_in(PyObject* bytes) { return static_cast<std::uint64_t>(PyBytes_GET_SIZE(bytes)); }
+
+// Neither takes a NaN.
+bool is_rate(double value) { return value > -1 && value <= 1; }
+bool is_scale(double value) { return value >= 0; }
+
+// Whether a value is of that kind, wherever its window reaches.
+template <class Predicate>
+bool all_of(const Value& value, const Predicate& is_right) {
+  if (value.varying == nullptr) return is_right(value.constant);
+  const Reach reach = items_reached(value.varying->window);
+  for (std::uint64_t at = reach.first; at < reach.end; ++at) {
+    double each;  // where bytes begin anywhere
+    std::memcpy(&each, value.varying->values + at * sizeof each, sizeof each);
+    if (!is_right(each)) return false;
+  }
+  return true;
+}
+
+// Neither a user's strides nor those of a state that was saved lead out of the indices that there are.
+void check_window(const Window& window) {
+  if (items_reached(window).end > kIndices)
+    throw std::invalid_argument("start, shape and strides must stay among the indices from 0 to 2**63 - 1");
+}
 
 // A whole mask of that many axes whose lengths are missing. Null with a Python exception set if there is no
 // memory.
@@ -56,18 +91,17 @@ void fill(MaskStateObject& mask, PyObject* p, PyObject* shape, PyObject* strides
   ValueArgument checked;
   const Value value = checked.parse(p, mask.window());
   mask.state.p = {value.constant, nullptr};
-  if (value.varying != nullptr)
-    mask.p = Py_NewRef(p);
-  else if (!(value.constant > -1 && value.constant <= 1))
+  if (value.varying != nullptr) mask.p = Py_NewRef(p);
+  if (!all_of(value, is_rate))
     throw std::invalid_argument("p must be from 0 to 1, or minus a probability of keeping");
+  check_window(mask.window());
   if (mask.state.rule != kStored) {
     if (bits != Py_None) throw std::invalid_argument("bits must be None, since a generator draws this mask");
     return;
   }
   // All that the window reaches must be there, up to the end of the last tile.
-  const std::uint64_t tiles = items_reached(mask.window()) / kMaxTileElements;
-  const bool last_is_whole = items_reached(mask.window()) % kMaxTileElements == 0;
-  if (!PyBytes_Check(bits) || tiles + (last_is_whole ? 0 : 1) > bytes_in(bits) / (kMaxTileElements / 8))
+  const std::uint64_t tiles = (items_reached(mask.window()).end + kMaxTileElements - 1) / kMaxTileElements;
+  if (!PyBytes_Check(bits) || tiles > bytes_in(bits) / (kMaxTileElements / 8))
     throw std::invalid_argument("bits must be bytes that hold whole tiles, as far as the window reaches");
   mask.bits = Py_NewRef(bits);
   mask.state.bits = reinterpret_cast<const std::uint8_t*>(PyBytes_AS_STRING(bits));
@@ -84,6 +118,7 @@ PyObject* create(PyTypeObject*, PyObject* arguments, PyObject* keywords) {
                                    &start, &shape, &strides, &bits))
     return nullptr;
   if (rule < 0 || rule >= kMaskRuleCount) return raise_value_error("no such generator");
+  if (stream >= kIndices) return raise_value_error("stream must be less than 2**63");
   const MaskState state{static_cast<KeepRule>(rule), {key[0], key[1]}, stream, {}, nullptr};
   return or_value_error([&] { return new_mask_state(state, start, p, shape, strides, bits); });
 }
@@ -150,7 +185,9 @@ PyObject* as_tuple(PyObject* object) {
   return tuple;
 }
 
+// Two of a state's numbers may be subnormal. Where the caller flushes those to zero, they would be equal.
 Py_hash_t hash(PyObject* object) {
+  const DefaultFloatingPoint environment;
   PyObject* tuple = as_tuple(object);
   if (tuple == nullptr) return -1;
   const Py_hash_t result = PyObject_Hash(tuple);
@@ -160,6 +197,7 @@ Py_hash_t hash(PyObject* object) {
 
 PyObject* compare(PyObject* a, PyObject* b, int operation) {
   if ((operation != Py_EQ && operation != Py_NE) || !PyObject_TypeCheck(b, type)) Py_RETURN_NOTIMPLEMENTED;
+  const DefaultFloatingPoint environment;
   PyObject *first = as_tuple(a), *second = as_tuple(b), *result = nullptr;
   if (first != nullptr && second != nullptr) result = PyObject_RichCompare(first, second, operation);
   Py_XDECREF(first);
@@ -168,6 +206,7 @@ PyObject* compare(PyObject* a, PyObject* b, int operation) {
 }
 
 PyObject* repr(PyObject* object) {
+  const DefaultFloatingPoint environment;
   PyObject* tuple = as_tuple(object);
   if (tuple == nullptr) return nullptr;
   PyObject* text = PyUnicode_FromFormat("MaskState%R", tuple);
@@ -215,7 +254,7 @@ Value ValueArgument::parse(PyObject* object, const Window& window) {
                 "a Broadcast must have a stride for every axis");
   varying_ = {PyBytes_AS_STRING(values),
               {static_cast<std::uint64_t>(start), window.rank, window.shape, strides_.data()}};
-  if (start < 0 || items_reached(varying_.window) > bytes_in(values) / sizeof(double))
+  if (start < 0 || items_reached(varying_.window).end > bytes_in(values) / sizeof(double))
     throw std::invalid_argument("a Broadcast must have the values that its window reaches");
   return {0, &varying_};
 }
@@ -225,6 +264,15 @@ bool add_mask_state(PyObject* module) { return add_type(module, spec, type); }
 const MaskStateObject& mask_state(PyObject* object) {
   if (!PyObject_TypeCheck(object, type)) throw std::invalid_argument("a mask must be a MaskState");
   return self(object);
+}
+
+void check_scale(PyObject* mask, PyObject* scale) {
+  const MaskStateObject& of = mask_state(mask);
+  ValueArgument checked;
+  if (!PyFloat_CheckExact(scale) && !PyTuple_Check(scale))
+    throw std::invalid_argument("a scale must be a float or a Broadcast");
+  if (!all_of(checked.parse(scale, of.window()), is_scale))
+    throw std::invalid_argument("a scale must be at least 0");
 }
 
 PyObject* new_mask_state(const MaskState& state, std::uint64_t start, PyObject* p, PyObject* shape,
@@ -251,7 +299,10 @@ PyObject* new_mask_state(const MaskState& state, int rank, const std::int64_t* s
   for (int axis = 0; axis < rank; ++axis) mask->axes[axis] = shape[axis];
   mask->c_order = strides == Py_None;
   try {
-    if (!mask->c_order) parse_strides(strides, rank, mask->axes + rank);
+    if (!mask->c_order) {
+      parse_strides(strides, rank, mask->axes + rank);
+      check_window(mask->window());
+    }
   } catch (const std::invalid_argument&) {
     Py_DECREF(mask);
     throw;

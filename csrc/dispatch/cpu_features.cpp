@@ -4,43 +4,53 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#endif
 
 namespace fastdrop {
 namespace {
 
-std::uint64_t enabled_registers() {
-  std::uint32_t low, high;
-  __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-  return static_cast<std::uint64_t>(high) << 32 | low;
-}
+bool has_xgetbv(std::uint32_t leaf_1_ecx) { return leaf_1_ecx >> 27 & 1; }  // OSXSAVE
 
 }  // namespace
 
-std::uint32_t cpu_features() {
-  std::uint32_t features = 0, a, b, c, d;
-  if (!__get_cpuid(1, &a, &b, &c, &d)) return 0;
+std::uint32_t features_of(const CpuRegisters& registers) {
+  std::uint32_t features = 0;
   const auto add = [&features](std::uint32_t word, int bit, CpuFeature feature) {
     if (word >> bit & 1) features |= feature;
   };
-  add(c, 20, kSse42);
-  add(c, 23, kPopcnt);
-  add(c, 25, kAes);
-  const bool has_xgetbv = c >> 27 & 1;  // OSXSAVE: without it XGETBV itself faults
-  const std::uint64_t enabled = has_xgetbv ? enabled_registers() : 0;
+  add(registers.leaf_1_ecx, 20, kSse42);
+  add(registers.leaf_1_ecx, 23, kPopcnt);
+  add(registers.leaf_1_ecx, 25, kAes);
+  const std::uint64_t enabled = has_xgetbv(registers.leaf_1_ecx) ? registers.xcr0 : 0;
   constexpr std::uint64_t ymm_state = 0x06, zmm_state = 0xE6;
   if ((enabled & ymm_state) != ymm_state) return features;
-  add(c, 12, kFma);
-  add(c, 28, kAvx);
-  add(c, 29, kF16c);
-  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return features;
-  add(b, 5, kAvx2);
-  add(c, 9, kVaes);
+  add(registers.leaf_1_ecx, 12, kFma);
+  add(registers.leaf_1_ecx, 28, kAvx);
+  add(registers.leaf_1_ecx, 29, kF16c);
+  add(registers.leaf_7_ebx, 5, kAvx2);
+  add(registers.leaf_7_ecx, 9, kVaes);
   if ((enabled & zmm_state) != zmm_state) return features;
-  add(b, 16, kAvx512f);
-  add(b, 17, kAvx512dq);
-  add(b, 30, kAvx512bw);
-  add(b, 31, kAvx512vl);
+  add(registers.leaf_7_ebx, 16, kAvx512f);
+  add(registers.leaf_7_ebx, 17, kAvx512dq);
+  add(registers.leaf_7_ebx, 30, kAvx512bw);
+  add(registers.leaf_7_ebx, 31, kAvx512vl);
   return features;
+}
+
+#if defined(__x86_64__)
+
+std::uint32_t cpu_features() {
+  CpuRegisters registers = {0, 0, 0, 0};
+  std::uint32_t a, b, c, d;
+  if (!__get_cpuid(1, &a, &b, &c, &d)) return 0;
+  registers.leaf_1_ecx = c;
+  if (has_xgetbv(c)) {  // without OSXSAVE the instruction itself faults
+    std::uint32_t low, high;
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    registers.xcr0 = static_cast<std::uint64_t>(high) << 32 | low;
+  }
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) registers.leaf_7_ebx = b, registers.leaf_7_ecx = c;
+  return features_of(registers);
 }
 
 // Vendor and family: AMD64 Architecture Programmer's Manual volume 3, appendix E.3.
@@ -56,11 +66,11 @@ bool gains_from_prefetching() {
   return !is_family_19h;
 }
 
-}  // namespace fastdrop
-
 #else
 
-std::uint32_t fastdrop::cpu_features() { return 0; }
-bool fastdrop::gains_from_prefetching() { return true; }
+std::uint32_t cpu_features() { return 0; }
+bool gains_from_prefetching() { return true; }
 
 #endif
+
+}  // namespace fastdrop

@@ -22,6 +22,14 @@ enum CpuFeature : std::uint32_t {
   kVaes = 1 << 11,
 };
 
+// What a processor says about itself: registers after CPUID, and XCR0, which counts if CPUID has OSXSAVE.
+struct CpuRegisters {
+  std::uint32_t leaf_1_ecx, leaf_7_ebx, leaf_7_ecx;  // 0 for a leaf that it does not have
+  std::uint64_t xcr0;
+};
+
+// The features of any processor, and of this one.
+std::uint32_t features_of(const CpuRegisters& registers);
 std::uint32_t cpu_features();
 
 // Whether software prefetching helps where stores go through the cache. Not on AMD's family 19h (Zen 4, the

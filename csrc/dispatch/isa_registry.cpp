@@ -70,9 +70,11 @@ const std::vector<Isa>& built_isas() {
   return isas;
 }
 
+bool usable_with(const Isa& isa, std::uint32_t features) { return (isa.needs & ~features) == 0; }
+
 bool usable(const Isa& isa) {
   static const std::uint32_t features = cpu_features();
-  return (isa.needs & ~features) == 0;
+  return usable_with(isa, features);
 }
 
 const Isa& current_isa() {

@@ -19,6 +19,7 @@ struct Isa {
 
 // Best first; the last one runs everywhere.
 const std::vector<Isa>& built_isas();
+bool usable_with(const Isa& isa, std::uint32_t features);
 bool usable(const Isa& isa);
 
 // The ISA in use: FASTDROP_ISA if that is set, else the best usable one; decided at the first call.

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-import numbers
 import operator
+import sys
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -13,55 +14,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core, _remedies
+from ._texts import abbreviate as abbreviate
+from ._texts import complaint, is_real, plain_number
+from ._texts import describe as describe
+from ._texts import on_one_line as on_one_line
 
 # Short names of what arguments are: a signature in help() is to be read.
 Array: TypeAlias = NDArray[Any]
 Probability: TypeAlias = float | NDArray[Any]
 
 INDEX_LIMIT = 2**63  # indices and streams are below it (stream document, section 2)
-_LINE_LENGTH = 110  # characters; as in pyproject.toml
 _FLOATS = "an array of float16, bfloat16, float32 or float64"
 _BOOLS = "an array of bool, True where kept"
 
 
-def abbreviate(value: object) -> str:
-    try:
-        text = repr(value)
-    except Exception:  # a broken __repr__, or an integer of more digits than Python prints
-        text = object.__repr__(value)
-    text = " ".join(line.strip() for line in text.splitlines())
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def on_one_line(begin: str, parts: list[str], end: str) -> str:
-    """A repr of those parts. The last of them give way to "..." if they do not all fit."""
-    text = begin + ", ".join(parts) + end
-    shown = len(parts)
-    while len(text) > _LINE_LENGTH and shown:
-        shown -= 1
-        text = begin + ", ".join([*parts[:shown], "..."]) + end
-    return text
-
-
-def describe(value: object) -> str:
-    return f"{abbreviate(value)} of type {type(value).__name__}"
-
-
 def probability(p: Any, name: str = "p", of: str = "dropping") -> float | NDArray[np.float64]:
     """A probability as a float from 0 to 1, or as an array of them; an array without axes becomes a float."""
+    # First what comes most often: it needs nothing else.
+    if type(p) is float and _SMALLEST_NORMAL <= p <= 1.0:
+        return p
+    return _core.with_subnormals(_any_probability, p, name, of)
+
+
+_SMALLEST_NORMAL = sys.float_info.min  # what is smaller, but for 0, is subnormal: a caller may flush it to 0
+
+
+def _any_probability(p: Any, name: str, of: str) -> float | NDArray[np.float64]:
     if isinstance(p, np.ndarray) and p.dtype.kind in "fiu":
         refuse_masked(p, name)
         values = np.asarray(p, np.float64, "C")
         if not _core.are_probabilities(values):
             raise _outside(p, name, of)
         return values + 0.0 if p.ndim else float(p) + 0.0
-    # Floats first: asking an abstract base class costs as much as a small dropout.
-    if type(p) is not float and (isinstance(p, (bool, np.bool_)) or not isinstance(p, numbers.Real)):
+    if not is_real(p):
         wanted = f"a real number or an array of them, the probability of {of}"
         raise TypeError(f"{name} must be {wanted}, not {describe(p)}{_remedies.for_probability(p, name)}")
-    if p < 0 or not p <= 1:  # also refuses NaN; before float(), which may overflow or round to 1
-        raise _outside(p, name, of)
-    return float(p) + 0.0  # -0.0 becomes 0.0: equal masks compare and print alike
+    number = plain_number(p)
+    try:
+        is_inside = 0 <= number <= 1  # before float(), which may overflow, or round to 1; refuses NaN, too
+        value = float(number) if is_inside else math.nan
+    except Exception as error:  # a number of others
+        raise complaint(p, name, "a real number", error) from error
+    if not 0 <= value <= 1:
+        raise _outside(number, name, of)
+    return value + 0.0  # -0.0 becomes 0.0: equal masks compare and print alike
 
 
 def _outside(p: Any, name: str, of: str) -> ValueError:
@@ -84,8 +80,10 @@ def rate(p: Any, keep_prob: Any) -> float | NDArray[np.float64]:
     From 0.5 on 1 - keep_prob is a double (Sterbenz's lemma). Below it may not be, and then its difference
     from 1, which is a double, is not keep_prob.
     """
-    if keep_prob is None:
-        return probability(p)
+    return probability(p) if keep_prob is None else _core.with_subnormals(_rate, p, keep_prob)
+
+
+def _rate(p: Any, keep_prob: Any) -> float | NDArray[np.float64]:
     keep = _keep_probability(p, keep_prob)
     dropping = 1.0 - keep
     if isinstance(dropping, float):
@@ -111,14 +109,12 @@ def scalar_probability(p: Any, name: str = "p") -> float:
 
 def index(value: Any, name: str) -> int:
     """`value` as an int; a bool is not one."""
+    if isinstance(value, (bool, np.bool_)) or not hasattr(type(value), "__index__"):
+        raise TypeError(f"{name} must be an integer, not {describe(value)}")
     try:
-        if isinstance(value, (bool, np.bool_)):
-            raise TypeError
         return operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, not {describe(value)}") from None
     except Exception as error:  # from the `__index__` of others
-        raise TypeError(f"{name} must be an integer, not {describe(value)}: {error}") from error
+        raise complaint(value, name, "an integer", error) from error
 
 
 def optional_index(value: Any, name: str) -> int | None:
@@ -137,20 +133,27 @@ def integer(value: Any, name: str, lowest: int, limit: int) -> int:
 def shape(value: Any) -> tuple[int, ...]:
     """`value`, an integer or a sequence of them, as a tuple of lengths."""
     is_sequence = isinstance(value, Sequence) and not isinstance(value, (str, bytes))
+    several = is_sequence or (isinstance(value, np.ndarray) and value.ndim > 0)
+    entries = _for_axes(value, "shape") if several else (value,)
     try:
-        several = is_sequence or (isinstance(value, np.ndarray) and value.ndim > 0)
-        lengths = tuple(index(length, "shape") for length in (value if several else (value,)))
-    except TypeError:
+        lengths = tuple(index(length, "shape") for length in entries)
+    except TypeError as error:
         wanted = "an integer or a sequence of integers"
-        raise TypeError(f"shape must be {wanted}, not {describe(value)}") from None
+        raise TypeError(f"shape must be {wanted}, not {describe(value)}") from error.__cause__
     if any(length < 0 for length in lengths):
         raise ValueError(f"shape must have no negative length, not {abbreviate(lengths)}")
-    if len(lengths) > 64:
-        raise ValueError(f"shape must have at most 64 axes, not {len(lengths)}")
     if math.prod(lengths) > INDEX_LIMIT or any(length >= INDEX_LIMIT for length in lengths):
         wanted = "at most 2**63 elements and no axis as long as that"
         raise ValueError(f"shape must have {wanted}, not {abbreviate(lengths)}")
     return lengths
+
+
+def _for_axes(value: Any, name: str) -> tuple[Any, ...]:
+    """An entry for every axis. A range may have more of them than there is memory."""
+    entries = tuple(itertools.islice(value, 65))
+    if len(entries) > 64:
+        raise ValueError(f"{name} must have at most 64 axes, not {abbreviate(value)}")
+    return entries
 
 
 def check_broadcast(array: NDArray[Any], shape: tuple[int, ...], name: str) -> None:
@@ -168,10 +171,11 @@ def noise_entries(value: Any) -> tuple[int | None, ...] | None:
     try:
         if isinstance(value, (str, bytes)) or not isinstance(value, (Sequence, np.ndarray)):
             raise TypeError
-        entries = tuple(None if entry is None else index(entry, "noise_shape") for entry in value)
-    except TypeError:
+        given = _for_axes(value, "noise_shape")
+        entries = tuple(None if entry is None else index(entry, "noise_shape") for entry in given)
+    except TypeError as error:
         wanted = "a sequence of an integer or None for every axis"
-        raise TypeError(f"noise_shape must be {wanted}, not {describe(value)}") from None
+        raise TypeError(f"noise_shape must be {wanted}, not {describe(value)}") from error.__cause__
     if any(entry is not None and entry < 0 for entry in entries):
         raise ValueError(f"noise_shape must have no negative length, not {abbreviate(entries)}")
     return entries
@@ -199,8 +203,8 @@ def boolean(value: Any, name: str) -> bool:
     if value is True or value is False:  # first: the others cost as much as a small dropout
         return bool(value)
     given = value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
-    if isinstance(given, (int, np.bool_, np.integer)) and given in (0, 1):
-        return bool(given)
+    if isinstance(given, (int, np.bool_, np.integer)) and plain_number(given) in (0, 1):
+        return bool(plain_number(given))
     is_mode = name == "training" and isinstance(given, str)
     remedy = "; for a mode string write training=(mode == 'train')" if is_mode else ""
     raise TypeError(f"{name} must be True or False, not {describe(value)}{remedy}")
@@ -210,9 +214,10 @@ def choice(value: Any, name: str, allowed: tuple[str, ...]) -> str:
     """`value` if it is one of the allowed strings."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, not {describe(value)}")
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}")
-    return value
+    text = str.__str__(value)  # whatever the methods of a subclass say
+    if text not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {abbreviate(text)}")
+    return text
 
 
 def float_array(value: Any, name: str) -> NDArray[Any]:
@@ -243,9 +248,8 @@ def as_array(value: Any, name: str, wanted: str) -> NDArray[Any]:
     except MemoryError:
         raise
     except Exception as error:  # of any kind: `__array__` and `__dlpack__` are code of others
-        complaint = str(error) or type(error).__name__
-        remedy = _remedies.for_array(value, name, complaint)
-        raise TypeError(f"{name} must be {wanted}, not {describe(value)}: {complaint}{remedy}") from error
+        refusal = complaint(value, name, wanted, error)
+        raise TypeError(f"{refusal}{_remedies.for_array(value, name, str(error))}") from error
     refuse_masked(array, name, wanted)  # some objects, such as netCDF variables, convert to one
     return np.asarray(array)
 
@@ -297,9 +301,9 @@ def packed_bits(value: Any, name: str, count: int) -> NDArray[np.uint8]:
         array = value if isinstance(value, np.ndarray) else np.frombuffer(value, np.uint8)
         if array.dtype != np.uint8 or array.ndim != 1:
             raise TypeError
-    except (TypeError, ValueError, BufferError):
+    except Exception as error:  # of any kind: a buffer may be code of others
         wanted = "an array of uint8 with one axis, or bytes"
-        raise TypeError(f"{name} must be {wanted}, not {describe(value)}") from None
+        raise TypeError(f"{name} must be {wanted}, not {describe(value)}") from error
     if array.size != (count + 7) // 8:
         wanted = f"{(count + 7) // 8} bytes for {count} elements"
         raise ValueError(f"{name} must have {wanted}, not {array.size}")
@@ -350,12 +354,14 @@ def axis(value: Any, name: str, ndim: int) -> int:
 
 def finite(value: Any, name: str, wanted: str = "finite") -> float:
     """`value` as a finite float."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+    if not is_real(value):
         raise TypeError(f"{name} must be a real number, not {describe(value)}")
     try:
-        result = float(value)
+        result = float(plain_number(value))
     except OverflowError:  # of an integer
         result = math.inf
+    except Exception as error:  # of a number of others
+        raise complaint(value, name, "a real number", error) from error
     if not math.isfinite(result):
         raise ValueError(f"{name} must be {wanted}, not {abbreviate(value)}")
     return result
@@ -363,6 +369,10 @@ def finite(value: Any, name: str, wanted: str = "finite") -> float:
 
 def positive(value: Any, name: str) -> float:
     """`value` as a finite float above 0."""
+    return _core.with_subnormals(_positive, value, name)
+
+
+def _positive(value: Any, name: str) -> float:
     wanted = "above 0 and finite"
     result = finite(value, name, wanted)
     if not result > 0:

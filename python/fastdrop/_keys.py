@@ -18,6 +18,7 @@ Seed: TypeAlias = int | Sequence[int] | SeedSequence | BitGenerator | Generator 
 
 WORD_LIMIT = 2**32
 _HALF = 2**64 - 1
+_LONGEST_RANGE = 2**20  # integers; a SeedSequence makes an array of them
 _LONGEST_SEED = 24  # characters, so that a repr stays on a line; 2**64 has 20
 
 
@@ -35,7 +36,8 @@ def key_from(seed: Any, name: str) -> tuple[int, int]:
         if not isinstance(seed, SeedSequence):
             try:
                 _check_integers(seed)
-                seed = SeedSequence(seed)
+                # An integer of a subclass as it is, whatever its methods say.
+                seed = SeedSequence(int.__index__(seed) if isinstance(seed, int) else seed)
             except (TypeError, ValueError, RecursionError) as error:
                 raise _refusal(
                     seed, name, ValueError if isinstance(error, ValueError) else TypeError
@@ -67,6 +69,8 @@ def _check_integers(seed: Any) -> None:
                 _check_integers(entry)
     elif isinstance(seed, (bool, np.bool_)) or not isinstance(seed, (int, np.integer, range, type(None))):
         raise TypeError
+    elif isinstance(seed, range) and seed[_LONGEST_RANGE:]:
+        raise ValueError  # there may be more of them than memory
 
 
 def _refusal(seed: Any, name: str, kind: type[Exception]) -> Exception:

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _checks
+from . import _checks, _core
 from ._checks import Array, Probability
 from ._keywords import naming_layer, naming_the_class
 from ._options import ProbabilityOption, declared_options
@@ -258,7 +258,8 @@ class Layer(ABC):
         trial = copy.copy(self)  # refuses what is wrong before this layer has changed
         for name, option in options.items():
             setattr(trial, name, option.from_state(state.get(name)))
-        if not np.array_equal(trial.p, _checks.probability(options["p"].from_state(state["p"]))):
+        own_p = _checks.probability(options["p"].from_state(state["p"]))
+        if not _core.with_subnormals(np.array_equal, trial.p, own_p):
             given = _checks.abbreviate(state["p"])
             raise ValueError(f"state['p'] must be 1 - state['keep_prob'], not {given}")
         trial._check_options()
@@ -280,10 +281,22 @@ class Layer(ABC):
         self._passes, self._unanswered = 0, False  # what older versions did not count
         if attributes:  # of a subclass without slots
             vars(self).update(attributes)
+        options = {f"_{name}": option for name, option in declared_options(type(self)).items()}
         for name, value in slots.items():
-            setattr(self, name, value)
-            if isinstance(value, np.ndarray):
-                value.setflags(write=False)  # NumPy's own copies can be written to
+            if name in options:
+                options[name].restore(self, value)
+            else:
+                setattr(self, name, value)
+        self._check_restored()
+
+    def _check_restored(self) -> None:
+        """Refuse what no constructor or call would have made of this layer; its options are checked."""
+        if not isinstance(self._rng, MaskGenerator):
+            raise TypeError(f"rng must be a MaskGenerator, not {_checks.describe(self._rng)}")
+        self.training = self._training
+        _checks.boolean(self._unanswered, "whether a backward pass is due")
+        _checks.integer(self._passes, "the number of forward passes", 0, _checks.INDEX_LIMIT)
+        self._check_options()
 
     def _separate(self) -> None:
         """Give a copy its own of everything that `load_state_dict` writes to."""
@@ -296,7 +309,7 @@ class Layer(ABC):
         return [*options, *mode, f"rng=<{format_source(self._rng)}>"]
 
     def __repr__(self) -> str:
-        return _checks.on_one_line(f"{type(self).__name__}(", self._shown(), ")")
+        return _checks.on_one_line(f"{type(self).__name__}(", _core.with_subnormals(self._shown), ")")
 
 
 def try_state(layer: Layer, state: Any) -> None:
@@ -311,6 +324,10 @@ class MaskLayer(Layer):
 
     __slots__ = ()
 
+    def _check_restored(self) -> None:
+        super()._check_restored()
+        _check_mask(self._drawn)
+
     @property
     def mask(self) -> Mask | None:
         """The mask of the last forward pass."""
@@ -319,8 +336,7 @@ class MaskLayer(Layer):
 
     @mask.setter
     def mask(self, mask: Mask | None) -> None:
-        if mask is not None and not isinstance(mask, Mask):
-            raise _checks.not_drawn(mask, "mask", "a fastdrop.Mask or None")
+        _check_mask(mask)
         self._draw_by_hand(mask)
 
     @naming_layer
@@ -348,3 +364,8 @@ class MaskLayer(Layer):
             If there was no forward pass, or several and no `mask` is given, or an array does not fit.
         """
         return self._answer(dropout_backward, dy, "mask", mask, out)
+
+
+def _check_mask(mask: Any) -> None:
+    if mask is not None and not isinstance(mask, Mask):
+        raise _checks.not_drawn(mask, "mask", "a fastdrop.Mask or None")

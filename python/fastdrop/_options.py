@@ -38,6 +38,10 @@ class Option(Generic[Value]):
         return self if layer is None else getattr(layer, self._slot)
 
     def __set__(self, layer: object, value: Any) -> None:
+        self.restore(layer, value)
+
+    def restore(self, layer: object, value: Any) -> None:
+        """Set this option alone, whatever goes with it: what a pickle holds is checked as well."""
         setattr(layer, self._slot, self._check(value, self._name))
 
     def show(self, layer: object) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import _checks
+from ._texts import complaint
 
 
 def plain_state(value: Any) -> Any:
@@ -24,7 +25,10 @@ def plain_state(value: Any) -> Any:
         return value.decode(errors="replace")
     if not hasattr(value, "__array__") or isinstance(value, np.ma.MaskedArray):  # whose mask would be lost
         return value
-    content = np.asarray(value).tolist()  # of an array without axes its value
+    try:
+        content = np.asarray(value).tolist()  # of an array without axes its value
+    except Exception as error:  # of any kind: `__array__` is code of others
+        raise complaint(value, "state", "numbers, strings, lists and arrays of them", error) from error
     # Python has no number for a longdouble, and an array may hold any object.
     return content if content is value or isinstance(content, np.generic) else plain_state(content)
 

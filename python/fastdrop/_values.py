@@ -34,17 +34,21 @@ Value: TypeAlias = float | Broadcast
 
 def keep_probability(rate: Value) -> Value:
     """The probability of keeping, without another rounding."""
+    return _core.with_subnormals(_keep_probability, rate)
+
+
+def _keep_probability(rate: Value) -> Value:
     if isinstance(rate, float):
-        return _keeping(rate)
+        return -rate if rate < 0 else 1.0 - rate
     return _map(rate, lambda rates: np.where(rates < 0, -rates, 1.0 - rates))
-
-
-def _keeping(rate: float) -> float:
-    return -rate if rate < 0 else 1.0 - rate
 
 
 def drop_probability(rate: Value) -> Value:
     """p, rounded to a double."""
+    return _core.with_subnormals(_drop_probability, rate)
+
+
+def _drop_probability(rate: Value) -> Value:
     if isinstance(rate, float):
         return 1.0 + rate if rate < 0 else rate
     return _map(rate, lambda rates: np.where(rates < 0, 1.0 + rates, rates))
@@ -56,12 +60,15 @@ def scale_for(rate: Value, inverted: bool) -> Value:
         return 1.0
     if isinstance(rate, Broadcast):
         return Broadcast(_core.scales(rate.values), rate.start, rate.strides)
-    keep = _keeping(rate)
-    return 1.0 / keep if keep > 0 else 0.0
+    return _core.scale(rate)
 
 
 def evaluation_rate(keep: Value) -> Value:
     """1 where that probability of keeping is 0, so that the zero is selected there; 0 elsewhere."""
+    return _core.with_subnormals(_evaluation_rate, keep)
+
+
+def _evaluation_rate(keep: Value) -> Value:
     if isinstance(keep, float):
         return 1.0 if keep == 0 else 0.0
     dropped = np.frombuffer(keep.values) == 0

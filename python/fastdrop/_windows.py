@@ -85,9 +85,10 @@ def parse_index(index: Any, shape: tuple[int, ...]) -> list[AxisIndex]:
 def _integer(entry: Any) -> int:
     try:
         return _checks.index(entry, "an index")
-    except TypeError:
+    except TypeError as error:
         wanted = f"integers, slices and '...' only, not {_checks.describe(entry)}"
-        raise TypeError(f"an index must be {wanted}; to_numpy() makes an array, which takes others") from None
+        remedy = "to_numpy() makes an array, which takes others"
+        raise TypeError(f"an index must be {wanted}; {remedy}") from error.__cause__
 
 
 def _entries(index: Any, ndim: int) -> list[Any]:

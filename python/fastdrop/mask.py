@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -274,15 +275,19 @@ class Mask(Drawn):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Mask):
             return super().__eq__(other)
-        return self._state == other._state and self._scale == other._scale
+        equal: bool = _core.with_subnormals(operator.eq, state_and_scale(self), state_and_scale(other))
+        return equal
 
     def __hash__(self) -> int:
-        return hash((self._state, self._scale))
+        return _core.with_subnormals(hash, state_and_scale(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return new_mask, (self._state, self._scale)
 
     def __repr__(self) -> str:
+        return _core.with_subnormals(self._text)
+
+    def _text(self) -> str:
         rate, scale = self._state.p, self.scale
         if not isinstance(rate, float):
             own = ["p=array"]
@@ -294,7 +299,8 @@ class Mask(Drawn):
 
 
 def new_mask(state: MaskState, scale: Value) -> Mask:
-    """The mask that keeps whom the state says, and scales them by that."""
+    """The mask that keeps whom the state says, and scales them by that. Pickles have this function's name."""
+    _core.check_mask(state, scale)
     mask = object.__new__(Mask)
     mask._state, mask._scale = state, scale
     return mask

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _DEFAULT_ID = generator_id(DEFAULT_GENERATOR)
 _CHILDREN_LIMIT = _checks.INDEX_LIMIT  # a state holds fewer children than that
+_AT_ONCE = 2**20  # children: a list of so many takes ten seconds, and some hundred MB
 
 
 class MaskGenerator:
@@ -130,7 +131,7 @@ class MaskGenerator:
         Parameters
         ----------
         n_children : int
-            How many.
+            How many, at most 2**20 in one call.
 
         Returns
         -------
@@ -140,10 +141,10 @@ class MaskGenerator:
         Raises
         ------
         TypeError, ValueError
-            If `n_children` is not an integer of at least 0, or more than the keys that are left of
+            If `n_children` is not an integer from 0 to ``2**20``, or more than the keys that are left of
             ``2**63 - 1``.
         """
-        count = _checks.integer(n_children, "n_children", 0, _checks.INDEX_LIMIT)
+        count = _checks.integer(n_children, "n_children", 0, _AT_ONCE + 1)
         with self._lock:
             source, first = self._source, self._children
             left = _CHILDREN_LIMIT - 1 - first
@@ -178,9 +179,11 @@ class MaskGenerator:
         return self.state, self._seed
 
     def __setstate__(self, saved: tuple[dict[str, Any], int | tuple[int, ...] | None]) -> None:
+        if not isinstance(saved, tuple) or len(saved) != 2:
+            raise TypeError(f"state must be a tuple of a dict and a seed, not {_checks.describe(saved)}")
         state, seed = saved
         generator, key, stream, children = _checked_state(state)
-        self._start(generator, key, seed)
+        self._start(generator, key, plain_seed(seed))
         self._source, self._children = _core.MaskSource(generator, key, stream), children
 
     def __repr__(self) -> str:
@@ -191,7 +194,7 @@ def _checked_state(state: Any) -> tuple[int, tuple[int, int], int, int]:
     state = plain_state(state)
     check_state(state, {"generator", "key", "stream", "children"})
     generator = generator_id(state["generator"], "state['generator']")
-    if not isinstance(state["key"], Sequence) or len(state["key"]) != 4:
+    if not isinstance(state["key"], list) or len(state["key"]) != 4:
         raise ValueError(f"state['key'] must be four integers, not {_checks.describe(state['key'])}")
     words = [_checks.integer(word, "state['key']", 0, WORD_LIMIT) for word in state["key"]]
     stream = _checks.integer(state["stream"], "state['stream']", 0, _checks.INDEX_LIMIT + 1)

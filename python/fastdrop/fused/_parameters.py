@@ -126,6 +126,21 @@ class ParameterLayer(Layer):
             raise ValueError(f"state['parameters'] must be {wanted}, not {came}")
         return {name: _checked_values(given[name], name, own) for name, own in self._parameters.items()}
 
+    def _check_restored(self) -> None:
+        super()._check_restored()
+        own = self._parameters if isinstance(self._parameters, dict) else {}
+        kinds = {(array.shape, array.dtype) for array in own.values() if isinstance(array, np.ndarray)}
+        has_parameters = len(kinds) == 1 and all(
+            isinstance(array, np.ndarray) and array.ndim == 1 and _checks.is_float_dtype(array.dtype)
+            for array in own.values()
+        )
+        if not has_parameters:
+            wanted = "a dict of arrays of a float dtype and of one length"
+            raise TypeError(f"parameters must be {wanted}, not {_checks.describe(self._parameters)}")
+        if not isinstance(self._gradients, dict) or set(self._gradients) != set(own):
+            wanted = f"a dict with the keys {sorted(own)}"
+            raise TypeError(f"gradients must be {wanted}, not {_checks.describe(self._gradients)}")
+
     def _separate(self) -> None:
         super()._separate()
         self._parameters = {name: array.copy() for name, array in self._parameters.items()}
@@ -194,7 +209,7 @@ def _checked_dtype(value: DTypeLike) -> np.dtype[Any]:
         dtype = np.dtype(value)
         if not _checks.is_float_dtype(dtype):
             raise TypeError
-    except TypeError:
+    except Exception:  # of any kind: an object's own `dtype` is code of others
         wanted = "float16, bfloat16, float32 or float64"
         raise TypeError(f"dtype must be {wanted}, not {_checks.describe(value)}") from None
     return dtype.newbyteorder("=")

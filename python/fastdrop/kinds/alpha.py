@@ -25,6 +25,10 @@ _ALPHA_PRIME = -1.7580993408473766
 
 def affine(p: float) -> tuple[float, float, float]:
     """a, b, and what a dropped element becomes (stream document, section 7)."""
+    return _core.with_subnormals(_affine, p)
+
+
+def _affine(p: float) -> tuple[float, float, float]:
     if p == 1:
         return 0.0, 0.0, 0.0  # nothing is kept, and the last one goes to 0
     a = 1 / math.sqrt((1 - p) * (1 + p * (_ALPHA_PRIME * _ALPHA_PRIME)))

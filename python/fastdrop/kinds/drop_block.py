@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any, NamedTuple
 
 from numpy.typing import ArrayLike
@@ -127,7 +128,8 @@ def _blocks(shape: tuple[int, ...], block_size: int, **axes: int) -> _Blocks:
 
 
 def _blocks_dropped(shape: tuple[int, ...], p: float, blocks: _Blocks, masks: MaskGenerator) -> Mask:
-    drawn = draw_state(masks, whole_window(blocks.corners, None, p * blocks.gamma_over_p))
+    gamma = _core.with_subnormals(operator.mul, p, blocks.gamma_over_p)
+    drawn = draw_state(masks, whole_window(blocks.corners, None, gamma))
     bits, kept = _core.draw_blocks(drawn, shape, blocks.shape)
     size = math.prod(shape)
     return drawn_mask(bits, drawn, shape, (size - kept) / size if kept else 0.0)

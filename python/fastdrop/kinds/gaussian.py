@@ -148,18 +148,21 @@ class GaussianNoise(Drawn):
         return _new_noise, (self._state,)
 
     def __repr__(self) -> str:
-        return format_drawn(self, f"p={self.p!r}")
+        return format_drawn(self, f"p={_core.with_subnormals(repr, self.p)}")
 
 
 def _new_noise(state: MaskState) -> GaussianNoise:
+    """The noise of that state. Pickles have this function's name."""
+    if not isinstance(state, _core.MaskState) or state.bits is not None:
+        raise TypeError(f"state must be a MaskState of a generator, not {_checks.describe(state)}")
     noise = object.__new__(GaussianNoise)
     noise._state = state
-    noise._deviation = _standard_deviation(noise.p)
+    noise._deviation = _standard_deviation(_checked_p(noise.p))
     return noise
 
 
 def _standard_deviation(p: float) -> float:
-    return math.sqrt(p / (1 - p))
+    return _core.with_subnormals(lambda: math.sqrt(p / (1 - p)))
 
 
 def gaussian_dropout(
@@ -305,9 +308,12 @@ class GaussianDropout(Layer):
 
     @noise.setter
     def noise(self, noise: GaussianNoise | None) -> None:
-        if noise is not None and not isinstance(noise, GaussianNoise):
-            raise _checks.not_drawn(noise, "noise", "a fastdrop.GaussianNoise or None")
+        _check_noise(noise)
         self._draw_by_hand(noise)
+
+    def _check_restored(self) -> None:
+        super()._check_restored()
+        _check_noise(self._drawn)
 
     def forward(self, x: ArrayLike, *, out: Array | None = None) -> Array:
         return self._remember(gaussian_dropout(x, self.p, rng=self.rng, training=self.training, out=out))
@@ -336,3 +342,8 @@ class GaussianDropout(Layer):
             If there was no forward pass, or several and no `noise` is given, or an array does not fit.
         """
         return self._answer(gaussian_dropout_backward, dy, "noise", noise, out)
+
+
+def _check_noise(noise: Any) -> None:
+    if noise is not None and not isinstance(noise, GaussianNoise):
+        raise _checks.not_drawn(noise, "noise", "a fastdrop.GaussianNoise or None")

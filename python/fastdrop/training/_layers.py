@@ -15,9 +15,11 @@ from ..mask_generator import MaskGenerator
 def list_of_layers(value: Any) -> list[Layer]:
     """`value`, an iterable of layers, as a list."""
     try:
-        layers = list(value)
-        if not all(isinstance(layer, Layer) for layer in layers):
-            raise TypeError
+        layers = []
+        for layer in value:  # one by one: what gives no layers may never end
+            if not isinstance(layer, Layer):
+                raise TypeError
+            layers.append(layer)
     except TypeError:
         wanted = "an iterable of layers of fastdrop"
         raise TypeError(f"layers must be {wanted}, not {_checks.describe(value)}") from None

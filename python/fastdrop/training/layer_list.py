@@ -137,6 +137,10 @@ class LayerList(Sequence[Layer]):
         for layer, own in pairs:
             layer.load_state_dict(own)
 
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        check_state(state, {"_layers"})
+        self._layers = list_of_layers(state["_layers"])
+
     def _generators(self) -> list[int]:
         first: dict[int, int] = {}
         return [first.setdefault(id(layer.rng), number) for number, layer in enumerate(self)]

@@ -13,8 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _checks
 from .._layer import Layer
+from .._texts import complaint
 from ..mask_generator import MaskGenerator, Rng, as_generator, child_generator
 from ._layers import dropping_by, list_of_layers
+
+_SAMPLES_LIMIT = 2**32  # samples of a microsecond, which is less than a call of any function, take an hour
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -111,7 +114,7 @@ def mc_dropout(
     x : object
         Handed to `fn` as it is.
     samples : int
-        How many answers, at least 1.
+        How many answers, at least 1 and less than 2**32.
     rng : optional
         None, a seed or a numpy generator, as in `dropout`; or a `MaskGenerator`, of which one child is used.
         An int gives the same samples at every call.
@@ -160,7 +163,7 @@ def mc_dropout(
     """
     if not callable(fn):
         raise TypeError(f"fn must be a function of x and a MaskGenerator, not {_checks.describe(fn)}")
-    count = _checks.integer(samples, "samples", 1, _checks.INDEX_LIMIT)
+    count = _checks.integer(samples, "samples", 1, _SAMPLES_LIMIT)
     root = rng.spawn(1)[0] if isinstance(rng, MaskGenerator) else as_generator(rng)
     answers = _answers(fn, x, root, count, list_of_layers(layers))
     first, used = next(answers)
@@ -215,7 +218,10 @@ def _answer(value: Any) -> NDArray[np.float64]:
     is_tuple = isinstance(value, tuple)
     if not is_tuple:
         _checks.refuse_masked(value, "fn(x, rng)")
-    array = None if value is None or is_tuple else np.asarray(value)
+    try:
+        array = None if value is None or is_tuple else np.asarray(value)
+    except Exception as error:  # of any kind: `__array__` is code of others
+        raise complaint(value, "fn(x, rng)", "an array of real numbers", error) from error
     if array is None or not (array.dtype.kind in "fiub" or _checks.is_float_dtype(array.dtype)):
         remedy = "; of a function of fastdrop return y only: y, _ = dropout(...)" if is_tuple else ""
         raise TypeError(f"fn must return an array of real numbers, not {_checks.describe(value)}{remedy}")

@@ -9,10 +9,10 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-from .. import _checks
+from .. import _checks, _core
 from .._layer import Layer
 from .._saving import check_state, plain_state
 from ._layers import list_of_layers
@@ -57,7 +57,11 @@ class LinearSchedule:
     def __call__(self, step: int) -> float:
         """The probability of dropping at that step."""
         done = min(_checks.integer(step, "step", 0, _checks.INDEX_LIMIT) / self.steps, 1.0)
-        return self.start * (1.0 - done) + self.end * done  # at both ends exact
+        # At both ends exact.
+        return _core.with_subnormals(lambda: self.start * (1.0 - done) + self.end * done)
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        _init(self, state)
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,17 @@ class CurriculumSchedule:
 
     def __call__(self, step: int) -> float:
         """The probability of dropping at that step."""
-        return self.p * -math.expm1(-self.rate * _checks.integer(step, "step", 0, _checks.INDEX_LIMIT))
+        number = _checks.integer(step, "step", 0, _checks.INDEX_LIMIT)
+        return _core.with_subnormals(lambda: self.p * -math.expm1(-self.rate * number))
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        _init(self, state)
+
+
+def _init(schedule: LinearSchedule | CurriculumSchedule, state: Mapping[str, Any]) -> None:
+    """What a pickle holds is checked as the arguments of the constructor are."""
+    check_state(state, {field.name for field in fields(schedule)})
+    schedule.__init__(**state)  # type: ignore[misc]
 
 
 class Scheduler:
@@ -138,10 +152,7 @@ class Scheduler:
 
     def __init__(self, layers: Iterable[Layer], schedule: Callable[[int], float]) -> None:
         self.layers = list_of_layers(layers)
-        if not callable(schedule):
-            given = _checks.describe(schedule)
-            raise TypeError(f"schedule must be a function of the number of a step, not {given}")
-        self.schedule = schedule
+        self.schedule = _checked_schedule(schedule)
         self._set(0)
 
     def _set(self, step_number: int) -> None:
@@ -155,6 +166,12 @@ class Scheduler:
     def step(self) -> None:
         """Go on to the next step: call it after each step of the training."""
         self._set(self.step_number + 1)
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        check_state(state, {"layers", "schedule", "step_number"})
+        number = _checks.integer(state["step_number"], "state['step_number']", 0, _checks.INDEX_LIMIT)
+        self.layers, self.schedule = list_of_layers(state["layers"]), _checked_schedule(state["schedule"])
+        self.step_number = number  # the layers have the p of that step
 
     def state_dict(self) -> dict[str, Any]:
         """The number of the step, for a checkpoint; the schedule and the layers are the program's."""
@@ -180,3 +197,11 @@ class Scheduler:
     def __repr__(self) -> str:
         parts = [f"{len(self.layers)} layers", repr(self.schedule), f"step_number={self.step_number}"]
         return _checks.on_one_line("<Scheduler ", parts, ">")
+
+
+def _checked_schedule(schedule: Any) -> Callable[[int], float]:
+    if not callable(schedule):
+        given = _checks.describe(schedule)
+        raise TypeError(f"schedule must be a function of the number of a step, not {given}")
+    checked: Callable[[int], float] = schedule
+    return checked
