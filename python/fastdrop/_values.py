@@ -58,9 +58,9 @@ def scale_for(rate: Value, inverted: bool) -> Value:
     """What a mask of that rate multiplies by where it keeps; 0 for p = 1, which keeps nothing."""
     if not inverted:
         return 1.0
-    if isinstance(rate, Broadcast):
-        return Broadcast(_core.scales(rate.values), rate.start, rate.strides)
-    return _core.scale(rate)
+    if isinstance(rate, float):
+        return _core.scale(rate)
+    return Broadcast(_core.scales(rate.values), rate.start, rate.strides)
 
 
 def evaluation_rate(keep: Value) -> Value:
@@ -76,7 +76,8 @@ def _evaluation_rate(keep: Value) -> Value:
 
 
 def _map(value: Broadcast, function: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Broadcast:
-    return Broadcast(function(np.frombuffer(value.values)).tobytes(), value.start, value.strides)
+    values, start, strides = value
+    return Broadcast(function(np.frombuffer(values)).tobytes(), start, strides)
 
 
 def broadcast_value(value: ScalarOrArray, noise_shape: tuple[int, ...]) -> Value:
