@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Masks far from index 0, as the reference makes them: ``python tests/far_masks.py > tests/data/far-masks.json``.
+"""Masks far from index 0, as the reference makes them.
+
+``python tests/far_masks.py > tests/data/far-masks.json`` has written what `test_far_masks.py` reads.
 
 A million elements have some fifteen that are tied, and the threshold lies in the middle between two multiples
 of 2^48: whoever looks at another number for a tied element is wrong about half of them.

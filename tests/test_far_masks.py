@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastdrop
-from far_masks import COUNT, P, SEED, STARTS, STREAM, digest, index, keep
+from far_masks import COUNT, SEED, STARTS, STREAM, P, digest, index, keep
 from fastdrop import reference
 from operations import endless_twins
 
@@ -51,8 +51,8 @@ def test_the_reference_gives_the_far_masks_and_a_tie_looks_at_all_of_its_index(r
     assert len(tied) > 5
 
     def decisions(of):
-        numbers = reference.GENERATORS[generator](reference.counter_from(of, STREAM, 1), key).astype(np.uint64)
-        return (numbers[:, 0] | (numbers[:, 1] & np.uint64(0xFFFF)) << np.uint64(32)) >= low
+        drawn = reference.GENERATORS[generator](reference.counter_from(of, STREAM, 1), key).astype(np.uint64)
+        return (drawn[:, 0] | (drawn[:, 1] & np.uint64(0xFFFF)) << np.uint64(32)) >= low
 
     own = index(start)[tied]
     assert (decisions(own) == kept[tied]).all()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """`dropout` with a `MaskGenerator` is one call of the core, and refuses what the longer way refuses."""
 
+import itertools
 import threading
 
 import ml_dtypes
@@ -120,7 +121,7 @@ def test_the_core_takes_a_float_for_what_it_holds():
 
 
 def test_every_stream_is_handed_out_once_whoever_asks():
-    """By each way to a stream, from threads that all begin at once. Without a GIL a lost update would show."""
+    """By each way to a stream, from threads that begin together. Without a GIL a lost update would show."""
     masks, each, ways = fastdrop.MaskGenerator(0), 2000, 4
     x, found = np.ones(4, np.float32), [[] for _ in range(2 * ways)]
     source = masks._source
@@ -141,6 +142,6 @@ def test_every_stream_is_handed_out_once_whoever_asks():
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(sum(found, [])) == list(range(len(found) * each))
+    assert sorted(itertools.chain(*found)) == list(range(len(found) * each))
     assert masks.state["stream"] == len(found) * each
     assert all(streams == sorted(streams) for streams in found)

@@ -111,9 +111,7 @@ def test_masks_of_other_probabilities_are_unequal(mode):
             equal = [one == other for one in different for other in different]
             count = len({*different})
         assert (sum(equal), count) == (len(different), len(different))
-    evaluated = [
-        fastdrop.dropout(np.ones(3), keep_prob=p, inverted=False, training=False)[1] for p in TINY
-    ]
+    evaluated = [fastdrop.dropout(np.ones(3), keep_prob=p, inverted=False, training=False)[1] for p in TINY]
     with flushing(mode):
         assert sum(one == other for one in evaluated for other in evaluated) == len(TINY)
 

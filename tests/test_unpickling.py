@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is unpickled is checked as the constructor checks its arguments: a pickle may be damaged, or forged."""
+"""What is unpickled is checked as a constructor checks its arguments: a pickle may be damaged, or forged."""
 
 import itertools
 import math

@@ -51,7 +51,8 @@ def _any_probability(p: Any, name: str, of: str) -> float | NDArray[np.float64]:
         raise TypeError(f"{name} must be {wanted}, not {describe(p)}{_remedies.for_probability(p, name)}")
     number = plain_number(p)
     try:
-        is_inside = 0 <= number <= 1  # before float(), which may overflow, or round to 1; refuses NaN, too
+        # Before float(), which may overflow, or round to 1. NaN is refused, too.
+        is_inside = not number < 0 and number <= 1
         value = float(number) if is_inside else math.nan
     except Exception as error:  # a number of others
         raise complaint(p, name, "a real number", error) from error
@@ -356,14 +357,15 @@ def finite(value: Any, name: str, wanted: str = "finite") -> float:
     """`value` as a finite float."""
     if not is_real(value):
         raise TypeError(f"{name} must be a real number, not {describe(value)}")
+    number = plain_number(value)
     try:
-        result = float(plain_number(value))
+        result = float(number)
     except OverflowError:  # of an integer
         result = math.inf
     except Exception as error:  # of a number of others
         raise complaint(value, name, "a real number", error) from error
     if not math.isfinite(result):
-        raise ValueError(f"{name} must be {wanted}, not {abbreviate(value)}")
+        raise ValueError(f"{name} must be {wanted}, not {abbreviate(number)}")
     return result
 
 
@@ -376,5 +378,5 @@ def _positive(value: Any, name: str) -> float:
     wanted = "above 0 and finite"
     result = finite(value, name, wanted)
     if not result > 0:
-        raise ValueError(f"{name} must be {wanted}, not {abbreviate(value)}")
+        raise ValueError(f"{name} must be {wanted}, not {abbreviate(plain_number(value))}")
     return result

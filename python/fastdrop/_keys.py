@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
 import os
 from collections.abc import Sequence
@@ -56,9 +57,11 @@ def given_key(key: Any, seed: Any) -> tuple[int, int]:
     ):
         remedy = _remedies.for_key(key)
         raise TypeError(f"key must be four 32-bit words, not {_checks.describe(key)}{remedy}")
-    if len(key) != 4:
-        raise ValueError(f"key must be four 32-bit words, not {len(key)} of them")
-    return pack_key([_checks.integer(word, "a word of key", 0, WORD_LIMIT) for word in key])
+    words = list(itertools.islice(key, 5))
+    if len(words) != 4:
+        given = len(words) if len(words) < 4 else "more"
+        raise ValueError(f"key must be four 32-bit words, not {given} of them")
+    return pack_key([_checks.integer(word, "a word of key", 0, WORD_LIMIT) for word in words])
 
 
 def _check_integers(seed: Any) -> None:
