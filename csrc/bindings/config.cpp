@@ -11,7 +11,6 @@
 #include "../runtime/thread_limit.h"
 #include "../runtime/threshold.h"
 #include "../xla/dropout.h"
-#include "mask_state.h"
 #include "python_types.h"
 #include "seed.h"
 
@@ -131,17 +130,6 @@ PyObject* scales(PyObject*, PyObject* rates) {
   return made;
 }
 
-PyObject* check_mask(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
-  if (count != 2) {
-    PyErr_SetString(PyExc_TypeError, "check_mask takes a mask and its scale");
-    return nullptr;
-  }
-  return or_value_error([arguments] {
-    check_scale(arguments[0], arguments[1]);
-    return Py_NewRef(Py_None);
-  });
-}
-
 // The two halves of a seed, and those of its key.
 PyObject* seed_key(PyObject*, PyObject* arguments) {
   std::uint64_t low, high;
@@ -163,11 +151,6 @@ PyObject* xla_dropout(PyObject*, PyObject* minor) {
   return PyCapsule_New(reinterpret_cast<void*>(&xla::dropout), nullptr, nullptr);
 }
 
-// As Python's documentation casts what takes METH_FASTCALL.
-PyCFunction as_function(PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t)) {
-  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
-}
-
 PyMethodDef methods[] = {
     {"isas", isas, METH_NOARGS,
      "isas($module, /)\n--\n\n(name, description, usable) of every ISA that was built, best first."},
@@ -177,9 +160,6 @@ PyMethodDef methods[] = {
     {"with_subnormals", as_function(with_subnormals), METH_FASTCALL,
      "with_subnormals($module, function, /, *arguments)\n--\n\n"
      "Call a function where subnormal numbers are numbers, whatever the caller has set."},
-    {"check_mask", as_function(check_mask), METH_FASTCALL,
-     "check_mask($module, mask, scale, /)\n--\n\n"
-     "Refuse what is no MaskState, or no scale for what it keeps."},
     {"are_probabilities", are_probabilities, METH_O,
      "are_probabilities($module, values, /)\n--\n\nWhether all float64 of a contiguous buffer are from 0 to "
      "1."},

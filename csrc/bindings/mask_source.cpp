@@ -50,10 +50,9 @@ PyGetSetDef fields[] = {
     {"key", get_key, nullptr, "The key's two 64-bit halves, the lower one first.", nullptr},
     {"handed_out", get_handed_out, nullptr, "How many streams: the number of the next.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
-PyMethodDef methods[] = {
-    {"draw", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(draw)), METH_FASTCALL,
-     "draw($self, p, shape, strides, /)\n--\n\nThe state of the next stream."},
-    {nullptr, nullptr, 0, nullptr}};
+PyMethodDef methods[] = {{"draw", as_function(draw), METH_FASTCALL,
+                          "draw($self, p, shape, strides, /)\n--\n\nThe state of the next stream."},
+                         {nullptr, nullptr, 0, nullptr}};
 PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(create)},
                        {Py_tp_dealloc, reinterpret_cast<void*>(free_object)},
                        {Py_tp_getset, fields},

@@ -219,6 +219,28 @@ PyObject* reduce(PyObject* object, PyObject*) {
   return tuple == nullptr ? nullptr : Py_BuildValue("(ON)", type, tuple);
 }
 
+// check_mask(mask, scale): refuses what is no mask, or no scale for what it keeps.
+PyObject* check_mask(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
+  if (count != 2) {
+    PyErr_SetString(PyExc_TypeError, "check_mask takes a mask and its scale");
+    return nullptr;
+  }
+  return or_value_error([arguments] {
+    PyObject* scale = arguments[1];
+    const MaskStateObject& mask = mask_state(arguments[0]);
+    if (!PyFloat_CheckExact(scale) && !PyTuple_Check(scale))
+      throw std::invalid_argument("a scale must be a float or a Broadcast");
+    ValueArgument checked;
+    if (!all_of(checked.parse(scale, mask.window()), is_scale))
+      throw std::invalid_argument("a scale must be at least 0");
+    return Py_NewRef(Py_None);
+  });
+}
+
+PyMethodDef functions[] = {{"check_mask", as_function(check_mask), METH_FASTCALL,
+                            "check_mask($module, mask, scale, /)\n--\n\n"
+                            "Refuse what is no MaskState, or no scale for what it keeps."},
+                           {nullptr, nullptr, 0, nullptr}};
 PyMethodDef methods[] = {{"__reduce__", reduce, METH_NOARGS, nullptr}, {nullptr, nullptr, 0, nullptr}};
 PyType_Slot slots[] = {
     {Py_tp_new, reinterpret_cast<void*>(create)},
@@ -259,20 +281,13 @@ Value ValueArgument::parse(PyObject* object, const Window& window) {
   return {0, &varying_};
 }
 
-bool add_mask_state(PyObject* module) { return add_type(module, spec, type); }
+bool add_mask_state(PyObject* module) {
+  return add_type(module, spec, type) && PyModule_AddFunctions(module, functions) == 0;
+}
 
 const MaskStateObject& mask_state(PyObject* object) {
   if (!PyObject_TypeCheck(object, type)) throw std::invalid_argument("a mask must be a MaskState");
   return self(object);
-}
-
-void check_scale(PyObject* mask, PyObject* scale) {
-  const MaskStateObject& of = mask_state(mask);
-  ValueArgument checked;
-  if (!PyFloat_CheckExact(scale) && !PyTuple_Check(scale))
-    throw std::invalid_argument("a scale must be a float or a Broadcast");
-  if (!all_of(checked.parse(scale, of.window()), is_scale))
-    throw std::invalid_argument("a scale must be at least 0");
 }
 
 PyObject* new_mask_state(const MaskState& state, std::uint64_t start, PyObject* p, PyObject* shape,

@@ -46,9 +46,6 @@ bool add_mask_state(PyObject* module);
 // Throws std::invalid_argument if that is no MaskState.
 const MaskStateObject& mask_state(PyObject* object);
 
-// Throws std::invalid_argument if the first is no MaskState, or the second no scale for what it keeps.
-void check_scale(PyObject* mask, PyObject* scale);
-
 // A state from what Python hands over: p as in ValueArgument, a tuple of lengths, strides or None, bits or
 // None. Throws std::invalid_argument if one of these is wrong. Null, with a Python exception set, if there is
 // no memory.

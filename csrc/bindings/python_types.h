@@ -58,6 +58,11 @@ inline int to_uint64(PyObject* object, void* to) {
   return 1;
 }
 
+// As Python's documentation casts what takes METH_FASTCALL.
+inline PyCFunction as_function(PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t)) {
+  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
+}
+
 // For types whose objects own no other Python object. A heap type counts its instances.
 inline void free_object(PyObject* object) {
   PyTypeObject* type = Py_TYPE(object);
