@@ -278,7 +278,7 @@ class Layer(ABC):
 
     def __setstate__(self, state: Any) -> None:
         attributes, slots = state  # as `object.__getstate__` returns them
-        self._passes, self._unanswered = 0, False  # what older versions did not count
+        self._draw_by_hand(None)  # what older versions did not count
         if attributes:  # of a subclass without slots
             vars(self).update(attributes)
         options = {f"_{name}": option for name, option in declared_options(type(self)).items()}
