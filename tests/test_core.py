@@ -25,6 +25,9 @@ FIELDS = {
 }
 
 
+INDICES = "start, shape and strides must stay among the indices from 0 to 2**63 - 1"
+
+
 def state(**fields):
     return _core.MaskState(**{**FIELDS, **fields})
 
@@ -100,9 +103,14 @@ def test_a_state_cannot_be_changed_or_subclassed():
         ({"bits": bytes(16)}, "bits must be None"),
         ({"generator": 2}, "bits must be bytes"),
         ({"generator": 2, "bits": bytes(15)}, "bits must be bytes"),
-        ({"generator": 2, "bits": bytes(16), "strides": (3, -3)}, "bits must be bytes"),  # below bit 0
+        ({"generator": 2, "bits": bytes(16), "strides": (3, -3)}, INDICES),  # below bit 0
         ({"generator": 2, "bits": bytes(16), "start": 128}, "bits must be bytes"),
-        ({"generator": 2, "bits": b"", "shape": (2**32, 2**32), "strides": None}, "bits must be bytes"),
+        ({"generator": 2, "bits": b"", "shape": (2**32, 2**32), "strides": None}, INDICES),
+        ({"strides": (3, -3)}, INDICES),
+        ({"strides": (2**62, 2**62)}, INDICES),
+        ({"start": 2**63}, INDICES),
+        ({"stream": 2**63}, "stream must be less than 2**63"),
+        ({"p": (np.array([0.5, np.nan]).tobytes(), 0, (1, 0))}, "p must be from 0 to 1"),
     ],
 )
 def test_a_state_refuses_what_would_be_read_as_memory(fields, message):
