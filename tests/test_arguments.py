@@ -151,7 +151,7 @@ BAD_NUMBERS = {
         *[(value, ValueError, "must be one of 'ars4x32-7'") for value in ("", "ARS4X32-7", "ars4x32-10")],
     ],
     "n_children": [
-        *[(value, ValueError, NATURAL) for value in (-1, 2**63)],
+        *[(value, ValueError, "at least 0 and less than 1048577") for value in (-1, 2**20 + 1, 2**63)],
         *[(value, TypeError, INTEGER) for value in (1.0, None, True, "1", [1])],
     ],
     "n": [
