@@ -147,8 +147,11 @@ BAD_STATES = [
         ({**GOOD, "key": key}, ValueError, "state['key'] must be")
         for key in ((), [1] * 3, [1] * 5, [-1, 0, 0, 0])
     ],
-    *[({**GOOD, "key": key}, ValueError, "state['key'] must be") for key in ([0, 0, 0, 2**32], None, 7)],
-    *[({**GOOD, "key": key}, TypeError, "state['key'] must be") for key in ([0.0] * 4, "1234", [True] * 4)],
+    *[
+        ({**GOOD, "key": key}, ValueError, "state['key'] must be")
+        for key in ([0, 0, 0, 2**32], None, 7, "1234")
+    ],
+    *[({**GOOD, "key": key}, TypeError, "state['key'] must be") for key in ([0.0] * 4, [True] * 4)],
     *[({**GOOD, "stream": number}, ValueError, "state['stream'] must be") for number in (-1, 2**63 + 1)],
     *[
         ({**GOOD, "stream": number}, TypeError, "state['stream'] must be")

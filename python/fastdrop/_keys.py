@@ -57,9 +57,9 @@ def given_key(key: Any, seed: Any) -> tuple[int, int]:
     ):
         remedy = _remedies.for_key(key)
         raise TypeError(f"key must be four 32-bit words, not {_checks.describe(key)}{remedy}")
-    words = list(itertools.islice(key, 5))
+    words = list(itertools.islice(key, 6))  # a range may have more of them than there is memory
     if len(words) != 4:
-        given = len(words) if len(words) < 4 else "more"
+        given = len(words) if len(words) < 6 else "more"
         raise ValueError(f"key must be four 32-bit words, not {given} of them")
     return pack_key([_checks.integer(word, "a word of key", 0, WORD_LIMIT) for word in words])
 
