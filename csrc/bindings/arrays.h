@@ -74,11 +74,10 @@ inline bool has_operand_shape(const OperandInfo& info, const py::array& array, c
 }
 
 // The strides of an operand along the window's axes, 0 along those that its access leaves out.
-inline void copy_strides(const OperandInfo& info, const py::array& array, int rank, Lengths& strides) {
+inline void copy_strides(const OperandInfo& info, const py::array& array, int rank, std::int64_t* strides) {
   int axis = 0;
   for (int of_window = 0; of_window < rank; ++of_window)
-    strides[static_cast<std::size_t>(of_window)] =
-        has_axis(info, of_window, rank) ? array.strides()[axis++] : 0;
+    strides[of_window] = has_axis(info, of_window, rank) ? array.strides()[axis++] : 0;
 }
 
 inline bool overlap(const py::array& a, const py::array& b) {

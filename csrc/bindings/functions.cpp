@@ -50,7 +50,10 @@ void activate(const Function& function, Element element, const py::array& x, py:
   if (function.is_derivative) request.inputs[0].data = const_cast<void*>(ones.data());
   request.inputs[function.is_derivative ? 1 : 0].data = const_cast<void*>(x.data());
   request.outputs[0].data = y.mutable_data();
-  without_gil(static_cast<std::uint64_t>(size), [&] { run_rows(request); });
+  without_gil(static_cast<std::uint64_t>(size), [&](Interrupt* interrupt) {
+    request.interrupt = interrupt;
+    run_rows(request);
+  });
 }
 
 py::array evaluate(const std::string& name, const py::array& x) {
@@ -61,7 +64,9 @@ py::array evaluate(const std::string& name, const py::array& x) {
   for (int i = 0; i < kFunctionCount; ++i) {
     if (name != kFunctionNames[i]) continue;
     const auto count = static_cast<std::uint64_t>(x.size());
-    without_gil(count, [&] { current_isa().rows->functions[i][element](x.data(), count, y.mutable_data()); });
+    without_gil(count, [&](Interrupt*) {
+      current_isa().rows->functions[i][element](x.data(), count, y.mutable_data());
+    });
     return y;
   }
   for (const Function& function : kActivations) {

@@ -272,6 +272,7 @@ Value ValueArgument::parse(PyObject* object, const Window& window) {
     throw std::invalid_argument("a Broadcast must be values, a start and strides");
   PyObject* values = PyTuple_GET_ITEM(object, 0);
   const std::int64_t start = integer(PyTuple_GET_ITEM(object, 1), "a Broadcast's start must be an integer");
+  strides_.resize(static_cast<std::size_t>(window.rank));
   copy_integers(PyTuple_GET_ITEM(object, 2), window.rank, strides_.data(),
                 "a Broadcast must have a stride for every axis");
   varying_ = {PyBytes_AS_STRING(values),

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <vector>
 
 #include "../runtime/request.h"
 
@@ -37,7 +38,7 @@ class ValueArgument {
 
  private:
   Varying varying_;
-  Lengths strides_;
+  std::vector<std::int64_t> strides_;
 };
 
 // The type _core.MaskState, made once. False, with a Python exception set, if that fails.

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <vector>
 
 #include "../runtime/check_rows.h"
 #include "../runtime/operands.h"
@@ -43,19 +44,19 @@ py::object key_state(PyObject* const* arguments, Py_ssize_t count, PyObject* key
 // An operand that lies somewhere in memory: an address, and None for contiguous elements or a stride for
 // every axis, counted in elements. False: only the strided walk can read it.
 bool take_memory(PyObject* address, PyObject* given_strides, const OperandInfo& info, const Request& request,
-                 Operand& operand, Lengths& strides) {
+                 Operand& operand, std::int64_t* strides) {
   const Window& window = request.window;
   operand = {address_of(address), nullptr, false};
   if (operand.data == nullptr && info.optional) return true;
-  operand.strides = strides.data();
+  operand.strides = strides;
   const bool is_contiguous = given_strides == Py_None;
-  if (!is_contiguous) parse_strides(given_strides, window.rank, strides.data());
+  if (!is_contiguous) parse_strides(given_strides, window.rank, strides);
   // Modulo 2^64, as addresses are. A host may say anything along an axis of one element, or of no elements.
   const std::uint64_t bytes = item_bytes(info, request.element);
   std::uint64_t next = 1;
   bool has_items = true;
   for (int axis = window.rank - 1; axis >= 0; --axis) {
-    std::int64_t& stride = strides[static_cast<std::size_t>(axis)];
+    std::int64_t& stride = strides[axis];
     const bool is_there = has_axis(info, axis, window.rank);
     const std::uint64_t items = !is_there ? 0 : is_contiguous ? next : static_cast<std::uint64_t>(stride);
     stride = static_cast<std::int64_t>(items * bytes);
@@ -82,16 +83,19 @@ py::object run_memory(PyObject* const* arguments, Py_ssize_t count, PyObject* ke
   if (element < 0 || element >= kBool) throw std::invalid_argument("no such element type");
   request.element = static_cast<Element>(element);
 
-  Lengths strides[kMaxOperands];
+  const auto rank = static_cast<std::size_t>(request.window.rank);
+  std::vector<std::int64_t> strides(static_cast<std::size_t>(operands) * rank);
   bool direct = true;
   for (int i = 0; i < operands; ++i) {
     PyObject* const* given = arguments + 3 + 2 * i;
     Operand& operand = i < inputs ? request.inputs[i] : request.outputs[i - inputs];
     const OperandInfo& row = i < inputs ? info.inputs[i] : info.outputs[i - inputs];
-    direct &= take_memory(given[0], given[1], row, request, operand, strides[i]);
+    direct &= take_memory(given[0], given[1], row, request, operand,
+                          strides.data() + static_cast<std::size_t>(i) * rank);
   }
   if (info.whole_rows) check_rows(request);
-  without_gil(element_count(request.window), [&] {
+  without_gil(element_count(request.window), [&](Interrupt* interrupt) {
+    request.interrupt = interrupt;
     if (info.whole_rows)
       run_rows(request);
     else

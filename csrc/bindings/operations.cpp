@@ -68,8 +68,10 @@ class Arrays {
   // An operation without inputs makes bytes.
   Element element() const { return inputs_ == 0 ? kBool : to_element(array(0).dtype()); }
 
-  // Points the request to the arrays; `strides` is null for contiguous ones.
-  void put_into(Request& request, Lengths* strides) const {
+  // Points the request to the arrays; `strides` is null for contiguous ones, or where theirs are put.
+  void put_into(Request& request, std::vector<std::int64_t>* strides) const {
+    const auto rank = static_cast<std::size_t>(request.window.rank);
+    if (strides != nullptr) strides->resize(static_cast<std::size_t>(count()) * rank);
     for (int i = 0; i < count(); ++i) {
       Operand& operand = i < inputs_ ? request.inputs[i] : request.outputs[i - inputs_];
       operand = {nullptr, nullptr, false};
@@ -77,9 +79,10 @@ class Arrays {
       const py::array given = array(i);
       operand = {const_cast<void*>(given.data()), nullptr, false};
       if (strides == nullptr) continue;
-      copy_strides(info(i), given, request.window.rank, strides[i]);
+      std::int64_t* const own = strides->data() + static_cast<std::size_t>(i) * rank;
+      copy_strides(info(i), given, request.window.rank, own);
       const char order = given.dtype().byteorder();
-      operand.strides = strides[i].data();
+      operand.strides = own;
       operand.swapped = order == '<' || order == '>';  // NumPy says '=' where an order is the native one
     }
   }
@@ -166,16 +169,21 @@ py::object run_operation(PyObject* const* arguments, Py_ssize_t count, PyObject*
     if (!arrays.take_contiguous(arguments + 2, request.window)) return py::none();
     request.element = arrays.element();
     arrays.put_into(request, nullptr);
-    without_gil(elements,
-                [&request] { kOperations[request.operation].whole_rows ? run_rows(request) : run(request); });
+    without_gil(elements, [&](Interrupt* interrupt) {
+      request.interrupt = interrupt;
+      kOperations[operation].whole_rows ? run_rows(request) : run(request);
+    });
   } else {
     arrays.take_checked(arguments + 2, request.window);
     request.element = arrays.element();
-    Lengths strides[kMaxOperands];
-    arrays.put_into(request, strides);
+    std::vector<std::int64_t> strides;
+    arrays.put_into(request, &strides);
     const bool whole_rows = kOperations[operation].whole_rows;
     if (whole_rows) check_rows(request);
-    without_gil(elements, [&] { whole_rows ? run_rows(request) : run_strided(request); });
+    without_gil(elements, [&](Interrupt* interrupt) {
+      request.interrupt = interrupt;
+      whole_rows ? run_rows(request) : run_strided(request);
+    });
   }
   return arrays.result();
 }
@@ -244,7 +252,10 @@ py::object dropout(PyObject* const* arguments, Py_ssize_t count, PyObject* keywo
   Request request{kDropout, arrays.element(),  next, mask_state(state.ptr()).window(), {},
                   {},       {{scale, nullptr}}};
   arrays.put_into(request, nullptr);
-  without_gil(element_count(request.window), [&request] { run(request); });
+  without_gil(element_count(request.window), [&request](Interrupt* interrupt) {
+    request.interrupt = interrupt;
+    run(request);
+  });
   return py::make_tuple(arrays.result(), mask);
 }
 
@@ -290,7 +301,9 @@ py::object blocks(PyObject* const* arguments, Py_ssize_t count, PyObject* keywor
   auto* const to = reinterpret_cast<std::uint64_t*>(PyBytes_AS_STRING(bits.ptr()));
   std::memset(to, 0, bytes);
   std::uint64_t kept = 0;
-  without_gil(size, [&] { kept = draw_blocks(corners.state, rank, shape.data(), block.data(), to); });
+  without_gil(size, [&](Interrupt* interrupt) {
+    kept = draw_blocks(corners.state, rank, shape.data(), block.data(), to, interrupt);
+  });
   return py::make_tuple(bits, kept);
 }
 

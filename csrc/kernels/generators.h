@@ -102,12 +102,16 @@ class Ars4x32::Sequence {
   }
 
   // From first_tile on, which may be a few tiles after the one that length() was asked about.
+  // `memory`: kSequenceBytes, or null.
   Sequence(const Ars4x32& generator, const TileCounters<Blocks>& counters, uint64_t first_tile,
-           uint64_t tile_count)
-      : generator_(generator), counters_(counters), is_shared_(tile_count >= worthwhile_tiles) {
-    if (!is_shared_) return;
+           uint64_t tile_count, char* memory)
+      : generator_(generator),
+        counters_(counters),
+        is_shared_(tile_count >= worthwhile_tiles && memory != nullptr),
+        differences_(reinterpret_cast<Blocks*>(memory)) {
     const uint64_t first_group = first_tile - first_tile % group_tiles;
     begin_group(first_group);
+    if (!is_shared_) return;
     for (uint64_t place = 0; place < group_tiles; ++place) {
       for (int v = 0; v < kTileVectors; ++v)
         differences_[place * kTileVectors + v] =
@@ -139,7 +143,8 @@ class Ars4x32::Sequence {
   const TileCounters<Blocks>& counters_;
   const bool is_shared_;
   Blocks group_;
-  Blocks differences_[group_tiles * kTileVectors];
+  static_assert(group_tiles * kTileVectors * sizeof(Blocks) == kSequenceBytes);
+  Blocks* const differences_;
 };
 
 // Philox: a block is (c0, c1, c2, c3); one round multiplies c0 and c2 and exchanges the halves.
@@ -179,7 +184,7 @@ struct Philox4x32 {
    public:
     static uint64_t length(uint64_t, uint64_t tile_count, int) { return tile_count; }
 
-    Sequence(const Philox4x32& generator, const TileCounters<Blocks>& counters, uint64_t, uint64_t)
+    Sequence(const Philox4x32& generator, const TileCounters<Blocks>& counters, uint64_t, uint64_t, char*)
         : generator_(generator), counters_(counters) {}
 
     template <int vectors>

@@ -30,7 +30,11 @@ class StreamKeep {
 
  public:
   explicit StreamKeep(const KernelArgs& run)
-      : generator_(run.keep.key), args_(run.keep), start_(run.start), counters_(run.keep.stream) {
+      : generator_(run.keep.key),
+        args_(run.keep),
+        start_(run.start),
+        counters_(run.keep.stream),
+        sequence_(run.sequence) {
     generator_.flip(top_bits * 0x0001000100010001ull);
     const uint64_t four_bounds = (args_.threshold_high ^ top_bits) * 0x0001000100010001ull;
     bounds_ = Blocks::broadcast(four_bounds, four_bounds);
@@ -71,7 +75,7 @@ class StreamKeep {
     }
 
     Sequence(const StreamKeep& keep, uint64_t first_tile, uint64_t tile_count)
-        : drawing_(keep.generator_, keep.counters_, first_tile, tile_count) {}
+        : drawing_(keep.generator_, keep.counters_, first_tile, tile_count, keep.sequence_) {}
 
     template <int count>
     Draw<count> draw(uint64_t first_tile) {
@@ -157,6 +161,7 @@ class StreamKeep {
   KeepArgs args_;
   uint64_t start_;
   TileCounters<State> counters_;
+  char* sequence_;
   Blocks bounds_;
 };
 

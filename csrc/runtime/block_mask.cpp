@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "../dispatch/isa_registry.h"
+#include "interrupt.h"
 #include "run.h"
 
 namespace fastdrop {
@@ -59,7 +60,7 @@ void place_corners(const std::uint8_t* drawn, int rank, const std::int64_t* corn
 }  // namespace
 
 std::uint64_t draw_blocks(const MaskState& corners, int rank, const std::int64_t* shape,
-                          const std::int64_t* block, std::uint64_t* bits) {
+                          const std::int64_t* block, std::uint64_t* bits, Interrupt* interrupt) {
   // Parts that share no block: those of the axes before the first one along which blocks extend. Several at a
   // time, so many that they end with a word of bits, go through buffers that fit a cache.
   int outer = 0;
@@ -82,13 +83,15 @@ std::uint64_t draw_blocks(const MaskState& corners, int rank, const std::int64_t
     const std::uint64_t count = std::min(together, parts - first);
     part_shape[0] = corner_shape[0] = static_cast<std::int64_t>(count);
     const auto corners_here = static_cast<std::int64_t>(count * corner_count);
-    Request request{kKeepMask, kBool, corners, {first * corner_count, 1, &corners_here, nullptr}, {}, {}, {}};
+    Request request{kKeepMask, kBool, corners, {first * corner_count, 1, &corners_here, nullptr},
+                    {},        {},    {},      interrupt};
     request.outputs[0].data = drawn.data();
     run(request);
     std::memset(keep.data(), 1, count * size);
     place_corners(drawn.data(), part_rank, corner_shape, part_shape, keep.data());
     std::memset(keep.data() + count * size, 0, kGroup);
     kernels.pack_bits(keep.data(), count * size, reinterpret_cast<std::uint8_t*>(bits) + first * size / 8);
+    if (stops(interrupt, count * size)) return 0;
   }
   // Where a corner is dropped, the elements of its block that follow along one axis after another. A whole
   // block fits where its corner is, so nothing runs over the end of an axis. Each round makes runs up to
@@ -99,6 +102,7 @@ std::uint64_t draw_blocks(const MaskState& corners, int rank, const std::int64_t
       const std::uint64_t more = std::min(dropped, side - dropped);
       kernels.widen_drops(bits, words, more * product(shape, axis + 1, rank));
       dropped += more;
+      if (stops(interrupt, 64 * words)) return 0;
     }
   }
   return kernels.count_bits(bits, words);

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "rows.h"
+#include "scratch.h"
 #include "tuning.h"
 
 namespace fastdrop {
@@ -11,8 +12,12 @@ namespace fastdrop {
 // Decisions about neighbouring indices: made in one call of the kernel, and taken from there.
 class KeepCache {
  public:
-  // keep_mask writes the decisions of a run of indices, and `keep` says of which mask.
-  KeepCache(Kernel keep_mask, const KeepArgs& keep) : keep_mask_(keep_mask) { args_.keep = keep; }
+  // keep_mask writes the decisions of a run of indices, and `keep` says of which mask. `memory` holds
+  // kBlockDecisions bytes.
+  KeepCache(Kernel keep_mask, const KeepArgs& keep, std::uint8_t* memory)
+      : keep_mask_(keep_mask), bytes_(memory) {
+    args_.keep = keep;
+  }
 
   // Writes `count` decisions that are `stride` apart. The next ones are at most `reach` above or below.
   void take(std::uint64_t index, std::uint64_t stride, std::uint64_t count, std::int64_t reach,
@@ -27,7 +32,7 @@ class KeepCache {
 
   Kernel keep_mask_;
   KernelArgs args_{};
-  std::uint8_t bytes_[kBlockDecisions];
+  std::uint8_t* const bytes_;
 };
 
 // Writes the decisions at the positions from `first` to `last`, at most kBlockDecisions, as bytes. Where p
@@ -37,7 +42,6 @@ void gather(const Rows& rows, KeepCache& cache, const KeepArgs* varying, std::ui
 
 // Writes every decision `repeat` times, the first one only `repeat - skip` times, `count` bytes in all. May
 // overwrite up to kMaxOverwrite bytes after them.
-constexpr std::uint64_t kMaxOverwrite = 64;
 void repeat_each(const std::uint8_t* decisions, std::uint64_t repeat, std::uint64_t skip, std::uint64_t count,
                  std::uint8_t* bytes);
 

@@ -4,16 +4,19 @@
 #include <algorithm>
 #include <cstring>
 
+#include "interrupt.h"
 #include "run.h"
 #include "threshold.h"
 
 namespace fastdrop {
 
 KeepBitsSource::KeepBitsSource(const Isa& isa, const MaskState& mask, const Window& window,
-                               std::uint8_t* memory)
+                               Interrupt* interrupt, std::uint8_t* memory, GatherScratch& scratch)
     : kernels_(*isa.kernels),
       mask_(mask),
       window_(window),
+      interrupt_(interrupt),
+      scratch_(scratch),
       rows_(window),
       has_runs_(rows_.repeat() == 1 && rows_.stride() == 1),
       is_drawn_(has_runs_ && !are_alike() && mask.rule < kGeneratorCount && mask.p.varying == nullptr) {
@@ -49,10 +52,11 @@ std::uint64_t KeepBitsSource::begin(std::uint64_t first, std::uint64_t count) {
 }
 
 void KeepBitsSource::gather(std::uint64_t first, std::uint64_t count) {
-  std::uint8_t bytes[kBlockDecisions];
+  std::uint8_t* const bytes = scratch_.bytes;
   for (std::uint64_t done = 0; done < count; done += kBlockDecisions) {
+    if (stops(interrupt_, done)) return;
     const std::uint64_t part = std::min(kBlockDecisions, count - done);
-    decide(mask_, window_, first + done, part, bytes);
+    decide(mask_, window_, first + done, part, bytes, scratch_.scratch);
     std::memset(bytes + part, 0, (8 - part % 8) % 8);
     kernels_.pack_bits(bytes, part, keep_.bits + done / 8);
   }

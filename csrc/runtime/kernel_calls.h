@@ -10,11 +10,23 @@
 #include "../dispatch/cpu_features.h"
 #include "../dispatch/isa_registry.h"
 #include "operands.h"
+#include "scratch.h"
 #include "store_policy.h"
 #include "tuning.h"
 #include "varying_table.h"
 
 namespace fastdrop {
+
+// A block of decisions that are all the same, as bits and as bytes; whole tiles can be read.
+struct AlikeDecisions {
+  std::uint8_t none[kBlockDecisions + kMaxTileElements] = {};
+  std::uint8_t all_bits[kBlockDecisions + kMaxTileElements], ones[kBlockDecisions + kMaxTileElements];
+  constexpr AlikeDecisions() : all_bits(), ones() {
+    for (std::uint8_t& byte : all_bits) byte = 0xFF;
+    for (std::uint8_t& byte : ones) byte = 1;
+  }
+};
+inline constexpr AlikeDecisions kAlike;
 
 class KernelCalls {
  public:
@@ -35,8 +47,11 @@ class KernelCalls {
   // Null where there is no such kernel. `varies`: p, or a constant, varies.
   Kernel kernel(KeepRule rule, bool varies = false) const { return varies ? varying_[rule] : fixed_[rule]; }
 
-  // Of arguments, what all parts have in common.
-  void prepare(KernelArgs& args) const { args.non_temporal = non_temporal_, args.prefetches = prefetches_; }
+  // Of arguments, what all parts have in common. `scratch` may be null.
+  void prepare(KernelArgs& args, Scratch* scratch) const {
+    args.non_temporal = non_temporal_, args.prefetches = prefetches_;
+    args.sequence = scratch == nullptr ? nullptr : scratch->sequence;
+  }
   void put_constants(KernelArgs& args) const {
     for (int i = 0; i < constant_count_; ++i) args.constants[i] = request_.constants[i].constant;
   }
@@ -68,10 +83,11 @@ class KernelCalls {
   }
 
   // The elements from `first` on, args.element_count of them or fewer: so many are done, and `first` is
-  // moved.
-  void run(Kernel kernel, KernelArgs& args, std::uint64_t& first, VaryingTable* table = nullptr) const {
+  // moved. With a table, `saved` is memory of kSavedBytes.
+  void run(Kernel kernel, KernelArgs& args, std::uint64_t& first, VaryingTable* table = nullptr,
+           char* saved = nullptr) const {
     args.element_count = std::min(args.element_count, left_in_data_row(first));
-    if (table != nullptr && constant_count_ > 0) return run_varying(kernel, args, first, *table);
+    if (table != nullptr && constant_count_ > 0) return run_varying(kernel, args, first, *table, saved);
     point_operands(args, first);
     kernel(args);
     first += args.element_count;
@@ -79,13 +95,10 @@ class KernelCalls {
 
   // The same decision about all elements.
   void run_alike(bool keep, KernelArgs& args, std::uint64_t first, std::uint64_t last,
-                 VaryingTable* table = nullptr) const {
-    std::uint8_t decisions[kBlockDecisions + kMaxTileElements];
+                 VaryingTable* table = nullptr, char* saved = nullptr) const {
     if (table == nullptr && row_length_ == 0 && fixed_[kStored] != nullptr) {
       // As bits: eight times as many at a time.
-      std::memset(decisions, keep ? 0xFF : 0,
-                  std::min((last - first) / 8, kBlockDecisions) + kMaxTileElements);
-      args.start = 0, args.keep.decisions = decisions;
+      args.start = 0, args.keep.decisions = keep ? kAlike.all_bits : kAlike.none;
       while (first < last) {
         args.element_count = std::min(last - first, 8 * kBlockDecisions);
         run(fixed_[kStored], args, first);
@@ -93,20 +106,19 @@ class KernelCalls {
       args.keep.decisions = nullptr;
       return;
     }
-    std::memset(decisions, keep ? 1 : 0, std::min(last - first, kBlockDecisions) + kMaxTileElements);
-    for (; last - first > kBlockDecisions; first += kBlockDecisions)
-      run_decided(decisions, args, first, first + kBlockDecisions, table);
-    run_decided(decisions, args, first, last, table);
+    for (; first < last; first += std::min(kBlockDecisions, last - first))
+      run_decided(keep ? kAlike.ones : kAlike.none, args, first, std::min(first + kBlockDecisions, last),
+                  table, saved);
   }
 
   // The elements whose decisions these are; whole tiles of decisions can be read.
   void run_decided(const std::uint8_t* decisions, KernelArgs& args, std::uint64_t first, std::uint64_t last,
-                   VaryingTable* table = nullptr) const {
+                   VaryingTable* table = nullptr, char* saved = nullptr) const {
     args.start = 0;
     while (first < last) {
       args.keep.decisions = decisions;
       args.element_count = last - first;
-      run(kernel(kGathered, table != nullptr), args, first, table);
+      run(kernel(kGathered, table != nullptr), args, first, table, saved);
       decisions += args.element_count;
     }
   }
@@ -119,13 +131,13 @@ class KernelCalls {
   }
 
   // Where an element is kept and its constants are neutral, an operation that copies then gets x's bits back.
-  void run_varying(Kernel kernel, KernelArgs& args, std::uint64_t& first, VaryingTable& table) const {
+  void run_varying(Kernel kernel, KernelArgs& args, std::uint64_t& first, VaryingTable& table,
+                   char* saved) const {
     args.element_count = std::min(args.element_count, table.hold_constants(first));
     table.point_constants(first, args);
     const std::uint64_t item = kElementBytes[request_.element];
     const char* x = at(info_.inputs[0], request_.inputs[0].data, first);
     char* const y = at(info_.outputs[0], request_.outputs[0].data, first);
-    char saved[kSavedBytes];
     if (table.copies_any() && x == y) {
       args.element_count = std::min(args.element_count, kSavedBytes / item);
       std::memcpy(saved, x, args.element_count * item);

@@ -7,6 +7,8 @@
 
 namespace fastdrop {
 
+class Interrupt;
+
 constexpr int kMaxRank = 64;  // NumPy's own limit (NPY_MAXDIMS since NumPy 2)
 
 // Which indices of a sequence the elements of an array have: element (i, j, ...) has the index
@@ -62,6 +64,7 @@ struct Request {
   Window window;
   Operand inputs[kMaxInputs], outputs[kMaxOutputs];
   Value constants[kMaxConstants];
+  Interrupt* interrupt = nullptr;  // null: nothing stops the call
 };
 
 // Whether p or a constant differs from element to element.

@@ -2,6 +2,7 @@
 #include "run.h"
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <new>
 #include <optional>
@@ -22,10 +23,11 @@ namespace {
 class Job {
  public:
   // `part`: how many elements will be worked on, if not all. What repeats after more is not converted ahead.
-  explicit Job(const Request& request, std::uint64_t part = ~std::uint64_t{0})
+  // `rows` is memory for them.
+  Job(const Request& request, std::optional<Rows>& rows, std::uint64_t part = ~std::uint64_t{0})
       : request_(request),
         part_(part),
-        rows_(request.window),
+        rows_(rows.emplace(request.window)),
         calls_(request, rows_.element_count()),
         keep_mask_(current_isa().kernels->run[kKeepMask][kBool][request.mask.rule]) {
     if (!varies(request) || element_count() == 0 || !takes_tables()) return;
@@ -38,22 +40,28 @@ class Job {
   std::uint64_t element_count() const { return rows_.element_count(); }
 
   // Chunks begin at multiples of a tile, so that hardly any tile is worked on twice.
-  void run_chunk(int chunk, int chunk_count) const {
+  void run_chunk(int chunk, int chunk_count, Scratch* scratch) const {
     const std::uint64_t tiles = (element_count() + kMaxTileElements - 1) / kMaxTileElements;
     const auto boundary = [&](int at) {
       return std::min(element_count(), tiles * static_cast<std::uint64_t>(at) /
                                            static_cast<std::uint64_t>(chunk_count) * kMaxTileElements);
     };
-    run_part(boundary(chunk), boundary(chunk + 1));
+    run_part(boundary(chunk), boundary(chunk + 1), scratch);
   }
 
-  // The elements from first to last in the window's own order.
-  void run_part(std::uint64_t first, std::uint64_t last) const {
+  // Whether threads need memory: to gather decisions, to look up values, or to draw many.
+  bool needs_scratch() const {
+    return element_count() >= kSequenceElements || varies(request_) ||
+           !(calls_.info().draw == kNormals || draws_all());
+  }
+
+  // The elements from first to last in the window's own order. `scratch`: null where it is not needed.
+  void run_part(std::uint64_t first, std::uint64_t last, Scratch* scratch) const {
     if (first == last) return;
-    if (varies(request_)) return run_varying(first, last);
+    if (varies(request_)) return run_varying(first, last, scratch);
     KernelArgs args;
     calls_.put_constants(args);
-    choose_path(first, last, request_.mask.p.constant, args);
+    choose_path(first, last, request_.mask.p.constant, args, scratch);
   }
 
  private:
@@ -64,7 +72,7 @@ class Job {
   // window, and elements that share a decision share p and the constants.
   bool takes_tables() const {
     const auto is_shared = [this](const Value& value) {
-      return value.varying == nullptr || Rows(value.varying->window).repeat() % rows_.repeat() == 0;
+      return value.varying == nullptr || repeat_of(value.varying->window) % rows_.repeat() == 0;
     };
     bool takes =
         calls_.kernel(kGathered, true) != nullptr && rows_.stride() == 1 && is_shared(request_.mask.p);
@@ -72,11 +80,11 @@ class Job {
     return takes;
   }
 
-  void run_varying(std::uint64_t first, std::uint64_t last) const {
-    if (table_ != nullptr) return run_with(*table_, first, last);
+  void run_varying(std::uint64_t first, std::uint64_t last, Scratch* scratch) const {
+    if (table_ != nullptr) return run_with(*table_, first, last, scratch);
     const std::unique_ptr<VaryingTable> blocks = takes_tables() ? new_table() : nullptr;
-    if (blocks == nullptr) return split_varying(first, last);
-    run_with(*blocks, first, last);
+    if (blocks == nullptr) return split_varying(first, last, scratch);
+    run_with(*blocks, first, last, scratch);
   }
 
   // Null without memory: split_varying() needs none, and nothing may be thrown when a chunk has begun.
@@ -88,41 +96,42 @@ class Job {
     }
   }
 
-  void run_with(VaryingTable& table, std::uint64_t first, std::uint64_t last) const {
+  void run_with(VaryingTable& table, std::uint64_t first, std::uint64_t last, Scratch* scratch) const {
     const Value& p = request_.mask.p;
     const bool is_drawn = request_.mask.rule != kStored && p.varying == nullptr;
     KernelArgs args;
-    calls_.prepare(args);
+    calls_.prepare(args, scratch);
     if (is_drawn && p.constant == 1 && calls_.info().zero_where_dropped) return calls_.zero(first, last);
     if (is_drawn && (p.constant == 0 || p.constant == 1))
-      return calls_.run_alike(p.constant == 0, args, first, last, &table);
+      return calls_.run_alike(p.constant == 0, args, first, last, &table, scratch->saved);
     args.keep = keep_args(request_.mask, p.varying == nullptr ? p.constant : 0);
     if (varies_drawing() && calls_.kernel(request_.mask.rule, true) != nullptr && draws_rows())
-      run_drawn(args, first, last, &table);
+      run_drawn(args, first, last, &table, scratch->saved);
     else
-      run_gathered(args, first, last, &table);
+      run_gathered(args, first, last, *scratch, &table);
   }
 
   // The elements from first to last in the window's own order, cut where p or a constant changes.
-  void split_varying(std::uint64_t first, std::uint64_t last) const {
+  void split_varying(std::uint64_t first, std::uint64_t last, Scratch* scratch) const {
     const VaryingValues values(request_);
     while (first < last) {
       KernelArgs args;
       const double p = values.at(first, args);
       const std::uint64_t count = std::min(last - first, values.run_length(first));
-      choose_path(first, first + count, p, args);
+      choose_path(first, first + count, p, args, scratch);
       first += count;
     }
   }
 
   // The arguments are filled in on the way, and not zeroed before: that costs 9 ns, and a kernel reads only
   // what the operation's row names.
-  void choose_path(std::uint64_t first, std::uint64_t last, double p, KernelArgs& args) const {
+  void choose_path(std::uint64_t first, std::uint64_t last, double p, KernelArgs& args,
+                   Scratch* scratch) const {
     const KeepRule rule = request_.mask.rule;
     const bool keeps_all = rule != kStored && p == 0, drops_all = rule != kStored && p == 1;
     if (keeps_all && calls_.copies_bits(args)) return calls_.copy(first, last);
     if (drops_all && calls_.info().zero_where_dropped) return calls_.zero(first, last);
-    calls_.prepare(args);
+    calls_.prepare(args, scratch);
     if (calls_.info().draw == kNormals) {
       args.keep = keep_args(request_.mask, 0);
       run_drawn(args, first, last);
@@ -130,12 +139,15 @@ class Job {
       calls_.run_alike(keeps_all, args, first, last);
     } else {
       args.keep = keep_args(request_.mask, rule == kStored ? 0 : p);
-      if (calls_.kernel(rule) != nullptr && draws_rows())
+      if (draws_all())
         run_drawn(args, first, last);
       else
-        run_gathered(args, first, last);
+        run_gathered(args, first, last, *scratch);
     }
   }
+
+  // Whether a kernel draws everything by one p.
+  bool draws_all() const { return calls_.kernel(request_.mask.rule) != nullptr && draws_rows(); }
 
   // Whether rows are to be drawn where they are: runs of consecutive indices, long enough, each by itself.
   bool draws_rows() const {
@@ -147,8 +159,8 @@ class Job {
   bool has_runs() const { return rows_.repeat() == 1 && rows_.stride() == 1; }
 
   // Rows as runs of consecutive indices, by a kernel that draws; where there are none, element by element.
-  void run_drawn(KernelArgs& args, std::uint64_t first, std::uint64_t last,
-                 VaryingTable* table = nullptr) const {
+  void run_drawn(KernelArgs& args, std::uint64_t first, std::uint64_t last, VaryingTable* table = nullptr,
+                 char* saved = nullptr) const {
     const bool varies = table != nullptr && varies_drawing();
     while (first < last) {
       args.element_count = has_runs() ? std::min(rows_.left_in_row(first), last - first) : 1;
@@ -157,25 +169,24 @@ class Job {
         args.element_count = std::min(args.element_count, table->hold_thresholds(first));
         table->point_thresholds(first, args.keep);
       }
-      calls_.run(calls_.kernel(request_.mask.rule, varies), args, first, table);
+      calls_.run(calls_.kernel(request_.mask.rule, varies), args, first, table, saved);
     }
   }
 
   // Any order, and operations whose kernels do not draw: blocks of elements, whose decisions come first.
   // `table`: p, or a constant, varies.
-  void run_gathered(KernelArgs& args, std::uint64_t first, std::uint64_t last,
+  void run_gathered(KernelArgs& args, std::uint64_t first, std::uint64_t last, Scratch& scratch,
                     VaryingTable* table = nullptr) const {
     const bool varies = table != nullptr && varies_drawing();
-    KeepCache cache(varies ? varying_keep_mask_ : keep_mask_, args.keep);
+    KeepCache cache(varies ? varying_keep_mask_ : keep_mask_, args.keep, scratch.cached);
     const std::uint64_t repeat = rows_.repeat();
-    std::uint8_t distinct[kBlockDecisions + kMaxTileElements];
+    std::uint8_t *const distinct = scratch.distinct, *const repeated = scratch.repeated;
     if (repeat >= kSharedRun) return run_shared_runs(cache, args, first, last, distinct, table);
-    std::uint8_t repeated[kBlockDecisions + kMaxOverwrite + kMaxTileElements];
     while (first < last) {
       std::uint64_t until_row = last;
       if (shares_rows()) {
         if (const std::uint64_t equal = equal_rows(first, last); equal > 1) {
-          run_equal_rows(cache, args, first, equal, distinct, table);
+          run_equal_rows(cache, args, first, equal, scratch, table);
           first += equal * rows_.length();
           continue;
         }
@@ -188,7 +199,7 @@ class Job {
         if (repeat != 1)
           repeat_each(distinct + (first / repeat - position), repeat, first % repeat, until - first,
                       repeated);
-        calls_.run_decided(repeat == 1 ? distinct : repeated, args, first, until, table);
+        calls_.run_decided(repeat == 1 ? distinct : repeated, args, first, until, table, scratch.saved);
         first = until;
       }
     }
@@ -228,11 +239,11 @@ class Job {
 
   // Rows that have the same decisions, which are gathered once for several of them.
   void run_equal_rows(KeepCache& cache, KernelArgs& args, std::uint64_t first, std::uint64_t rows,
-                      std::uint8_t* decisions, VaryingTable* table) const {
+                      Scratch& scratch, VaryingTable* table) const {
     const std::uint64_t length = rows_.length(), end = first + rows * length;
-    const std::uint64_t pattern = gather_from(cache, first, end, decisions, table) / length * length;
+    const std::uint64_t pattern = gather_from(cache, first, end, scratch.distinct, table) / length * length;
     for (; first < end; first += pattern)
-      calls_.run_decided(decisions, args, first, std::min(first + pattern, end), table);
+      calls_.run_decided(scratch.distinct, args, first, std::min(first + pattern, end), table, scratch.saved);
   }
 
   // Long runs of elements that share a decision. Neighbours with the same one are one run.
@@ -267,7 +278,7 @@ class Job {
 
   const Request& request_;
   std::uint64_t part_;
-  Rows rows_;
+  const Rows& rows_;
   KernelCalls calls_;
   Kernel keep_mask_, varying_keep_mask_ = nullptr;  // the second one goes with a table
   std::unique_ptr<VaryingTable> table_;  // null: each chunk has one of its own, which it fills as it goes
@@ -276,17 +287,28 @@ class Job {
 }  // namespace
 
 void decide(const MaskState& mask, const Window& window, std::uint64_t first, std::uint64_t count,
-            std::uint8_t* bytes) {
+            std::uint8_t* bytes, Scratch& scratch) {
   Request request{kKeepMask, kBool, mask, window, {}, {}, {}};
   // Where element 0 would be written.
   request.outputs[0].data = reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(bytes) - first);
-  Job(request, count).run_part(first, first + count);
+  Job(request, scratch.rows, count).run_part(first, first + count, &scratch);
+}
+
+void run_here(const Request& request, Scratch& scratch) {
+  const Job job(request, scratch.rows);
+  job.run_part(0, job.element_count(), &scratch);
 }
 
 void run(const Request& request) {
-  const Job job(request);
-  run_chunks(job.element_count() / kElementsPerThread,
-             [&job](int chunk, int chunk_count) { job.run_chunk(chunk, chunk_count); });
+  std::optional<Rows> rows;
+  const Job job(request, rows);
+  const Sharing sharing = share_out(job.element_count(), kElementsPerThread);
+  const std::unique_ptr<Scratch[]> scratch(job.needs_scratch() ? new Scratch[sharing.threads] : nullptr);
+  const auto run_chunk = [&](int chunk, int thread) {
+    job.run_chunk(chunk, sharing.chunks, scratch == nullptr ? nullptr : &scratch[thread]);
+  };
+  run_chunks(sharing, request.interrupt,
+             std::cref(run_chunk));  // by reference: a std::function would allocate
 }
 
 }  // namespace fastdrop

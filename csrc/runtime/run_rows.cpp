@@ -11,6 +11,7 @@
 #include "check_rows.h"
 #include "column_sums.h"
 #include "floating_point.h"
+#include "interrupt.h"
 #include "keep_bits.h"
 #include "neutral_values.h"
 #include "operands.h"
@@ -54,20 +55,21 @@ class RowJob {
     }
     const DefaultFloatingPoint environment;
     scale_.fill(request.constants[0].constant, kComputeBytes[request.element]);
-    if (most_elements() > kBitsAtOnce) bits_ = memory<std::uint8_t>(KeepBitsSource::bytes_for(length_));
-    if (varies_scale()) scales_ = memory<char>(most_elements() * kComputeBytes[request.element]);
+    sharing_ = share_out(element_count_, info_.reduces_rows ? kReducedElementsPerThread : kElementsPerThread);
+    const auto threads = static_cast<std::uint64_t>(sharing_.threads);
+    memory_.reset(new Memory[threads]);
+    if (most_elements() > kBitsAtOnce) bits_.reset(new std::uint8_t[threads * bits_bytes()]);
+    if (varies_scale()) scales_.reset(new char[threads * scales_bytes()]);
   }
 
-  // How many threads the work is enough for.
-  std::uint64_t useful_threads() const {
-    return element_count_ / (info_.reduces_rows ? kReducedElementsPerThread : kElementsPerThread);
-  }
+  const Sharing& sharing() const { return sharing_; }
 
-  void run_chunk(int chunk, int chunk_count) const {
+  void run_chunk(int chunk, int thread) const {
     const auto boundary = [&](int at) {
-      return task_count_ * static_cast<std::uint64_t>(at) / static_cast<std::uint64_t>(chunk_count);
+      return task_count_ * static_cast<std::uint64_t>(at) / static_cast<std::uint64_t>(sharing_.chunks);
     };
-    for (std::uint64_t task = boundary(chunk); task < boundary(chunk + 1); ++task) run_task(task);
+    for (std::uint64_t task = boundary(chunk); task < boundary(chunk + 1); ++task)
+      run_task(task, static_cast<std::uint64_t>(thread));
   }
 
   void finish() const {
@@ -78,6 +80,14 @@ class RowJob {
 
  private:
   static constexpr MaskState kAllKept{kArs4x32, {}, 0, {0, nullptr}, nullptr};
+
+  // What a thread needs beside its stack.
+  struct Memory {
+    alignas(64) char room[kRoomBytes];
+    std::uint8_t bits[KeepBitsSource::bytes_for(kBitsAtOnce)];
+    GatherScratch gather;
+    std::optional<KeepBitsSource> source;
+  };
 
   // With relu and no residual, what the forward pass gave says what was kept.
   bool is_decided_by_result() const {
@@ -119,40 +129,40 @@ class RowJob {
     return by_elements_ ? kBitsAtOnce : std::max(length_, kBitsAtOnce);
   }
 
-  template <class Item>
-  std::unique_ptr<Item[]> memory(std::uint64_t per_task) const {
-    return std::unique_ptr<Item[]>(new Item[per_task * task_count_]);
-  }
+  // Of a thread.
+  std::uint64_t bits_bytes() const { return KeepBitsSource::bytes_for(length_); }
+  std::uint64_t scales_bytes() const { return most_elements() * kComputeBytes[request_.element]; }
 
-  void run_task(std::uint64_t task) const {
-    std::uint8_t bits[KeepBitsSource::bytes_for(kBitsAtOnce)];
-    KeepBitsSource source(isa_, mask_, request_.window,
-                          bits_ == nullptr ? bits : bits_.get() + task * KeepBitsSource::bytes_for(length_));
+  void run_task(std::uint64_t task, std::uint64_t thread) const {
+    Memory& memory = memory_[thread];
+    std::uint8_t* const bits = bits_ == nullptr ? memory.bits : bits_.get() + thread * bits_bytes();
+    KeepBitsSource& source =
+        memory.source.emplace(isa_, mask_, request_.window, request_.interrupt, bits, memory.gather);
     RowArgs args;
-    prepare(task, source, args);
+    prepare(thread, source, args);
     if (by_elements_) {
       const std::uint64_t tiles = (element_count_ + kMaxTileElements - 1) / kMaxTileElements;
       const auto boundary = [&](std::uint64_t at) {
         return std::min(tiles * at / task_count_ * kMaxTileElements, element_count_);
       };
-      run_elements(boundary(task), boundary(task + 1), task, source, args);
+      run_elements(boundary(task), boundary(task + 1), source, args);
     } else if (sums_) {
       const std::uint64_t rows = sums_->blocks_per_task() * kBlockRows, first = task * rows;
       std::uint64_t block = 0;
       for (std::uint64_t row = first; row < std::min(first + rows, row_count_); row += kBlockRows, ++block) {
         sums_->begin_block(task, block, args.outputs);
-        run_whole_rows(row, std::min(row + kBlockRows, row_count_), task, source, args);
+        run_whole_rows(row, std::min(row + kBlockRows, row_count_), source, args);
         sums_->end_block(task, block);
+        if (stops(request_.interrupt, 0)) return;
       }
       sums_->end_task(task, block);
     } else {
-      run_whole_rows(row_count_ * task / task_count_, row_count_ * (task + 1) / task_count_, task, source,
-                     args);
+      run_whole_rows(row_count_ * task / task_count_, row_count_ * (task + 1) / task_count_, source, args);
     }
   }
 
   // What all calls of a task have in common.
-  void prepare(std::uint64_t task, KeepBitsSource& source, RowArgs& args) const {
+  void prepare(std::uint64_t thread, KeepBitsSource& source, RowArgs& args) const {
     for (int i = 0; i < operand_count(info_.inputs); ++i) {
       args.is_there[i] = request_.inputs[i].data != nullptr;
       if (args.is_there[i]) continue;
@@ -162,15 +172,16 @@ class RowJob {
     for (int i = 0; i < operand_count(info_.outputs); ++i) args.outputs[i] = nullptr, args.output_rows[i] = 0;
     for (int i = 0; i < kMaxConstants; ++i) args.constants[i] = request_.constants[i].constant;
     args.scale_varies = varies_scale();
-    args.scale = args.scale_varies ? scales_.get() + task * most_elements() * kComputeBytes[request_.element]
-                                   : scale_.bytes;
+    args.scale = args.scale_varies ? scales_.get() + thread * scales_bytes() : scale_.bytes;
     args.keep = &source.keep();
     args.non_temporal = non_temporal_, args.prefetches = prefetches_;
+    args.room = memory_[thread].room;
+    args.stops = [](void* interrupt) { return stops(static_cast<Interrupt*>(interrupt)); };
+    args.interrupt = request_.interrupt;
   }
 
   // Pieces of rows, or several whole rows.
-  void run_elements(std::uint64_t first, std::uint64_t last, std::uint64_t task, KeepBitsSource& source,
-                    RowArgs& args) const {
+  void run_elements(std::uint64_t first, std::uint64_t last, KeepBitsSource& source, RowArgs& args) const {
     const std::uint64_t most = most_elements();
     while (first < last) {
       const std::uint64_t row = first / length_, column = first % length_;
@@ -178,26 +189,27 @@ class RowJob {
       if (count == length_ && !args.scale_varies)
         rows =
             std::min({(last - first) / length_, is_flat_ ? most : places_.run_length(row), most / length_});
-      run_kernel(row, column, rows, count, task, source, args);
+      run_kernel(row, column, rows, count, source, args);
       first += rows * count;
+      if (stops(request_.interrupt, rows * count)) return;
     }
   }
 
-  void run_whole_rows(std::uint64_t row, std::uint64_t end, std::uint64_t task, KeepBitsSource& source,
-                      RowArgs& args) const {
+  void run_whole_rows(std::uint64_t row, std::uint64_t end, KeepBitsSource& source, RowArgs& args) const {
     const std::uint64_t most =
         args.scale_varies || length_ == 0 ? 1 : std::max(kBitsAtOnce / length_, std::uint64_t{1});
     while (row < end) {
       // Rows of one run, which are drawn, if there are some.
       const std::uint64_t run = length_ == 0 ? 0 : source.run_left(row * length_) / length_;
       const std::uint64_t rows = std::min({end - row, places_.run_length(row), most, run > 0 ? run : most});
-      run_kernel(row, 0, rows, length_, task, source, args);
+      run_kernel(row, 0, rows, length_, source, args);
       row += rows;
+      if (stops(request_.interrupt, rows * length_)) return;
     }
   }
 
   void run_kernel(std::uint64_t row, std::uint64_t column, std::uint64_t rows, std::uint64_t count,
-                  std::uint64_t task, KeepBitsSource& source, RowArgs& args) const {
+                  KeepBitsSource& source, RowArgs& args) const {
     const std::uint64_t first = row * length_ + column;
     if (is_flat_)
       places_.point_flat(request_, length_, row, column, args);
@@ -206,18 +218,18 @@ class RowJob {
     for (int i = 0; i < kMaxInputs; ++i)
       if (columns_[i] != nullptr)
         args.inputs[i] = columns_[i].get() + column * kComputeBytes[request_.element];
-    if (args.scale_varies) fill_scales(first, count, task);
+    if (args.scale_varies) fill_scales(first, count, const_cast<char*>(args.scale));
     args.first_bit = source.begin(first, rows * count);
     args.row_count = rows, args.length = count;
     args.first_row = row, args.matrix_rows = matrix_rows_;
     kernel_(args);
   }
 
-  void fill_scales(std::uint64_t first, std::uint64_t count, std::uint64_t task) const {
+  void fill_scales(std::uint64_t first, std::uint64_t count, char* to) const {
     const std::uint64_t item = kComputeBytes[request_.element];
-    char* const to = scales_.get() + task * most_elements() * item;
     const VaryingValue scale(request_.constants[0]);
     for (std::uint64_t i = 0; i < count; ++i) {
+      if (i % kBlockDecisions == 0 && stops(request_.interrupt, i)) return;
       const double value = scale.at(first + i);
       const auto single = static_cast<float>(value);
       std::memcpy(to + i * item, item == sizeof(float) ? static_cast<const void*>(&single) : &value, item);
@@ -240,8 +252,11 @@ class RowJob {
   const bool by_elements_, is_flat_;  // by_elements_: the work may be cut anywhere, not only where rows end
   const bool non_temporal_, prefetches_;
   std::uint64_t task_count_;
+  Sharing sharing_;
   std::optional<ColumnSums> sums_;
   Neutral scale_;
+  // Of every thread. Long rows have more bits than memory_ has room for.
+  std::unique_ptr<Memory[]> memory_;
   std::unique_ptr<std::uint8_t[]> bits_;
   std::unique_ptr<char[]> scales_;
   std::unique_ptr<char[]> columns_[kMaxInputs];  // of operands that are written several times
@@ -252,8 +267,9 @@ class RowJob {
 void run_rows(const Request& request) {
   check_choice(request);
   const RowJob job(request);
-  run_chunks(job.useful_threads(), [&job](int chunk, int chunk_count) { job.run_chunk(chunk, chunk_count); });
-  job.finish();
+  run_chunks(job.sharing(), request.interrupt,
+             [&job](int chunk, int thread) { job.run_chunk(chunk, thread); });
+  if (!stops(request.interrupt, 0)) job.finish();
 }
 
 }  // namespace fastdrop

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <iterator>
+#include <memory>
 #include <vector>
 
 #include "../dispatch/isa_registry.h"
@@ -91,20 +92,10 @@ class StridedJob {
 
   // run() takes the operands as they are.
   bool is_contiguous() const {
-    std::int64_t shape[kMaxRank];
-    for (int axis = 0; axis < rank_; ++axis) shape[axis] = axes_[static_cast<std::size_t>(axis)].length;
     for (int i = 0; i < operand_count_; ++i)
-      if (!is_direct(i, shape)) return false;
+      if (!is_direct(i, [this](int axis) { return axes_[static_cast<std::size_t>(axis)].length; }))
+        return false;
     return true;
-  }
-
-  void run_blocks(std::uint64_t first, std::uint64_t last) const {
-    alignas(64) char buffer[kBufferBytes];
-    Block block;
-    for (std::uint64_t index = first; index < last; ++index) {
-      find_block(index, block);
-      run_block(block, buffer);
-    }
   }
 
  private:
@@ -113,6 +104,24 @@ class StridedJob {
     std::int64_t offsets[kWalkCount];  // of its first element
   };
 
+ public:
+  // What a thread needs beside its stack.
+  struct Memory {
+    alignas(kCacheLineBytes) char buffers[kBufferBytes];
+    alignas(kCacheLineBytes) char between[kBetweenBytes];
+    Block block;
+    std::int64_t copied_shape[kMaxRank], buffer_strides[kMaxRank];
+    Scratch scratch;
+  };
+
+  void run_blocks(std::uint64_t first, std::uint64_t last, Memory& memory) const {
+    for (std::uint64_t index = first; index < last; ++index) {
+      find_block(index, memory.block);
+      run_block(memory);
+    }
+  }
+
+ private:
   void add(const OperandInfo& info, const Operand& operand) {
     infos_[operand_count_] = &info;
     operands_[operand_count_++] = &operand;
@@ -132,25 +141,27 @@ class StridedJob {
     return aligned && !operands_[operand]->swapped;
   }
 
-  // Writes the strides that an operand of that shape has in a buffer, and returns how many items it has.
-  std::int64_t buffer_strides(int operand, const std::int64_t* shape, std::int64_t* to) const {
-    std::int64_t items = 1;
+  // Calls work(axis, stride) with the strides that an operand has in a buffer, the last axis first, and
+  // returns how many bytes it has. `length(axis)` is that of the part in the buffer.
+  template <class Length, class Work>
+  std::int64_t for_buffer_strides(int operand, Length length, Work work) const {
+    std::int64_t bytes = bytes_per_item(operand);
     for (int axis = rank_ - 1; axis >= 0; --axis) {
       const bool is_there = has_axis(*infos_[operand], axis, rank_);
-      to[axis] = is_there ? items * bytes_per_item(operand) : 0;
-      if (is_there) items *= shape[axis];
+      work(axis, is_there ? bytes : 0);
+      if (is_there) bytes *= length(axis);
     }
-    return items;
+    return bytes;
   }
 
-  // A kernel can walk the part of that shape as it is.
-  bool is_direct(int operand, const std::int64_t* shape) const {
-    if (!is_aligned_native_[operand]) return false;
-    std::int64_t wanted[kMaxRank];
-    buffer_strides(operand, shape, wanted);
-    for (int axis = 0; axis < rank_; ++axis)
-      if (shape[axis] > 1 && strides(kOperands + operand)[axis] != wanted[axis]) return false;
-    return true;
+  // A kernel can walk a part as it is.
+  template <class Length>
+  bool is_direct(int operand, Length length) const {
+    bool is_direct = is_aligned_native_[operand];
+    for_buffer_strides(operand, length, [&](int axis, std::int64_t stride) {
+      is_direct &= length(axis) <= 1 || strides(kOperands + operand)[axis] == stride;
+    });
+    return is_direct;
   }
 
   // With one input the output's memory is the buffer of both; otherwise each operand has a buffer.
@@ -214,7 +225,10 @@ class StridedJob {
     }
   }
 
-  void run_block(const Block& block, char* buffer) const {
+  void run_block(Memory& memory) const {
+    const Block& block = memory.block;
+    const auto length = [&block](int axis) { return block.shape[axis]; };
+    char* buffer = memory.buffers;
     Request request = request_;
     const auto part = [&](const Window& whole, int walk) -> Window {
       return {whole.start + static_cast<std::uint64_t>(block.offsets[walk]), rank_, block.shape,
@@ -234,34 +248,35 @@ class StridedJob {
     for (int i = 0; i < operand_count_; ++i) {
       given[i] = static_cast<char*>(operands_[i]->data) + block.offsets[kOperands + i];
       work[i] = given[i];
-      if (is_direct(i, block.shape)) continue;
+      if (is_direct(i, length)) continue;
       work[i] = buffer;
       if (shares_buffer()) continue;
-      std::int64_t strides_there[kMaxRank];
-      const std::int64_t bytes = buffer_strides(i, block.shape, strides_there) * bytes_per_item(i);
+      const std::int64_t bytes = for_buffer_strides(i, length, [](int, std::int64_t) {});
       buffer += (bytes + kCacheLineBytes - 1) / kCacheLineBytes * kCacheLineBytes;
     }
     if (shares_buffer() && work[0] != given[0]) work[0] = work[1];
     for (int i = 0; i < operand_count_; ++i) {
       Operand& operand = i < input_count_ ? request.inputs[i] : request.outputs[i - input_count_];
       operand = {work[i], nullptr, false};
-      if (i < input_count_ && work[i] != given[i]) copy(i, block, given[i], work[i]);
+      if (i < input_count_ && work[i] != given[i]) copy(i, memory, given[i], work[i]);
     }
-    run(request);
+    run_here(request, memory.scratch);
     for (int i = input_count_; i < operand_count_; ++i)
-      if (work[i] != given[i]) copy(i, block, work[i], given[i]);
+      if (work[i] != given[i]) copy(i, memory, work[i], given[i]);
   }
 
   // From where an operand is to where it is worked on, or of an output back.
-  void copy(int operand, const Block& block, const char* from, char* to) const {
-    std::int64_t shape[kMaxRank], contiguous[kMaxRank];
-    buffer_strides(operand, block.shape, contiguous);
-    for (int axis = 0; axis < rank_; ++axis)
-      shape[axis] = has_axis(*infos_[operand], axis, rank_) ? block.shape[axis] : 1;
+  void copy(int operand, Memory& memory, const char* from, char* to) const {
+    std::int64_t *const shape = memory.copied_shape, *const contiguous = memory.buffer_strides;
+    const auto length = [&memory](int axis) { return memory.block.shape[axis]; };
+    for_buffer_strides(operand, length, [&](int axis, std::int64_t stride) {
+      contiguous[axis] = stride;
+      shape[axis] = has_axis(*infos_[operand], axis, rank_) ? length(axis) : 1;
+    });
     const std::int64_t* own = strides(kOperands + operand);
     const bool back = operand >= input_count_;
     strided_copy({rank_, shape, back ? contiguous : own, back ? own : contiguous, bytes_per_item(operand),
-                  operands_[operand]->swapped},
+                  operands_[operand]->swapped, memory.between},
                  from, to);
   }
 
@@ -284,10 +299,12 @@ void run_strided(const Request& request) {
   if (run_transposed(request)) return;
   const StridedJob job(request);
   if (job.is_contiguous()) return run(request);
+  const Sharing sharing = share_out(elements, kStridedElementsPerThread);
+  const std::unique_ptr<StridedJob::Memory[]> memory(new StridedJob::Memory[sharing.threads]);
   current_isa();  // what may throw comes before anything is written
-  run_chunks(elements / kStridedElementsPerThread, [&job](int chunk, int chunk_count) {
-    const auto at = static_cast<std::uint64_t>(chunk), count = static_cast<std::uint64_t>(chunk_count);
-    job.run_blocks(job.block_count() * at / count, job.block_count() * (at + 1) / count);
+  run_chunks(sharing, request.interrupt, [&](int chunk, int thread) {
+    const auto at = static_cast<std::uint64_t>(chunk), count = static_cast<std::uint64_t>(sharing.chunks);
+    job.run_blocks(job.block_count() * at / count, job.block_count() * (at + 1) / count, memory[thread]);
   });
 }
 

@@ -4,7 +4,6 @@
 #include "run_transposed.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -12,7 +11,6 @@
 #include "../dispatch/isa_registry.h"
 #include "operands.h"
 #include "strided_copy.h"
-#include "thread_limit.h"
 #include "thread_pool.h"
 #include "threshold.h"
 #include "tuning.h"
@@ -112,8 +110,9 @@ class TransposedJob {
   static constexpr std::int64_t kBitsPitch = kTransposeSide + kCacheLineBytes;
   static constexpr std::int64_t kBitsBytes = kTransposeSide / 8 * kBitsPitch;
   static constexpr std::int64_t kTransposedPitch = kTransposeSide / 8 + kCacheLineBytes;
+  static constexpr std::int64_t kTransposedBytes = kTransposeSide * kTransposedPitch;
   static constexpr std::size_t kScratchBytes =
-      8 * kTransposeSide + kBitsBytes + kTransposeSide * kTransposedPitch;
+      8 * kTransposeSide + kBitsBytes + kTransposedBytes + kBetweenBytes;
 
   void run_block(std::uint64_t index, std::uint8_t* scratch) const {
     std::int64_t start = 0, item = 0;
@@ -151,8 +150,8 @@ class TransposedJob {
     // Whole squares, so that nothing is left beside them.
     const std::int64_t shape[] = {up_to_line((columns + 7) / 8), up_to_line(rows)};
     const std::int64_t from[] = {kBitsPitch, 1}, to[] = {1, kTransposedPitch};
-    strided_copy({2, shape, from, to, 1, false}, reinterpret_cast<const char*>(bits),
-                 reinterpret_cast<char*>(transposed));
+    strided_copy({2, shape, from, to, 1, false, reinterpret_cast<char*>(transposed + kTransposedBytes)},
+                 reinterpret_cast<const char*>(bits), reinterpret_cast<char*>(transposed));
     work(args, transposed, item, rows, static_cast<std::uint64_t>(columns));
   }
 
@@ -219,23 +218,17 @@ bool run_transposed(const Request& request) {
   const int row = drawn_axis(request, order);
   if (row < 0) return false;
   const TransposedJob job(request, order, row);
-  const std::uint64_t threads = std::min<std::uint64_t>(
-      std::max<std::uint64_t>(element_count(request.window) / kStridedElementsPerThread, 1),
-      static_cast<std::uint64_t>(thread_count()));
-  // Made here, where running out of memory may still be answered; one for each chunk that is under way.
-  std::unique_ptr<std::uint8_t[]> scratch(new (std::nothrow)
-                                              std::uint8_t[threads * TransposedJob::kScratchBytes]);
-  std::unique_ptr<std::atomic_flag[]> taken(new (std::nothrow) std::atomic_flag[threads]());
-  if (scratch == nullptr || taken == nullptr) return false;
-  run_chunks(threads, [&](int chunk, int chunk_count) {
-    const auto at = static_cast<std::uint64_t>(chunk), count = static_cast<std::uint64_t>(chunk_count);
-    std::uint64_t place = 0;
-    while (taken[place].test_and_set(std::memory_order_acquire)) place = (place + 1) % threads;
-    std::uint8_t* const own = scratch.get() + place * TransposedJob::kScratchBytes;
+  const Sharing sharing = share_out(element_count(request.window), kStridedElementsPerThread);
+  // Too large to insist on: without it, run_strided() goes on.
+  const std::unique_ptr<std::uint8_t[]> scratch(new (
+      std::nothrow) std::uint8_t[static_cast<std::size_t>(sharing.threads) * TransposedJob::kScratchBytes]);
+  if (scratch == nullptr) return false;
+  run_chunks(sharing, request.interrupt, [&](int chunk, int thread) {
+    const auto at = static_cast<std::uint64_t>(chunk), count = static_cast<std::uint64_t>(sharing.chunks);
+    std::uint8_t* const own = &scratch[static_cast<std::size_t>(thread) * TransposedJob::kScratchBytes];
     for (std::uint64_t block = job.block_count() * at / count; block < job.block_count() * (at + 1) / count;
          ++block)
       job.run_block(block, own);
-    taken[place].clear(std::memory_order_release);
   });
   return true;
 }

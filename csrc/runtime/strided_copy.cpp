@@ -120,9 +120,8 @@ void transpose_squares(const char* from, std::int64_t from_stride, char* to, std
 // Transposes one cache line of items at a time through a contiguous scratch square. With power-of-two strides
 // the strided lines map to the same few cache sets; touching each only once avoids fetching it again.
 template <class Item>
-void transpose_lines(const Plane& plane, const char* from, char* to) {
+void transpose_lines(const Plane& plane, const char* from, char* to, char* between) {
   constexpr std::int64_t items = kCacheLineBytes / sizeof(Item);
-  alignas(kCacheLineBytes) char between[items * kCacheLineBytes];
   if (plane.along_read()) {
     for (std::int64_t line = 0; line < items; ++line)
       std::memcpy(between + line * kCacheLineBytes, from + line * plane.write.from_stride, kCacheLineBytes);
@@ -136,14 +135,14 @@ void transpose_lines(const Plane& plane, const char* from, char* to) {
 
 // Where both steps are an item's size.
 template <class Item>
-void copy_transposed(const Plane& plane, const char* from, char* to) {
+void copy_transposed(const Plane& plane, const char* from, char* to, char* between) {
   constexpr std::int64_t bytes = sizeof(Item), items = kCacheLineBytes / bytes;
   const CopyAxis &read = plane.read, &write = plane.write;
   const std::int64_t reads = read.length / items * items, writes = write.length / items * items;
   for (std::int64_t j = 0; j < writes; j += items)
     for (std::int64_t i = 0; i < reads; i += items)
       transpose_lines<Item>(plane, from + j * write.from_stride + i * bytes,
-                            to + i * read.to_stride + j * bytes);
+                            to + i * read.to_stride + j * bytes, between);
   // What is left beside the squares: the end of every line read, then the lines after the last square.
   Plane rest = plane;
   rest.read.length -= reads;
@@ -155,7 +154,7 @@ void copy_transposed(const Plane& plane, const char* from, char* to) {
 }
 
 template <class Item>
-void copy_plane(const Plane& plane, bool swapped, const char* from, char* to) {
+void copy_plane(const Plane& plane, bool swapped, const char* from, char* to, char* between) {
   constexpr std::int64_t bytes = sizeof(Item);
   const CopyAxis &read = plane.read, &write = plane.write;
   if (swapped) return copy_items<Item, true>(plane, from, to);
@@ -166,20 +165,21 @@ void copy_plane(const Plane& plane, bool swapped, const char* from, char* to) {
     return;
   }
   if constexpr (Square<Item>::size > 1)
-    if (read.from_stride == bytes && write.to_stride == bytes) return copy_transposed<Item>(plane, from, to);
+    if (read.from_stride == bytes && write.to_stride == bytes)
+      return copy_transposed<Item>(plane, from, to, between);
   copy_items<Item, false>(plane, from, to);
 }
 
 void copy_plane(const StridedCopy& copy, const Plane& plane, const char* from, char* to) {
   switch (copy.item_bytes) {
     case 1:
-      return copy_plane<std::uint8_t>(plane, false, from, to);
+      return copy_plane<std::uint8_t>(plane, false, from, to, copy.between);
     case 2:
-      return copy_plane<std::uint16_t>(plane, copy.swapped, from, to);
+      return copy_plane<std::uint16_t>(plane, copy.swapped, from, to, copy.between);
     case 4:
-      return copy_plane<std::uint32_t>(plane, copy.swapped, from, to);
+      return copy_plane<std::uint32_t>(plane, copy.swapped, from, to, copy.between);
     default:
-      return copy_plane<std::uint64_t>(plane, copy.swapped, from, to);
+      return copy_plane<std::uint64_t>(plane, copy.swapped, from, to, copy.between);
   }
 }
 

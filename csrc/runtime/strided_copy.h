@@ -3,7 +3,12 @@
 #pragma once
 #include <cstdint>
 
+#include "tuning.h"
+
 namespace fastdrop {
+
+// A line of each of the items that a line has, which are bytes at the least.
+constexpr std::int64_t kBetweenBytes = kCacheLineBytes * kCacheLineBytes;
 
 struct StridedCopy {
   int rank;
@@ -12,6 +17,7 @@ struct StridedCopy {
   const std::int64_t* to_strides;
   std::int64_t item_bytes;  // 1, 2, 4 or 8
   bool swapped;             // reverses the bytes of every item
+  char* between;            // kBetweenBytes of memory, where lines are transposed
 };
 
 // At any alignment. The two sides do not overlap.

@@ -9,9 +9,11 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <time.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <exception>
 #include <mutex>
@@ -25,9 +27,12 @@
 namespace fastdrop {
 namespace {
 
-void work_alone(int count, const std::function<void(int)>& run_chunk) {
+using RunChunk = std::function<void(int chunk, int thread)>;
+
+void work_alone(int chunks, Interrupt* interrupt, const RunChunk& run_chunk) {
   const DefaultFloatingPoint environment;
-  for (int chunk = 0; chunk < count; ++chunk) run_chunk(chunk);
+  run_chunk(0, 0);
+  for (int chunk = 1; chunk < chunks && !stops(interrupt); ++chunk) run_chunk(chunk, 0);
 }
 
 // The scheduler may leave a woken worker on its caller's processor. Excluding that processor from the
@@ -51,6 +56,20 @@ class Condition {
   void wait(std::unique_lock<std::mutex>& lock, Predicate holds) {
     while (!holds()) pthread_cond_wait(&condition_, lock.mutex()->native_handle());
   }
+  // The same, but calls meanwhile() after each interval, with the lock released.
+  template <typename Predicate, typename Meanwhile>
+  void wait(std::unique_lock<std::mutex>& lock, Predicate holds, Meanwhile meanwhile) {
+    while (!holds()) {
+      timespec until;
+      clock_gettime(CLOCK_REALTIME, &until);
+      until.tv_nsec += std::chrono::nanoseconds(kPollInterval).count();
+      until.tv_sec += until.tv_nsec / 1'000'000'000, until.tv_nsec %= 1'000'000'000;
+      if (pthread_cond_timedwait(&condition_, lock.mutex()->native_handle(), &until) != ETIMEDOUT) continue;
+      lock.unlock();
+      meanwhile();
+      lock.lock();
+    }
+  }
   void notify_one() { pthread_cond_signal(&condition_); }
   void notify_all() { pthread_cond_broadcast(&condition_); }
 
@@ -61,25 +80,26 @@ class Condition {
 // One job at a time. A caller that finds the pool busy does its job alone: the processors are in use.
 class Pool {
  public:
-  void run(int threads, int count, const std::function<void(int)>& run_chunk) {
-    const std::unique_lock<std::mutex> turn(turn_, std::try_to_lock);
-    if (!turn.owns_lock()) return work_alone(count, run_chunk);
-    start_workers(threads - 1);
+  void run(const Sharing& sharing, Interrupt* interrupt, const RunChunk& run_chunk) {
+    const Turn turn(busy_);
+    if (!turn.is_ours()) return work_alone(sharing.chunks, interrupt, run_chunk);
+    start_workers(sharing.threads - 1);
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       run_chunk_ = &run_chunk;
-      shares_ = std::vector<Share>(static_cast<std::size_t>(threads));
-      for (int thread = 0; thread < threads; ++thread) {
+      interrupt_ = interrupt;
+      shares_ = std::vector<Share>(static_cast<std::size_t>(sharing.threads));
+      for (int thread = 0; thread < sharing.threads; ++thread) {
         Share& share = shares_[static_cast<std::size_t>(thread)];
-        share.next = static_cast<int>(std::int64_t{count} * thread / threads);
-        share.end = static_cast<int>(std::int64_t{count} * (thread + 1) / threads);
+        share.next = static_cast<int>(std::int64_t{sharing.chunks} * thread / sharing.threads);
+        share.end = static_cast<int>(std::int64_t{sharing.chunks} * (thread + 1) / sharing.threads);
       }
-      open_slots_ = threads - 1;
+      open_slots_ = sharing.threads - 1;
       caller_processor_ = sched_getcpu();
       jobs_.fetch_add(1, std::memory_order_release);
       wake_.notify_all();
     }
-    take_chunks(run_chunk, 0);
+    take_chunks(0, 0);
     std::unique_lock<std::mutex> lock(mutex_);
     open_slots_ = 0;  // who has not come by now finds nothing to do
     // The others are in the middle of their last chunk, so this is over sooner than a sleep would be.
@@ -88,23 +108,42 @@ class Pool {
       std::this_thread::yield();
       lock.lock();
     }
-    done_.wait(lock, [this] { return working_ == 0; });
+    done_.wait(lock, [this] { return working_ == 0; }, [interrupt] { stops(interrupt); });
   }
 
  private:
+  // The pool, for one caller at a time. Not a mutex: what an interrupt asks may call again on the same
+  // thread.
+  class Turn {
+   public:
+    explicit Turn(std::atomic_flag& busy)
+        : busy_(busy), is_ours_(!busy.test_and_set(std::memory_order_acquire)) {}
+    ~Turn() {
+      if (is_ours_) busy_.clear(std::memory_order_release);
+    }
+    Turn(const Turn&) = delete;
+    bool is_ours() const { return is_ours_; }
+
+   private:
+    std::atomic_flag& busy_;
+    bool is_ours_;
+  };
   struct alignas(64) Share {  // a cache line each
     std::atomic<int> next{0};
     int end = 0;
   };
 
-  // First the thread's own share, then what is left of the others': from call to call a core then works on
-  // what its cache holds, which at 1 Mi floats gained 1.7 times instead of 1.4 (docs/performance-log.md).
-  void take_chunks(const std::function<void(int)>& run_chunk, std::size_t own) {
+  // First the share that is the thread's own from call to call, then what is left of the others': a core then
+  // works on what its cache holds, which at 1 Mi floats gained 1.7 times instead of 1.4
+  // (docs/performance-log.md).
+  void take_chunks(std::size_t own, int thread) {
     const DefaultFloatingPoint environment;
     for (std::size_t i = 0; i < shares_.size(); ++i) {
       Share& share = shares_[(own + i) % shares_.size()];
-      for (int chunk; (chunk = share.next.fetch_add(1, std::memory_order_relaxed)) < share.end;)
-        run_chunk(chunk);
+      for (int chunk; (chunk = share.next.fetch_add(1, std::memory_order_relaxed)) < share.end;) {
+        (*run_chunk_)(chunk, thread);
+        if (stops(interrupt_)) return;
+      }
     }
   }
 
@@ -134,11 +173,10 @@ class Pool {
         lock.lock();
         if (open_slots_ == 0) continue;
       }
-      --open_slots_;
+      const int thread = open_slots_--;
       ++working_;
-      const std::function<void(int)>& run_chunk = *run_chunk_;
       lock.unlock();
-      take_chunks(run_chunk, own);
+      take_chunks(own, thread);
       lock.lock();
       if (--working_ == 0) done_.notify_one();
       const unsigned known = jobs_.load(std::memory_order_relaxed);
@@ -155,13 +193,15 @@ class Pool {
       std::this_thread::yield();
   }
 
-  std::mutex turn_;   // held by whoever has given the pool a job
-  std::mutex mutex_;  // guards what follows, but for what is atomic
+  std::atomic_flag busy_ = ATOMIC_FLAG_INIT;  // whether a caller has given the pool a job
+  std::mutex mutex_;                          // guards what follows, but for what is atomic
   Condition wake_, done_;
-  int workers_ = 0;     // guarded by turn_
+  int workers_ = 0;     // of the caller whose turn it is
   int open_slots_ = 0;  // workers that may still join the job
   int working_ = 0;
-  const std::function<void(int)>* run_chunk_ = nullptr;
+  // Of the job. They stay as they are while somebody works on it.
+  const RunChunk* run_chunk_ = nullptr;
+  Interrupt* interrupt_ = nullptr;
   std::vector<Share> shares_;
   int caller_processor_ = 0;
   std::atomic<unsigned> jobs_{0};  // how many there have been
@@ -183,13 +223,17 @@ Pool& the_pool() {
 
 }  // namespace
 
-void run_chunks(std::uint64_t worthwhile_threads, const std::function<void(int, int)>& run_chunk) {
+Sharing share_out(std::uint64_t element_count, std::uint64_t elements_per_thread) {
   const auto most = static_cast<std::uint64_t>(thread_count());
-  const int threads = static_cast<int>(std::min(worthwhile_threads, most));
-  const int count = threads > 1 ? threads * kChunksPerThread : 1;
-  const auto with_count = [&run_chunk, count](int chunk) { run_chunk(chunk, count); };
-  if (threads > 1) return the_pool().run(threads, count, with_count);
-  work_alone(count, with_count);
+  const int threads =
+      static_cast<int>(std::max(std::min(element_count / elements_per_thread, most), std::uint64_t{1}));
+  const auto pieces = static_cast<int>((element_count + kPieceElements - 1) / kPieceElements);
+  return {threads, std::max(threads > 1 ? threads * kChunksPerThread : 1, pieces)};
+}
+
+void run_chunks(const Sharing& sharing, Interrupt* interrupt, const RunChunk& run_chunk) {
+  if (sharing.threads > 1) return the_pool().run(sharing, interrupt, run_chunk);
+  work_alone(sharing.chunks, interrupt, run_chunk);
 }
 
 }  // namespace fastdrop

@@ -20,6 +20,14 @@ constexpr std::uint64_t kStridedElementsPerThread = 1 << 18;
 // More chunks than threads: other threads do the chunks of a thread that comes late. Chosen.
 constexpr int kChunksPerThread = 8;
 
+// A call looks whether it is to stop (interrupt.h) between pieces of at most so many elements, and asks after
+// each interval. The slowest element there is, a normal number without vector instructions, takes some 50 ns,
+// so that Ctrl-C is answered after 100 ms, where people notice a delay from 100 to 200 ms on (Miller,
+// Response time in man-computer conversational transactions, 1968). Asking waits for the GIL, up to 5 ms if
+// another thread runs Python code.
+constexpr std::uint64_t kPieceElements = 1 << 20;
+constexpr std::chrono::milliseconds kPollInterval{50};
+
 // How long a worker spins for the next job before it sleeps. Calls that follow each other at once save the
 // waking. Half a millisecond of a core for ten calls is not visible in a NumPy training step.
 constexpr std::chrono::microseconds kSpin{50};
@@ -29,6 +37,10 @@ constexpr int kYields = 100;
 
 // Shorter calls keep the GIL: they last about as long as giving it up and taking it back. Chosen.
 constexpr std::uint64_t kReleaseElements = 1 << 14;
+
+// Shorter runs are drawn without what ARS's long sequences share (kernels/generators.h): a call on fewer
+// elements needs no memory for it.
+constexpr std::uint64_t kSequenceElements = 1 << 14;
 
 // Shorter rows take less time when their decisions are gathered first: starting a kernel costs about as much
 // as this many decisions in a kernel that is running.
@@ -45,11 +57,11 @@ constexpr std::uint64_t kPatternEntries = 1 << 16;
 // of 1.7.
 constexpr std::uint64_t kPatternRun = 2048;
 
-// Values that are converted at a time, and the bytes of x that are kept at a time where elements are copied
-// in place: buffers on the stack. Chosen.
+// Values that are converted at a time, on the stack, and the bytes of x that are kept at a time where
+// elements are copied in place. Chosen.
 constexpr std::uint64_t kReadAtOnce = 256, kSavedBytes = 2048;
 
-// Decisions that kernels on rows find as bits: 4 KiB of them, on the stack, unless a row is longer. Chosen.
+// Decisions that kernels on rows find as bits: 4 KiB of them, unless a row is longer. Chosen.
 constexpr std::uint64_t kBitsAtOnce = 1 << 15;
 
 // Work on rows is cut into at most so many tasks, whose sums over rows are kept until all are done. Chosen.
@@ -78,11 +90,9 @@ constexpr std::uint64_t kPrefetchedBytes = 512 << 10;
 constexpr std::int64_t kBufferBytes = 32 << 10;
 constexpr std::int64_t kCacheLineBytes = 64;
 
-// From this length on a contiguous row is worked on where it lies, without a buffer, in pieces that are too
-// short for run() to look for threads itself. Chosen.
+// From this length on a contiguous row is worked on where it lies, without a buffer, in pieces. Chosen.
 constexpr std::int64_t kDirectRowElements = 512;
 constexpr std::int64_t kDirectPieceElements = 1 << 16;
-static_assert(kDirectPieceElements < static_cast<std::int64_t>(kElementsPerThread));
 
 // Decisions are transposed in squares of this side, which is also the length of a kernel's run.
 constexpr std::int64_t kTransposeSide = 1024;

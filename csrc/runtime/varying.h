@@ -7,33 +7,53 @@
 
 #include "operands.h"
 #include "request.h"
-#include "rows.h"
 
 namespace fastdrop {
+
+// How many elements at a time have the same index: the axes at the end of stride 0.
+inline std::uint64_t repeat_of(const Window& window) {
+  std::uint64_t repeat = 1;
+  if (window.strides == nullptr) return repeat;
+  for (int axis = window.rank - 1; axis >= 0 && (window.strides[axis] == 0 || window.shape[axis] == 1);
+       --axis)
+    repeat *= static_cast<std::uint64_t>(window.shape[axis]);
+  return repeat;
+}
 
 class VaryingValue {
  public:
   explicit VaryingValue(const Value& value)
       : constant_(value.constant),
-        values_(value.varying == nullptr ? nullptr : value.varying->values),
-        rows_(value.varying == nullptr ? Window{} : value.varying->window) {}
+        varying_(value.varying),
+        repeat_(value.varying == nullptr ? 1 : repeat_of(value.varying->window)) {}
 
   double at(std::uint64_t element) const {
-    if (values_ == nullptr) return constant_;
+    if (varying_ == nullptr) return constant_;
+    const Window& window = varying_->window;
+    std::uint64_t index = window.start, c_stride = 1;
+    for (int axis = window.rank - 1; axis >= 0 && element > 0; --axis) {
+      const auto length = static_cast<std::uint64_t>(window.shape[axis]);
+      index += element % length * stride(window, axis, c_stride);
+      element /= length, c_stride *= length;
+    }
     double value;
-    std::memcpy(&value, values_ + rows_.index_at(element / rows_.repeat()) * sizeof value, sizeof value);
+    std::memcpy(&value, varying_->values + index * sizeof value, sizeof value);
     return value;
   }
 
   // A lower bound on how many elements, from `element` on, have the same value.
   std::uint64_t run_length(std::uint64_t element) const {
-    return values_ == nullptr ? ~std::uint64_t{0} : rows_.repeat() - element % rows_.repeat();
+    return varying_ == nullptr ? ~std::uint64_t{0} : repeat_ - element % repeat_;
   }
 
  private:
+  static std::uint64_t stride(const Window& window, int axis, std::uint64_t c_stride) {
+    return window.strides == nullptr ? c_stride : static_cast<std::uint64_t>(window.strides[axis]);
+  }
+
   double constant_;
-  const char* values_;
-  Rows rows_;
+  const Varying* varying_;
+  std::uint64_t repeat_;
 };
 
 // p and the constants of a request.

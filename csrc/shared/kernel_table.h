@@ -53,6 +53,7 @@ struct KernelArgs {
   // Write whole tiles with non-temporal stores, where the output is 16-byte aligned; no output is an input.
   bool non_temporal;
   bool prefetches;  // whether to prefetch inputs, where the ISA does
+  char* sequence;   // kSequenceBytes, aligned by 64, or null: then long sequences are drawn as short ones are
 };
 
 using Kernel = void (*)(const KernelArgs&);
@@ -90,6 +91,10 @@ struct RowArgs {
   uint64_t first_bit;               // of the first row
   double constants[kMaxConstants];  // the scale's place is not used
   bool non_temporal, prefetches;    // as in KernelArgs
+  char* room;                       // kRoomBytes, aligned by 64: what waits for the sum of its row
+  // Whether a long row is to be left as it is, and the call to end.
+  bool (*stops)(void* interrupt);
+  void* interrupt;
 };
 using RowKernel = void (*)(const RowArgs&);
 

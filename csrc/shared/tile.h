@@ -17,6 +17,14 @@ constexpr int kPartialSums = 32;
 // the widest ISA.
 constexpr int kStripBytes = 512;
 
+// After so many elements of a row, at most, a kernel asks whether to stop. All strips divide it.
+constexpr int kRowPieceElements = 1 << 18;
+// A row of this size stays in the first-level cache beside what it is made of. Chosen.
+constexpr int kRoomBytes = 4096;
+
+// What a long sequence of ARS blocks needs (kernels/generators.h): what 256 of them begin with.
+constexpr int kSequenceBytes = 256 * 16;
+
 // What drawing bits needs: a generator and its counters in the widest registers; and bytes after the bits,
 // because tiles are drawn together, and a strip's bits are read by words, one more than it has. The kernels'
 // keep_bits.h and rows/strip_bits.h check that these are enough.

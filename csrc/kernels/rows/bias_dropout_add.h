@@ -50,7 +50,7 @@ __attribute__((flatten)) void bias_dropout_add(const RowArgs& args) {
     auto y = operands.output(0, row);
     const bool non_temporal = args.non_temporal && y.takes_non_temporal();
     uint64_t bit = row_bit;
-    for_strips<Rows>(args.length, [&](auto strip) {
+    for_strips<Rows>(args, args.length, [&](auto strip) {
       const StripBits<kStripElements<Rows>> keep(draw, bit);
       x.prefetch_next(ahead), residual.prefetch_next(ahead);
       for_all<Activation>(strip, [&](int offset, auto place) {
@@ -93,7 +93,7 @@ __attribute__((flatten)) void bias_dropout_add_backward(const RowArgs& args) {
     auto dbias = operands.sums(1);
     const bool non_temporal = args.non_temporal && dx.takes_non_temporal();
     uint64_t bit = row_bit;
-    for_strips<Rows>(args.length, [&](auto strip) {
+    for_strips<Rows>(args, args.length, [&](auto strip) {
       const StripBits<kStripElements<Rows>> keep(draw, bit);
       dy.prefetch_next(ahead), x.prefetch_next(ahead);
       for_all<Activation>(strip, [&](int offset, auto place) {

@@ -9,9 +9,9 @@ namespace {
 // The normaliser of a row of scores; powers are written as sum_of_powers() says.
 template <class Rows>
 __attribute__((always_inline)) inline Normalizer<Rows> normalizer_of(
-    PlainScores<Rows> z, uint64_t length, uintptr_t ahead_bytes, StripOf<typename Rows::Value, Rows> powers) {
-  Normalizer<Rows> normalizer{largest_score<Rows>(z, length, ahead_bytes), 0};
-  normalizer.sum = sum_of_powers<Rows>(z, length, normalizer.shift(), powers);
+    const RowArgs& args, PlainScores<Rows> z, StripOf<typename Rows::Value, Rows> powers) {
+  Normalizer<Rows> normalizer{largest_score<Rows>(args, z, args.length), 0};
+  normalizer.sum = sum_of_powers<Rows>(args, z, args.length, normalizer.shift(), powers);
   return normalizer;
 }
 
@@ -20,15 +20,14 @@ template <class Rows>
 __attribute__((flatten)) void log_softmax(const RowArgs& args) {
   using Lanes = typename Rows::Lanes;
   const Operands<Rows> operands(args);
-  const uintptr_t ahead = args.prefetches ? kPrefetchBytes : 0;
   for (uint64_t row = 0; row < args.row_count; ++row) {
     auto x = operands.input(0, row);
     auto y = operands.output(0, row);
-    const Normalizer<Rows> normalizer = normalizer_of<Rows>({x}, args.length, ahead, {nullptr, false});
+    const Normalizer<Rows> normalizer = normalizer_of<Rows>(args, {x}, {nullptr, false});
     const Lanes shift = Lanes::broadcast(normalizer.shift());
     const Lanes logarithm = Lanes::broadcast(normalizer.logarithm());
     const bool non_temporal = args.non_temporal && y.takes_non_temporal();
-    for_strips<Rows>(args.length, [&](auto strip) __attribute__((always_inline)) {
+    for_strips<Rows>(args, args.length, [&](auto strip) __attribute__((always_inline)) {
       strip.for_registers([&](int offset, auto place) __attribute__((always_inline)) {
         store<Rows>(y + offset, (load<Rows>(x + offset, place) - shift) - logarithm, place, non_temporal);
       });
@@ -47,7 +46,7 @@ __attribute__((flatten)) void log_softmax_backward(const RowArgs& args) {
   for (uint64_t row = 0; row < args.row_count; ++row) {
     auto gradients = operands.input(0, row);
     RowSum<Rows> sum;
-    for_strips<Rows>(args.length, [&](auto strip) __attribute__((always_inline)) {
+    for_strips<Rows>(args, args.length, [&](auto strip) __attribute__((always_inline)) {
       gradients.prefetch_next(ahead);
       strip.for_registers([&](int offset, auto place) __attribute__((always_inline)) {
         sum.add(offset, load<Rows>(gradients + offset, place), place);
@@ -58,7 +57,7 @@ __attribute__((flatten)) void log_softmax_backward(const RowArgs& args) {
     auto dy = operands.input(0, row), y = operands.input(1, row);
     auto dx = operands.output(0, row);
     const bool non_temporal = args.non_temporal && dx.takes_non_temporal();
-    for_strips<Rows>(args.length, [&](auto strip) __attribute__((always_inline)) {
+    for_strips<Rows>(args, args.length, [&](auto strip) __attribute__((always_inline)) {
       strip.template for_chains<kPowersTogether>([&](int offset, auto place) __attribute__((always_inline)) {
         const auto weight = weight_of(load<Rows>(y + offset, place));
         store<Rows>(dx + offset, load<Rows>(dy + offset, place) - weight * spread(total, place), place,
@@ -85,7 +84,6 @@ __attribute__((flatten)) void cross_entropy(const RowArgs& args) {
   using Lanes = typename Rows::Lanes;
   using Compute = typename Rows::Compute;
   const Operands<Rows> operands(args);
-  const uintptr_t ahead = args.prefetches ? kPrefetchBytes : 0;
   const Lanes scale = Lanes::broadcast(args.constants[0]);
   for (uint64_t row = 0; row < args.row_count; ++row) {
     PlainScores<Rows> z{operands.input(0, row)};
@@ -98,11 +96,11 @@ __attribute__((flatten)) void cross_entropy(const RowArgs& args) {
     }
     const auto place_of_target = (int64_t)target;
     const Lanes score = Rows::load(z.scores + 0 + place_of_target, 1);
-    const Normalizer<Rows> normalizer = normalizer_of<Rows>(z, args.length, ahead, dlogits);
+    const Normalizer<Rows> normalizer = normalizer_of<Rows>(args, z, dlogits);
     const Lanes shift = Lanes::broadcast(normalizer.shift()), factor = Lanes::broadcast(normalizer.factor());
     const Lanes centred = score - shift;
     operands.store_row_value(1, row, (Compute)normalizer.logarithm() - first_lane<Rows>(centred));
-    for_strips<Rows>(args.length, [&](auto strip) __attribute__((always_inline)) {
+    for_strips<Rows>(args, args.length, [&](auto strip) __attribute__((always_inline)) {
       strip.for_registers([&](int offset, auto place) __attribute__((always_inline)) {
         const Lanes power = power_again<Rows>(z, shift, dlogits, offset, place);
         store<Rows>(dlogits + offset, (power * factor) * scale, place);

@@ -38,7 +38,7 @@ class NormForward {
     auto h = operands_.output(1, row);
     uint64_t bit = args_.first_bit + row * args_.length;
     RowSum<Rows> sum;
-    for_strips<Rows>(args_.length, [&](auto strip) {
+    for_strips<Rows>(args_, args_.length, [&](auto strip) {
       x.prefetch_next(ahead_), residual.prefetch_next(ahead_);
       if (h.is_there()) {
         const StripBits<kStripElements<Rows>> keep(draw_, bit);
@@ -64,7 +64,7 @@ class NormForward {
     const Lanes all_mean = Lanes::broadcast(mean);
     auto h = made_h(row);
     RowSum<Rows> sum;
-    for_strips<Rows>(args_.length, [&](auto strip) {
+    for_strips<Rows>(args_, args_.length, [&](auto strip) {
       strip.for_registers([&](int offset, auto place) {
         const Lanes centred = load<Rows>(h + offset, place) - all_mean;
         sum.add(offset, zero_beyond(centred * centred, place), place);
@@ -80,7 +80,7 @@ class NormForward {
     auto weight = operands_.parameter(At::weight, row), bias = operands_.parameter(At::bias, row);
     auto y = operands_.output(0, row);
     const bool non_temporal = args_.non_temporal && y.takes_non_temporal();
-    for_strips<Rows>(args_.length, [&](auto strip) {
+    for_strips<Rows>(args_, args_.length, [&](auto strip) {
       strip.for_registers([&](int offset, auto place) {
         const Lanes a = (load<Rows>(h + offset, place) - all_mean) * all_rstd;
         store<Rows>(y + offset,
@@ -151,7 +151,7 @@ class NormBackward {
     auto dy = operands_.input(0, row), h = operands_.input(1, row);
     auto weight = operands_.parameter(At::weight, row);
     RowSum<Rows> g_sum, g_xhat_sum;
-    for_strips<Rows>(args_.length, [&](auto strip) {
+    for_strips<Rows>(args_, args_.length, [&](auto strip) {
       dy.prefetch_next(ahead_), h.prefetch_next(ahead_);
       strip.for_registers([&](int offset, auto place) {
         const Lanes g = load<Rows>(dy + offset, place) * load<Parameters>(weight + offset, place);
@@ -174,7 +174,7 @@ class NormBackward {
     auto dbias = operands_.sums(At::dbias);
     const bool non_temporal = args_.non_temporal && dx.takes_non_temporal();
     uint64_t bit = args_.first_bit + row * args_.length;
-    for_strips<Rows>(args_.length, [&](auto strip) {
+    for_strips<Rows>(args_, args_.length, [&](auto strip) {
       const StripBits<kStripElements<Rows>> keep(draw_, bit);
       strip.for_registers([&](int offset, auto place) {
         const Lanes given = load<Rows>(dy + offset, place);

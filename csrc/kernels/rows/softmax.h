@@ -97,10 +97,11 @@ class RowMaximum {
 };
 
 template <class Rows, class Scores>
-__attribute__((always_inline)) inline typename Rows::Compute largest_score(Scores z, uint64_t length,
-                                                                           uintptr_t ahead_bytes) {
+__attribute__((always_inline)) inline typename Rows::Compute largest_score(const RowArgs& args, Scores z,
+                                                                           uint64_t length) {
+  const uintptr_t ahead_bytes = args.prefetches ? kPrefetchBytes : 0;
   RowMaximum<Rows> maximum;
-  for_strips<Rows>(length, [&](auto strip) __attribute__((always_inline)) {
+  for_strips<Rows>(args, length, [&](auto strip) __attribute__((always_inline)) {
     z.prefetch_next(ahead_bytes);
     strip.for_registers([&](int offset, auto place) __attribute__((always_inline)) {
       maximum.add(offset, z.at(offset, place), place);
@@ -153,11 +154,12 @@ __attribute__((always_inline)) inline void add_all(RowSum<Rows>& sum, int offset
 // The sum of e^(z - shift), raised, whose terms are written to `powers` where that is memory.
 template <class Rows, class Scores>
 __attribute__((always_inline)) inline typename Rows::Compute sum_of_powers(
-    Scores z, uint64_t length, typename Rows::Compute shift, StripOf<typename Rows::Value, Rows> powers) {
+    const RowArgs& args, Scores z, uint64_t length, typename Rows::Compute shift,
+    StripOf<typename Rows::Value, Rows> powers) {
   using Lanes = typename Rows::Lanes;
   const Lanes all_shift = Lanes::broadcast(shift);
   RowSum<Rows> sum;
-  for_strips<Rows>(length, [&](auto strip) __attribute__((always_inline)) {
+  for_strips<Rows>(args, length, [&](auto strip) __attribute__((always_inline)) {
     strip.template for_chains<kPowersTogether>([&](int offset, auto place) __attribute__((always_inline)) {
       const auto power = raised_exponential_to_zero(z.at(offset, place) - spread(all_shift, place));
       add_all(sum, offset, power, place);

@@ -30,7 +30,7 @@ class SoftmaxForward {
       : args_(args),
         operands_(args),
         draw_(*args.keep),
-        ahead_(args.prefetches ? kPrefetchBytes : 0),
+        room_(reinterpret_cast<typename Rows::Value*>(args.room)),
         factor_(Lanes::broadcast(args.constants[kFactor])) {}
 
   // Of the next rows to take together.
@@ -40,11 +40,11 @@ class SoftmaxForward {
   }
 
   Compute largest(uint64_t row) const {
-    return largest_score<Rows>(scores(row), visible_elements(args_, row), ahead_);
+    return largest_score<Rows>(args_, scores(row), visible_elements(args_, row));
   }
 
   Compute sum(uint64_t row, Compute shift) {
-    return sum_of_powers<Rows>(scores(row), visible_elements(args_, row), shift, powers(row));
+    return sum_of_powers<Rows>(args_, scores(row), visible_elements(args_, row), shift, powers(row));
   }
 
   void write(uint64_t row, const Normalizer<Rows>& normalizer) {
@@ -58,7 +58,7 @@ class SoftmaxForward {
     const bool non_temporal = writes_apart && y.takes_non_temporal();
     const bool weights_non_temporal = uses_room_ && weights.takes_non_temporal();
     uint64_t bit = args_.first_bit + row * args_.length;
-    for_strips<Rows>(visible, [&](auto strip) __attribute__((always_inline)) {
+    for_strips<Rows>(args_, visible, [&](auto strip) __attribute__((always_inline)) {
       const StripBits<kStripElements<Rows>> keep(draw_, bit);
       strip.for_registers([&](int offset, auto place) __attribute__((always_inline)) {
         const Lanes weight = power_again<Rows>(z, shift, from, offset, place) * factor;
@@ -85,13 +85,12 @@ class SoftmaxForward {
   const RowArgs& args_;
   const Operands<Rows> operands_;
   Draw draw_;
-  const uintptr_t ahead_;
+  typename Rows::Value* const room_;
   const Lanes factor_;
   // Where a register is a cache line. With half of a line for each output in turn, 16 Mi elements took 1.5
   // times as long.
   static constexpr bool kHasRoom = kHoldsPowers<Rows> && sizeof(Lanes) == 64;
-  static constexpr uint64_t kRoom = 4096 / sizeof(typename Rows::Value);  // on the stack. Chosen
-  alignas(64) typename Rows::Value room_[kRoom];
+  static constexpr uint64_t kRoom = kRoomBytes / sizeof(typename Rows::Value);
   bool uses_room_;
   uint64_t first_;
 };
@@ -164,7 +163,7 @@ class SoftmaxBackward {
     auto dy = operands_.input(0, row), weights = operands_.input(1, row);
     auto scale = operands_.template scale<is_scale_fixed>();
     uint64_t bit = args_.first_bit + row * args_.length;
-    for_strips<Rows>(args_.length, [&](auto strip) __attribute__((always_inline)) {
+    for_strips<Rows>(args_, args_.length, [&](auto strip) __attribute__((always_inline)) {
       const StripBits<kStripElements<Rows>> keep(draw_, bit);
       dy.prefetch_next(ahead_), weights.prefetch_next(ahead_);
       strip.for_registers([&](int offset, auto place) __attribute__((always_inline)) {
@@ -225,7 +224,7 @@ __attribute__((flatten)) void attention_backward_of(const RowArgs& args) {
     auto scale = operands.template scale<is_scale_fixed>();
     auto dscores = operands.output(0, row), dropped = operands.output(1, row);
     uint64_t bit = args.first_bit + row * args.length;
-    for_strips<Rows>(visible, [&](auto strip) __attribute__((always_inline)) {
+    for_strips<Rows>(args, visible, [&](auto strip) __attribute__((always_inline)) {
       const StripBits<kStripElements<Rows>> keep(draw, bit);
       strip.template for_chains<kPowersTogether>([&](int offset, auto place) __attribute__((always_inline)) {
         const auto weight = weight_of(z.at(offset, place) - spread(all_lse, place));

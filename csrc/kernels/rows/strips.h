@@ -169,10 +169,16 @@ struct PartStrip {
   }
 };
 
-// Calls work(strip) for every strip of a row.
+// Calls work(strip) for every strip of a row, or for some if the call is to stop.
 template <class Rows, class Work>
-__attribute__((always_inline)) inline void for_strips(uint64_t length, Work work) {
-  for (; length >= kStripElements<Rows>; length -= kStripElements<Rows>) work(WholeStrip<Rows>{});
+__attribute__((always_inline)) inline void for_strips(const RowArgs& args, uint64_t length, Work work) {
+  constexpr int strip = kStripElements<Rows>;
+  for (;;) {
+    const uint64_t later = length > kRowPieceElements ? length - kRowPieceElements : 0;
+    for (; length >= later + strip; length -= strip) work(WholeStrip<Rows>{});
+    if (__builtin_expect(later == 0, 1)) break;
+    if (args.stops(args.interrupt)) return;
+  }
   if (length > 0) work(PartStrip<Rows>{(int)length});
 }
 

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How deep a call goes: the bytes of stack that it touches."""
+
+import ctypes
+import itertools
+import threading
+
+import numpy as np
+
+PAGE = 4096
+# glibc keeps the stacks of threads that have ended, and gives one to the next thread of that size. A size
+# that no thread had before is new memory, which is zero.
+_SIZES = itertools.count(1 << 18, PAGE)
+
+
+def depth(call):
+    """From the top of a new thread's stack to the lowest byte that is not zero after the call."""
+    done, leave = threading.Event(), threading.Event()
+    failure = []
+
+    def body():
+        try:
+            call()
+        except BaseException as error:
+            failure.append(error)
+        done.set()
+        leave.wait()
+
+    before = threading.stack_size(next(_SIZES))
+    try:
+        thread = threading.Thread(target=body)
+        thread.start()
+    finally:
+        threading.stack_size(before)
+    done.wait()
+    try:
+        assert not failure, failure
+        stack = _stack_of(thread)
+        return len(stack) - int(np.flatnonzero(stack)[0])
+    finally:
+        leave.set()
+        thread.join()
+
+
+def _stack_of(thread):
+    libc = ctypes.CDLL(None)
+    attributes = ctypes.create_string_buffer(64)  # a pthread_attr_t has 56 bytes on 64-bit Linux
+    lowest, size = ctypes.c_void_p(), ctypes.c_size_t()
+    assert libc.pthread_getattr_np(ctypes.c_void_p(thread.ident), attributes) == 0
+    assert libc.pthread_attr_getstack(attributes, ctypes.byref(lowest), ctypes.byref(size)) == 0
+    libc.pthread_attr_destroy(attributes)
+    # Older versions of glibc count the guard page, which cannot be read, to the stack.
+    readable = ctypes.c_byte * (size.value - PAGE)
+    return np.ctypeslib.as_array(readable.from_address(lowest.value + PAGE))
