@@ -2,6 +2,7 @@
 #include "run.h"
 
 #include <algorithm>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <new>
@@ -196,19 +197,23 @@ class Job {
       const std::uint64_t next = position + gather_from(cache, position, end, distinct, table);
       for (const std::uint64_t next_element = std::min(next * repeat, until_row); first < next_element;) {
         const std::uint64_t until = std::min(first + kBlockDecisions, next_element);
-        if (repeat != 1)
+        if (repeat != 1) {
           repeat_each(distinct + (first / repeat - position), repeat, first % repeat, until - first,
                       repeated);
+          std::memset(repeated + (until - first), 0, kMaxTileElements);
+        }
         calls_.run_decided(repeat == 1 ? distinct : repeated, args, first, until, table, scratch.saved);
         first = until;
       }
     }
   }
 
-  // Gathers the decisions from that position on, at most a block of them, and returns how many.
+  // Gathers the decisions from that position on, at most a block of them, and returns how many. Kernels read
+  // whole tiles of them, so that zeros follow.
   std::uint64_t gather_from(KeepCache& cache, std::uint64_t position, std::uint64_t end, std::uint8_t* bytes,
                             VaryingTable* table) const {
     const std::uint64_t count = std::min(kBlockDecisions, end - position);
+    std::memset(bytes + count, 0, kMaxTileElements);
     if (table == nullptr || !varies_drawing()) {
       gather(rows_, cache, nullptr, position, position + count, bytes);
       return count;

@@ -128,6 +128,9 @@ std::uint64_t VaryingTable::hold_thresholds(std::uint64_t position) {
     const std::uint64_t total = period_ / repeat_;
     const std::uint64_t count = std::min(kBlockDecisions, total - position % total);
     fill_thresholds(position % total, count);
+    // The block may be shorter than the memory, and the margin follows what is held.
+    std::fill_n(&high_[kMargin + count], kMargin, std::uint16_t{0});
+    std::fill_n(&low_[kMargin + count], kMargin, std::uint64_t{0});
     positions_.hold(position, count);
   }
   return positions_.left(position);
@@ -137,6 +140,9 @@ std::uint64_t VaryingTable::hold_constants(std::uint64_t element) {
   if (elements_.left(element) == 0) {
     const std::uint64_t count = std::min(kBlockDecisions, period_ - element % period_);
     fill_constants(element % period_, count);
+    const std::uint64_t item = kComputeBytes[request_.element];
+    for (int i = 0; i < constant_count_; ++i)
+      std::memset(&converted_[i][(kMargin + count) * item], 0, kMargin * item);
     elements_.hold(element, count);
   }
   return elements_.left(element);
