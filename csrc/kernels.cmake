@@ -10,7 +10,11 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   set(rows_avx2vaes avx2) # kernels on rows call what draws
   set(flags_avx512 ${flags_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mvaes)
 endif()
-foreach(isa IN LISTS isas)
+# Sanitizers leave some out: a kernel takes them ten times as long to compile. scalar must be there, and avx2vaes takes
+# the rows of avx2.
+set(FASTDROP_ISAS "${isas}" CACHE STRING "The instruction sets that are built")
+foreach(isa IN LISTS FASTDROP_ISAS)
+  list(APPEND has_isas FASTDROP_HAS_${isa})
   add_library(kernels_${isa} OBJECT kernels/table.cpp)
   if(NOT DEFINED rows_${isa})
     target_sources(kernels_${isa} PRIVATE kernels/rows/table.cpp)
@@ -32,7 +36,9 @@ foreach(isa IN LISTS isas)
 endforeach()
 # Kernels on rows are many, so that their size counts: -O3 would make loops twice, with and without sums, for nothing.
 # Nobody chooses the portable ones for their speed.
-set(rows_options -O2 $<$<STREQUAL:$<TARGET_PROPERTY:NAME>,kernels_scalar>:-Os>)
+if(NOT FASTDROP_SANITIZE)
+  set(rows_options -O2 $<$<STREQUAL:$<TARGET_PROPERTY:NAME>,kernels_scalar>:-Os>)
+endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # Several registers go through long computations side by side, in the order of the source. By "temporary expression
   # replacement" GCC would put each register's computation where its result is used: 1.3 to 1.5 times the time.

@@ -9,7 +9,7 @@
 
 namespace fastdrop {
 
-#if defined(__x86_64__)
+// Those that kernels.cmake does not build are never referred to.
 namespace avx512 {
 extern const KernelTable kernel_table;
 extern const RowTable row_table;
@@ -21,7 +21,6 @@ namespace avx2 {
 extern const KernelTable kernel_table;
 extern const RowTable row_table;
 }  // namespace avx2
-#endif
 namespace scalar {
 extern const KernelTable kernel_table;
 extern const RowTable row_table;
@@ -59,10 +58,14 @@ const Isa& first_choice() {
 const std::vector<Isa>& built_isas() {
   // Never destroyed: a thread may still be in a call when the process exits.
   static const auto& isas = *new std::vector<Isa>{
-#if defined(__x86_64__)
+#if defined(FASTDROP_HAS_avx512)
       {"avx512", "AVX-512 F, BW, DQ, VL and VAES", kNeededByAvx512, &avx512::kernel_table,
        &avx512::row_table},
+#endif
+#if defined(FASTDROP_HAS_avx2vaes)
       {"avx2vaes", "AVX2, FMA, F16C and VAES", kNeededByAvx2Vaes, &avx2vaes::kernel_table, &avx2::row_table},
+#endif
+#if defined(FASTDROP_HAS_avx2)
       {"avx2", "AVX2, FMA, F16C and AES-NI", kNeededByAvx2, &avx2::kernel_table, &avx2::row_table},
 #endif
       {"scalar", "portable C++", 0, &scalar::kernel_table, &scalar::row_table},
