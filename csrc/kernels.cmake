@@ -10,10 +10,13 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   set(rows_avx2vaes avx2) # kernels on rows call what draws
   set(flags_avx512 ${flags_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mvaes)
 endif()
-# Sanitizers leave some out: a kernel takes them ten times as long to compile. scalar must be there, and avx2vaes takes
+# Sanitizers leave some out: they compile a kernel for a minute. scalar must be there, and avx2vaes takes
 # the rows of avx2.
 set(FASTDROP_ISAS "${isas}" CACHE STRING "The instruction sets that are built")
 foreach(isa IN LISTS FASTDROP_ISAS)
+  if(NOT isa IN_LIST isas)
+    message(FATAL_ERROR "FASTDROP_ISAS has '${isa}', but the instruction sets of this processor's family are '${isas}'.")
+  endif()
   list(APPEND has_isas FASTDROP_HAS_${isa})
   add_library(kernels_${isa} OBJECT kernels/table.cpp)
   if(NOT DEFINED rows_${isa})

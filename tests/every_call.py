@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Every public call with fixed inputs, and one digest of all that they return.
 
-``python tests/every_call.py`` prints the number of results and their SHA-256. It is the same on every processor
-and every ISA, so that a step of CI compares what old processors compute with what this one does. It needs no
-package of the tests but ml_dtypes.
+``python tests/every_call.py`` prints the number of results and their SHA-256. It is the same on every
+processor and every ISA, so that a step of CI compares what old processors compute with what this one does. It
+needs no package of the tests but ml_dtypes.
 
 No result may depend on NumPy's own kernels either, which differ from processor to processor: inputs are
 fractions of integers, and where matrices are multiplied, each sum has one term that is not zero.
