@@ -12,7 +12,7 @@ else
 fi
 
 clang=19 # one version everywhere, so that a new report is a change of ours
-clang_packages=("clang-$clang" "libclang-rt-$clang-dev" "libomp-$clang-dev")
+clang_packages=("clang-$clang" "libclang-rt-$clang-dev" "libomp-$clang-dev" "llvm-$clang")
 
 # Installs packages of Debian where a file or a command is missing.
 need() {
@@ -38,5 +38,14 @@ sanitized_environment() {
   need "clang++-$clang" "${clang_packages[@]}"
   CXX=clang++-$clang pip_in "$name" install -Ccmake.define.FASTDROP_SANITIZE="$sanitizers" \
     -Ccmake.define.FASTDROP_ISAS="$isas" "$@"
+  export PATH="/usr/lib/llvm-$clang/bin:$PATH" # reports name functions by its llvm-symbolizer
   runtime=$("clang++-$clang" -print-file-name="libclang_rt.$library-x86_64.so")
 }
+
+# Sanitizers report to files, because pytest catches what a process prints, and its last words are lost with it.
+fail() {
+  cat "$work"/report* 2>/dev/null
+  exit 1
+}
+# ASan also says which requests it could not serve, and the tests make such.
+no_reports() { ! grep -qsE '(ERROR|WARNING): [A-Za-z]*Sanitizer:|runtime error:' "$work"/report* || fail; }
