@@ -263,3 +263,10 @@ def test_a_missing_openmp_is_one_sentence_with_the_way_to_build_without_it(tmp_p
     assert "-DFASTDROP_OPENMP=OFF" in errors
     assert "pip install . -Ccmake.define.FASTDROP_OPENMP=OFF" in errors
     assert configured(CSRC, tmp_path, hidden, "-DFASTDROP_OPENMP=OFF") == (0, "")
+
+
+def test_an_unknown_instruction_set_is_one_sentence_with_those_that_there_are(tmp_path):
+    code, errors = configured(CSRC, tmp_path, "-DFASTDROP_ISAS=scalar;mmx")
+    assert code != 0
+    assert "FASTDROP_ISAS has 'mmx'" in errors
+    assert "'scalar" in errors
