@@ -2,8 +2,8 @@
 """Every operation of the core on every dtype, mask, layout and size: what valgrind watches.
 
 ``python tests/every_operation.py ISA`` judges no result: the tests do. It only reads each, so that a byte
-which depends on memory that nobody has written is seen. The arrays are as large as their values, so that a read
-past their end is seen.
+which depends on memory that nobody has written is seen. The arrays are as large as their values, so that a
+read past their end is seen.
 """
 
 import sys
