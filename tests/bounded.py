@@ -77,8 +77,8 @@ class Bounded:
     def __getitem__(self, index):
         return Bounded(self.value[index], self.dtype, self.error[index])
 
-    def check(self, result):
-        """That a result is within the bound; of 16 bits, rounded once more."""
+    def share(self, result):
+        """How much of its bound the worst number of a result takes; of 16 bits, rounded once more."""
         wide = np.asarray(result).astype(np.float64)
         error = self.error
         if np.asarray(result).dtype.itemsize == 2:
@@ -86,5 +86,11 @@ class Bounded:
             unit = float(info.eps) / 2
             error = error + unit * (abs(self.value) + error) + float(info.smallest_subnormal)
         assert wide.shape == self.value.shape
-        excess = abs(wide - self.value) - error
-        assert (excess <= 0).all(), float(excess.max())
+        off = abs(wide - self.value)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shares = np.where(off == 0, 0, off / error)  # where the bound is 0, a number must be exact
+        return float(np.where(np.isnan(shares), np.inf, shares).max(initial=0))
+
+    def check(self, result):
+        """That a result is within the bound."""
+        assert self.share(result) <= 1

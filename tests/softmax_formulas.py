@@ -12,8 +12,8 @@ EXPONENTIAL_UNITS = 2
 
 
 def constant(value, dtype):
-    """A number that is rounded to the dtype."""
-    return Bounded(value, dtype).rounded(value, 0)
+    """A number that is rounded to the dtype, or one that has its bound."""
+    return value if isinstance(value, Bounded) else Bounded(value, dtype).rounded(value, 0)
 
 
 def row_sum(a):

@@ -121,12 +121,6 @@ def test_shards_join_to_the_sum_of_the_whole(rows, k):
 # --- Formulas ---------------------------------------------------------------------------------------
 
 
-def cases(names):
-    """Activation x dtype; math.erfc is not exact enough to judge float64."""
-    pairs = itertools.product(names, DTYPES)
-    return [pair for pair in pairs if pair != ("gelu", "float64")]
-
-
 ACTIVATIONS = [None, "relu", "gelu", "gelu_tanh", "silu"]
 SCALE = 1.25
 
@@ -135,7 +129,7 @@ def bounded(x):
     return Bounded(widened(x), computed_with(x.dtype))
 
 
-@pytest.mark.parametrize(("activation", "dtype"), cases(ACTIVATIONS))
+@pytest.mark.parametrize(("activation", "dtype"), list(itertools.product(ACTIVATIONS, DTYPES)))
 @pytest.mark.parametrize("shape", SHAPES)
 def test_bias_dropout_add_is_its_formula(shape, activation, dtype):
     x, residual, keep = normal(shape, dtype), normal(shape, dtype, 1), kept(shape)
@@ -148,7 +142,7 @@ def test_bias_dropout_add_is_its_formula(shape, activation, dtype):
     formulas.bias_dropout_add(*operands, keep, SCALE, activation).check(y)
 
 
-@pytest.mark.parametrize(("activation", "dtype"), cases(ACTIVATIONS))
+@pytest.mark.parametrize(("activation", "dtype"), list(itertools.product(ACTIVATIONS, DTYPES)))
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_gradient_of_bias_dropout_add_is_its_formula(shape, activation, dtype):
     x, dy, keep = normal(shape, dtype), normal(shape, dtype, 1), kept(shape)
