@@ -10,11 +10,11 @@ import math
 import numpy as np
 import pytest
 from numpy.polynomial import Chebyshev, Polynomial
-from scipy import stats
 
 import fastdrop
 from fastdrop import reference
-from tails import FALSE_ALARM, binomial_tail, two_sided
+from noise_checks import cells, correlation, distance, lags, moments, squared_distance, tails
+from tails import FALSE_ALARM
 
 H = 2.0**-24  # the most that one rounding to float32 is off, relatively
 SEED = 19580601  # Box and Muller's note; not changed since the first run
@@ -132,57 +132,14 @@ def numbers(request):
     return draw
 
 
-def moments(z):
-    """The first four power sums of n normal numbers: z^k has variance (2k - 1)!! less its mean squared."""
-    tails = [two_sided(stats.chi2(z.size), (z**2).sum())]
-    for k, mean, variance in ((1, 0, 1), (3, 0, 15), (4, 3, 96)):
-        tails.append(two_sided(stats.norm(), ((z**k).sum() - mean * z.size) / math.sqrt(variance * z.size)))
-    return tails
-
-
-def distance(z):
-    """Kolmogorov and Smirnov: whether the distribution function is the normal one, anywhere."""
-    return [stats.kstest(z, "norm").pvalue]
-
-
-def cells(z):
-    """Pearson's chi-square over cells that go out to where 20 numbers are expected."""
-    edges = stats.norm.ppf(np.linspace(0, 1, 1001)[1:-1])
-    outer = -stats.norm.ppf(20 / z.size)
-    edges = np.sort(np.concatenate([edges, np.linspace(3.2, outer, 40), -np.linspace(3.2, outer, 40)]))
-    observed = np.bincount(np.searchsorted(edges, z), minlength=edges.size + 1)
-    expected = np.diff(stats.norm.cdf(np.concatenate([[-np.inf], edges, [np.inf]]))) * z.size
-    return [two_sided(stats.chi2(edges.size), ((observed - expected) ** 2 / expected).sum())]
-
-
-def tails(z):
-    """How many are far out, on either side: binomial."""
-    counts = []
-    for bound in (3.5, 4, 4.5):
-        for side in (z, -z):
-            counts.append(binomial_tail(int((side > bound).sum()), z.size, stats.norm.sf(bound)))
-    return counts
-
-
-def correlation(a, b):
-    """Products of independent normal numbers have mean 0 and variance 1; their squares' have (3 - 1)^2."""
-    count = math.sqrt(a.size)
-    return [
-        two_sided(stats.norm(), (a * b).sum() / count),
-        two_sided(stats.norm(), ((a**2 - 1) * (b**2 - 1)).sum() / (2 * count)),
-    ]
-
-
-def lags(z):
-    """Each with the one so much further on; pairs are disjoint. At 16 every pair is one of partners."""
-    result = []
-    for lag in (*range(1, 40), 64, 128, 256, 1024):
-        pairs = z[: z.size // (2 * lag) * (2 * lag)].reshape(-1, 2, lag)
-        result += correlation(pairs[:, 0].ravel(), pairs[:, 1].ravel())
-    return result
-
-
-CHECKS = {"moments": moments, "distance": distance, "cells": cells, "tails": tails, "lags": lags}
+CHECKS = {
+    "moments": moments,
+    "distance": distance,
+    "squared distance": squared_distance,
+    "cells": cells,
+    "tails": tails,
+    "lags": lags,
+}
 
 
 # The bits are pinned by quick tests; statistics can change with the definition only.
@@ -235,6 +192,7 @@ FAULTS = {
     "a logistic distribution, by distance": lambda: distance(
         np.random.default_rng(SEED).logistic(0, math.sqrt(3) / math.pi, 2**18)
     ),
+    "1 % too wide, by squared distance": lambda: squared_distance(honest() * 1.01),
     "shared signs, by lags": lambda: lags(partners_share_an_angle(honest())),
     "a shared radius, by lags": lambda: lags(same_radius(honest())),
     "the same stream, by correlation": lambda: correlation(honest(), honest()),
