@@ -43,12 +43,14 @@ def neighbours(draw, p, size):
     count = int(np.count_nonzero(some))
     pairs = int(np.count_nonzero(some[1:] & some[:-1]))
     # SciPy's own tails of it give up at such sizes. Beyond 40 deviations nothing is left.
-    distribution = stats.hypergeom(size, count - 1, count)
-    mean, deviation = distribution.stats("m")[()], np.sqrt(distribution.stats("v"))
-    reach = int(40 * deviation) + 100
+    mean = count * (count - 1) / size
+    reach = int(40 * np.sqrt(mean)) + 100
     low = np.arange(max(0, min(pairs, int(mean) - reach)), pairs + 1)
     high = np.arange(pairs, min(count - 1, max(pairs, int(mean) + reach)) + 1)
-    return [2 * min(np.exp(distribution.logpmf(places)).sum() for places in (low, high))]
+    return [
+        2
+        * min(np.exp(stats.hypergeom(size, count - 1, count).logpmf(places)).sum() for places in (low, high))
+    ]
 
 
 def spread(counts, length, p):

@@ -17,7 +17,7 @@ from fastdrop import _core
 from . import battery, dieharder, power, streams
 
 FAMILY = 1e-6  # how often the whole battery fails though nothing is wrong
-BITS, LEAST_BITS = 2**28, 2**14
+BITS, LEAST_BITS = 2**28, 2**17  # from where p = 1e-4 drops some
 TESTS = 6_000  # about as many as the battery has, for the threshold of the power
 
 
@@ -82,7 +82,7 @@ def run_power(options):
 
 def run_dieharder(options):
     tests = [test for test in dieharder.TESTS if options.tests is None or test[0] in options.tests]
-    kinds = list(dieharder.run_all(options.generator, options.source, options.bits, tests).values())
+    kinds = dieharder.run_all(options.generator, options.source, options.bits, tests)
     failed, weak = kinds.count("FAILED"), kinds.count("WEAK")
     print(
         f"statistics: dieharder on {options.bits} of {options.generator}, {options.source}: "

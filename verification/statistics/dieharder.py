@@ -13,6 +13,7 @@ from . import streams
 
 # Those of `dieharder -a`, by number and n-tuple, the longest first. Lagged sums are of lags around the words
 # of one block and of several; dieharder has all from 0 to 32, which takes four times as long.
+# The test 14, sums, is left out: `dieharder -l` says "Do Not Use".
 LAGS = (32, 31, 16, 15, 8, 7, 4, 3, 2, 1, 0)
 TESTS = [
     *((203, lag) for lag in LAGS[:4]),
@@ -22,13 +23,14 @@ TESTS = [
     *((203, lag) for lag in LAGS[4:]),
     *((201, dimension) for dimension in range(5, 1, -1)),
     *((202, length) for length in range(5, 1, -1)),
-    *((number, None) for number in (2, 102, 101, 5, 1, 13, 6, 3, 12, 16, 9, 10, 0, 4, 11, 15, 8, 14, 100)),
+    *((number, None) for number in (2, 102, 101, 5, 1, 13, 6, 3, 12, 16, 9, 10, 0, 4, 11, 15, 8, 100)),
     *((number, None) for number in (204, 205, 206, 207, 208, 209)),
 ]
+# `dieharder -l` calls these "Suspect": with more and more samples they find their own faults. They take as many
+# samples as in `dieharder -a`, and the others as many as it takes until they are not WEAK any more.
+SUSPECT = {5, 6, 7}
 APART = 2**48  # words between the beginnings of two tests: more than any of them reads
-RESULT = re.compile(
-    r"^ *(\w+)\|\s*(\d+)\|\s*(\d+)\|\s*(\d+)\|\s*([\d.]+)\|\s*(PASSED|WEAK|FAILED)\s*$", re.MULTILINE
-)
+RESULT = re.compile(r"^ *(\w+)\|\s*(\d+)\|.*\|\s*([\d.]+|-?nan)\|\s*(PASSED|WEAK|FAILED)\s*$", re.MULTILINE)
 
 
 def program():
@@ -44,7 +46,8 @@ def run(test, generator, source, bits):
     """The results of one test: name, n-tuple, p-value and assessment of each."""
     number, tuple_length = test
     # -g 200 reads standard input; -Y 1 draws more where a result is WEAK, until it is PASSED or FAILED.
-    command = [program(), "-g", "200", "-Y", "1", "-d", str(number)]
+    command = [program(), "-g", "200", "-d", str(number)]
+    command += [] if number in SUSPECT else ["-Y", "1"]
     command += [] if tuple_length is None else ["-n", str(tuple_length)]
     first = TESTS.index(test) * APART
     read, write = os.pipe()
@@ -59,19 +62,19 @@ def run(test, generator, source, bits):
             except BrokenPipeError:  # it has read enough
                 pass
             text = output.result()
-    found = [(name, int(length), float(p), kind) for name, length, _, _, p, kind in RESULT.findall(text)]
+    found = [(name, int(length), float(p), kind) for name, length, p, kind in RESULT.findall(text)]
     if process.returncode or not found:
         raise RuntimeError(f"dieharder must give results, not exit {process.returncode} with:\n{text}")
     return found
 
 
-def run_all(generator, source, bits, tests=None):
-    """All results, two tests at a time, printed as they come in; the last result of one that was WEAK."""
-    tests, results = TESTS if tests is None else tests, {}
+def run_all(generator, source, bits, tests=TESTS):
+    """The assessments of all results, two tests at a time, printed as they come in."""
+    results = []
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         done = pool.map(lambda test: run(test, generator, source, bits), tests)
         for found in tqdm(done, total=len(tests), unit="test", disable=None):
-            for place, (name, length, p, kind) in enumerate(found):
+            for name, length, p, kind in found:
                 tqdm.write(f"{name} {length}: p-value {p}, {kind}")
-                results[name, length, place] = kind
+                results.append(kind)
     return results
