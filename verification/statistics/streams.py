@@ -15,7 +15,7 @@ from fastdrop import _core
 
 SEED = 19951109  # any number; not changed since the first run
 MANY = 8192
-BYTES = 2**22  # at a time
+BYTES = 2**25  # at a time, so that a call for each of many streams is worth its while
 
 
 def key_of(seed):
