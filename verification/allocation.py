@@ -1,21 +1,24 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Refuses memory to every public call of fastdrop, at each request in turn, and limits the address space.
 
-    python -m verification.allocation            # everything, a quarter of an hour on two cores
+    python -m verification.allocation            # everything, some minutes on two cores
     python -m verification.allocation --quick    # some calls
 
 An allocator that stands before the C library's fails the first request of a call, then the second, until the
 call needs no more; once that request alone, and once all from it on. A call may then be right, or raise an
 error. After the error, every array and state is as it was, bit for bit, but that a generator's stream, or its
-number of children, may have gone on; the same call then gives the right result; and no more memory stays in use
-than otherwise. `out` of attention is an exception, which its documentation names.
+number of children, may have gone on. The same call then gives the right result, and no more memory stays in
+use than otherwise. `out` of attention is an exception, which its documentation names.
 
-There are two kinds of requests. "core" are those that a function of the core waits for: of C++, of NumPy's
-arrays, and, since PYTHONMALLOC=malloc, of Python's objects. Their error is MemoryError. "data" are all that reach
-malloc from a whole call: memory of arrays above all. Small objects of Python come from larger blocks of its own.
-CPython and NumPy name some of these failures otherwise: `is_of_others` of allocation_sweeps.py lists them.
-Requests of Python's own objects outside the core are not refused: NumPy itself then ends in SIGSEGV (numpy.errstate
-and __array_interface__ of NumPy 2.4), and CPython 3.11 leaks the arguments of a call.
+There are two kinds of requests:
+
+- "core": those that a function of the core waits for: of C++, of NumPy's arrays, and, by PYTHONMALLOC=malloc, of
+  Python's objects. The error is MemoryError.
+- "data": all of a call that reach malloc, which are arrays above all. CPython and NumPy name some of these
+  failures otherwise: `is_of_others` of allocation_sweeps.py lists them.
+
+Python's own objects outside the core are not refused. NumPy 2.4 itself ends in SIGSEGV then, in errstate and in
+__array_interface__, and CPython 3.11 leaks the arguments of a call.
 
 It needs glibc and a C compiler.
 """
@@ -35,12 +38,9 @@ HERE = Path(__file__).parent
 TIMEOUT = 1200  # seconds without an end are a hang
 BATCH = 25  # cases of a process
 QUICK = (
-    *("dropout, in place", "dropout, p by column, out", "drop_block, out", "alpha_dropout, backward, in place"),
-    *("bias_dropout_add, backward, new", "dropout_add_layer_norm, out", "softmax_dropout, in place"),
-    *("attention, float16, out", "attention, backward, float32, new", "mask drawn: pickle"),
-    *("generator: spawn", "Dropout: layer_forward", "BiasDropoutAdd: layer_state"),
-    *("list_loads", "scheduler_steps", "monte_carlo"),
-    *("mask by element on transposed, in place", "rows: layer_norm's gradients, float16"),
+    *("dropout, p by column, in place", "drop_block, out", "bias_dropout_add, backward, new"),
+    *("dropout_add_layer_norm, out", "Dropout: layer_forward", "generator: spawn", "list_loads"),
+    "mask drawn on steps, in place",
 )
 
 
@@ -69,9 +69,7 @@ def sweep(requests, names, library, folder):
     progress = folder / f"{requests}-{abs(hash(left[0]))}"
     memory = {"PYTHONMALLOC": "malloc"} if requests == "core" else {}
     while left:
-        done = child(
-            "allocation_sweeps", progress, requests, *left, LD_PRELOAD=str(library), **memory
-        )
+        done = child("allocation_sweeps", progress, requests, *left, LD_PRELOAD=str(library), **memory)
         lines = [json.loads(line) for line in done.stdout.splitlines()]
         results += lines
         left = left[len(lines) :]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Threads that cannot be made, the first call of a process, fork, and RLIMIT_AS; run by ``verification.allocation``.
+"""Threads that cannot be made, the first call, fork, and RLIMIT_AS; run by ``verification.allocation``.
 
 Each check is done by a child of this process, which itself has never used fastdrop's threads.
 """
@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 import fastdrop as fd
-from verification.allocation_cases import STRIDED, normal
+from verification.allocation_cases import STRIDED
 from verification.allocation_sweeps import Allocator
+from verification.allocation_trials import normal
 
 MIB = 1 << 20
 HUGE = (1 << 16, 1 << 14)  # 4 GiB of float32
@@ -45,7 +46,7 @@ def in_a_child(check):
 
 
 def is_right(refuse=lambda: None):
-    """Whether a call of two threads is right after `refuse`. None for no memory: its `out` must be as it was."""
+    """Whether a call of two threads is right after `refuse`. None: no memory, and `out` is as it was."""
     out = np.full(x.shape, 7, np.float32)
     refuse()
     try:
@@ -112,10 +113,10 @@ def huge_calls():
     masks, layer = fd.MaskGenerator(1), fd.Dropout(0.5, rng=1)
     sequence = np.broadcast_to(np.float32(1), (1 << 24, 64))
     functions = {
-        name: lambda function=getattr(fd, name): function(array, rng=masks)
+        name: lambda name=name: getattr(fd, name)(array, rng=masks)
         for name in ("dropout", "alpha_dropout", "gaussian_dropout", "drop_connect", "drop_path")
     }
-    plain = {name: lambda f=getattr(fd, name): f(array) for name in ("gelu", "silu", "relu", "softmax")}
+    plain = {name: lambda name=name: getattr(fd, name)(array) for name in ("gelu", "silu", "relu", "softmax")}
     return masks, {
         **functions,
         **plain,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Makes every request for memory of a call fail in turn; run by ``verification.allocation`` in a process of its own.
+"""Makes every request for memory of a call fail in turn; run by ``verification.allocation``.
 
     python -m verification.allocation_sweeps PROGRESS NAME...    # with the allocator that fails preloaded
 
@@ -18,7 +18,7 @@ import numpy as np
 import fastdrop as fd
 from verification.allocation_cases import every_case
 
-ROUNDS = 3  # after the first
+ROUNDS = {"small": 3, "large": 1}  # of refused requests, after the first
 NEVER = 2**62  # a request that no call comes to
 
 
@@ -55,7 +55,12 @@ def is_of_others(error):
 
     These are threading.Lock, numpy.errstate, ufuncs and numpy.may_share_memory, in this order.
     """
-    words = "can't allocate lock", "without exception set", "without setting an exception", "computing overlap"
+    words = (
+        "can't allocate lock",
+        "without exception set",
+        "without setting an exception",
+        "computing overlap",
+    )
     return isinstance(error, (RuntimeError, SystemError)) and any(word in str(error) for word in words)
 
 
@@ -70,7 +75,7 @@ def taken(trial):
 
 
 def right_results(prepare):
-    """What the call gives if no mask or child has been taken before it, one, and so on to as many as it takes."""
+    """What the call gives if no mask or child has been taken before it, one, ... up to as many as it takes."""
     trial = prepare()
     before = taken(trial)
     first = digest(trial.call())
@@ -88,7 +93,7 @@ def right_results(prepare):
 
 
 def refuse(prepare, right, allocator, request):
-    """One call whose request of that number fails. Returns what is wrong, or None if it did not come so far."""
+    """A call whose request of that number fails. Returns what is wrong, or None if it needs fewer."""
     trial = prepare()
     before = kept_state(trial)
     findings, error, result = [], None, None
@@ -104,9 +109,9 @@ def refuse(prepare, right, allocator, request):
         return None
     if error is None and digest(result) not in right.values():
         findings.append("a wrong result, and no error")
-    if error is not None and not isinstance(error, MemoryError):
-        if allocator.core_only.value or not is_of_others(error):
-            findings.append(f"{type(error).__name__}: {error}")
+    is_named_otherwise = not allocator.core_only.value and is_of_others(error)
+    if not (error is None or isinstance(error, MemoryError) or is_named_otherwise):
+        findings.append(f"{type(error).__name__}: {error}")
     if error is not None and kept_state(trial) != before:
         findings.append("an error, but something has changed")
     del error, result
@@ -119,18 +124,18 @@ def refuse(prepare, right, allocator, request):
     return findings
 
 
-def run(name, prepare, allocator, say):
-    """Let the first request fail, the second, ... until the call needs no more. Returns findings and failures.
+def run(name, prepare, allocator, rounds, say):
+    """Let the first request fail, the second, ... to the last one. Returns findings and how many failed.
 
     The first of the rounds fills caches. What stays after each other one is compared with what stays where
     nothing is refused: CPython's free lists go on growing for some rounds.
     """
     right = right_results(prepare)
-    findings, failures = [], 0
+    findings, failures, count = [], 0, 0
     for from_then_on in (0, 1):
         allocator.from_then_on.value = from_then_on
-        live = (ctypes.c_long * (2 * ROUNDS + 1))()
-        for number in range(2 * ROUNDS + 1):
+        live = (ctypes.c_long * (2 * rounds + 1))()
+        for number in range(2 * rounds + 1):
             request, is_control = 0, number > 0 and number % 2 == 0
             while is_control and request < count:
                 request += 1
@@ -157,7 +162,6 @@ def run(name, prepare, allocator, say):
 def main():
     path, requests, *names = sys.argv[1:]
     small, large = every_case()
-    cases = {**small, **large}
     allocator = Allocator()
     allocator.core_only.value = requests == "core"
     errors = [MemoryError() for _ in range(100)]  # CPython keeps some of them for the next
@@ -172,7 +176,8 @@ def main():
             progress.flush()
 
         for name in names:
-            findings, failures = run(name, cases[name], allocator, say)
+            size, cases = ("small", small) if name in small else ("large", large)
+            findings, failures = run(name, cases[name], allocator, ROUNDS[size], say)
             findings += [f"an error that nobody saw: {each}" for each in set(unraisable)]
             unraisable.clear()
             print(json.dumps([name, failures, findings]), flush=True)

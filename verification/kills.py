@@ -4,18 +4,19 @@
     python -m verification.kills                             # all parts: some minutes
     python -m verification.kills --kills 2 --part training   # seconds
 
-- training: a network in NumPy with layers of fastdrop, which saves a checkpoint after every step. SIGKILL comes
-  at a random instant of a random step or of its save, and the next process goes on to the end.
+- training: a network in NumPy with layers of fastdrop, which saves a checkpoint after every step. SIGKILL
+  comes at a random instant of a random step or of its save, and the next process goes on to the end.
 - mpi: three processes, of which a random one is killed. mpiexec ends the others, and all start again.
-- dask: a worker of a LocalCluster is killed while a graph with fastdrop.dask.dropout is computed. Dask gives its
-  tasks to a new worker.
+- dask: a worker of a LocalCluster is killed while a graph with fastdrop.dask.dropout is computed. Dask
+  gives its tasks to a new worker.
 
-All ends must have the bits of a run that nobody disturbed: weights, momentum, masks still to come, and order of
-the data. The last lines say where the kills fell.
+All ends must have the bits of a run that nobody disturbed: weights, momentum, masks still to come, and order
+of the data. The last lines say where the kills fell.
 """
 
 import argparse
 import collections
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -31,7 +32,12 @@ import numpy as np
 from verification.kills_checkpoint import DONE, SAVING, STARTING, STEPPING, Checkpoint
 
 ROOT = Path(__file__).parents[1]
-PHASES = {STARTING: "before the first step", STEPPING: "in a step", SAVING: "in a save", DONE: "after the end"}
+PHASES = {
+    STARTING: "before the first step",
+    STEPPING: "in a step",
+    SAVING: "in a save",
+    DONE: "after the end",
+}
 TIMEOUT = 120  # seconds without an end are a hang
 STEPS = 30
 
@@ -54,7 +60,7 @@ def finish(command):
 
 
 def kill_at(command, place, target, delay):
-    """Start the program, and kill the process of that place `delay` seconds after it began the step `target`."""
+    """Start the program; kill the process of that place `delay` seconds after step `target` began."""
     process = start(command)
     end = time.monotonic() + TIMEOUT
     while place[0] == STARTING or place[1] < target:
@@ -63,18 +69,16 @@ def kill_at(command, place, target, delay):
             raise RuntimeError(f"{command} did not come to step {target}: {process.communicate()[1]}")
         time.sleep(1e-4)
     time.sleep(delay)
-    try:
+    with contextlib.suppress(ProcessLookupError):  # it was at its end
         os.kill(int(place[2]), signal.SIGKILL)
-    except ProcessLookupError:
-        pass  # it was at its end
     process.communicate(timeout=TIMEOUT)
 
 
 def run_part(command, places, kills, rng):
     """Kill and resume so many times. Returns findings, and how often each phase was hit.
 
-    `command` is a program's, of a folder and a number of steps. `places` are the folders of its processes inside
-    that folder. The first process has the checkpoint.
+    `command` is a program's, of a folder and a number of steps. `places` are the folders of its processes in
+    that one. The first process has the checkpoint.
     """
     findings, hit = [], collections.Counter()
     with tempfile.TemporaryDirectory() as name:
@@ -136,7 +140,11 @@ def dask(kills, rng):
     return run(kills, rng)
 
 
-PARTS = {"training": (training, 100, ()), "mpi": (mpi, 20, ("mpi4py",)), "dask": (dask, 20, ("dask", "distributed"))}
+PARTS = {
+    "training": (training, 100, ()),
+    "mpi": (mpi, 20, ("mpi4py",)),
+    "dask": (dask, 20, ("dask", "distributed")),
+}
 
 
 def is_missing(part):
@@ -157,7 +165,9 @@ def main():
     for name in options.part or PARTS:
         part, count, _ = PARTS[name]
         if is_missing(name):
-            findings.append(f"{name} was not run: pip install 'fastdrop-kernels[hosts]', or choose with --part")
+            findings.append(
+                f"{name} was not run: pip install 'fastdrop-kernels[hosts]', or choose with --part"
+            )
             continue
         found, hit = part(options.kills or count, np.random.default_rng(options.seed))
         total += sum(hit.values())

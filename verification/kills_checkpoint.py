@@ -33,7 +33,9 @@ class Checkpoint:
         if not self.path.exists():
             return None
         with np.load(self.path) as saved:
-            return {name: saved[name] for name in saved.files if name != "state"}, json.loads(str(saved["state"]))
+            return {name: saved[name] for name in saved.files if name != "state"}, json.loads(
+                str(saved["state"])
+            )
 
     def step(self, number):
         """Say that a step begins."""

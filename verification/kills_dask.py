@@ -2,6 +2,7 @@
 """The computation of which ``verification.kills`` kills a worker of Dask."""
 
 import collections
+import logging
 import os
 import signal
 import time
@@ -31,7 +32,13 @@ def run(kills, rng):
     settings = {"distributed.scheduler.allowed-failures": 10, "distributed.comm.timeouts.connect": "30s"}
     with (
         dask.config.set(settings),
-        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            silence_logs=logging.ERROR,  # a warning says that a worker was restarted
+        ) as cluster,
         Client(cluster) as client,
     ):
         while sum(hit.values()) < kills:

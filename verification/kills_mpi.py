@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The training on several processes of MPI that ``verification.kills`` kills: each has a window of every mask.
+"""The training on processes of MPI that ``verification.kills`` kills: each has a window of every mask.
 
     mpiexec -n 3 python -m mpi4py -m verification.kills_mpi FOLDER STEPS
 
@@ -26,7 +26,10 @@ def main():
     checkpoint = Checkpoint(folder)
     checkpoint.begin()
     masks, rng = fd.MaskGenerator(1), np.random.default_rng(0)
-    x, wanted = rng.standard_normal((BATCH, FEATURES), np.float32), rng.standard_normal((BATCH, 1), np.float32)
+    x, wanted = (
+        rng.standard_normal((BATCH, FEATURES), np.float32),
+        rng.standard_normal((BATCH, 1), np.float32),
+    )
     weights = [rng.standard_normal(shape, np.float32) / 4 for shape in ((FEATURES, HIDDEN), (HIDDEN, 1))]
     saved = comm.bcast(checkpoint.load() if comm.rank == 0 else None)
     first = 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The training that ``verification.kills`` kills: a NumPy network with layers of fastdrop, saved at every step.
+"""The training that ``verification.kills`` kills: a NumPy network with layers of fastdrop.
 
     python -m verification.kills_training FOLDER STEPS
 
@@ -13,11 +13,11 @@ import numpy as np
 import fastdrop as fd
 from verification.kills_checkpoint import Checkpoint
 
-BATCH, FEATURES, HIDDEN, CLASSES = 32, 24, 40, 5
+BATCH, FEATURES, HIDDEN, CLASSES = 256, 64, 128, 5  # a step takes about as long as a save
 
 
 class Network:
-    """Layers that draw from a generator they share, from generators of their own, and that have parameters."""
+    """Layers that draw from a shared generator or from their own, and layers with parameters."""
 
     def __init__(self):
         masks = fd.MaskGenerator(1)
@@ -59,7 +59,7 @@ class Network:
         self.scheduler.step()
 
     def saved(self):
-        """What a checkpoint holds: arrays, and numbers and strings. The layers' states have their parameters."""
+        """What a checkpoint holds. The layers' states have their parameters."""
         weights = {f"weight {name}": array for name, array in self.weights.items()}
         momentum = {f"momentum {name}": array for name, array in self.momentum.items()}
         states = {"layers": plain(self.layers.state_dict()), "scheduler": self.scheduler.state_dict()}
@@ -86,8 +86,8 @@ def main():
     folder, steps = sys.argv[1], int(sys.argv[2])
     checkpoint, network, order = Checkpoint(folder), Network(), np.random.default_rng(9)
     checkpoint.begin()
-    data = np.random.default_rng(8).standard_normal((200, FEATURES), np.float32)
-    labels = np.random.default_rng(7).integers(CLASSES, size=200)
+    data = np.random.default_rng(8).standard_normal((2000, FEATURES), np.float32)
+    labels = np.random.default_rng(7).integers(CLASSES, size=2000)
     first = 0
     if (saved := checkpoint.load()) is not None:
         arrays, state = saved
@@ -96,7 +96,7 @@ def main():
     print(first, flush=True)
     for number in range(first, steps):
         checkpoint.step(number)
-        rows = order.integers(200, size=BATCH)
+        rows = order.integers(2000, size=BATCH)
         network.step(data[rows], labels[rows])
         arrays, state = network.saved()
         checkpoint.save(arrays, {**state, "order": order.bit_generator.state, "steps": number + 1})

@@ -82,6 +82,8 @@ def attention(
     ------
     TypeError, ValueError
         If an argument is of the wrong kind or out of range; `out` is then untouched.
+    MemoryError
+        If a block finds no memory. `out` may then hold the results of blocks before it.
 
     Notes
     -----
@@ -169,6 +171,8 @@ def attention_backward(
     ------
     TypeError, ValueError
         If an argument is of the wrong kind or shape; `out` is then untouched.
+    MemoryError
+        If a block finds no memory. `out` may then hold the results of blocks before it.
 
     Examples
     --------
