@@ -12,13 +12,13 @@ use than otherwise. `out` of attention is an exception, which its documentation 
 
 There are two kinds of requests:
 
-- "core": those that a function of the core waits for: of C++, of NumPy's arrays, and, by PYTHONMALLOC=malloc, of
-  Python's objects. The error is MemoryError.
+- "core": those that a function of the core waits for: of C++, of NumPy's arrays, and, by PYTHONMALLOC=malloc,
+  of Python's objects. The error is MemoryError.
 - "data": all of a call that reach malloc, which are arrays above all. CPython and NumPy name some of these
   failures otherwise: `is_of_others` of allocation_sweeps.py lists them.
 
-Python's own objects outside the core are not refused. NumPy 2.4 itself ends in SIGSEGV then, in errstate and in
-__array_interface__, and CPython 3.11 leaks the arguments of a call.
+Python's own objects outside the core are not refused. NumPy 2.4 itself ends in SIGSEGV then, in errstate and
+in __array_interface__, and CPython 3.11 leaks the arguments of a call.
 
 It needs glibc and a C compiler.
 """
