@@ -93,9 +93,10 @@ def test_the_code_in_the_document_of_attention_runs():
     )  # of queries, keys and values
 
 
-def test_the_code_in_the_document_of_kinds_runs():
+def test_the_code_in_the_document_of_kinds_runs(tmp_path, monkeypatch):
     """In the order of the document, with the assertions that it has itself."""
     blocks = python_blocks("docs/kinds.md")
+    monkeypatch.chdir(tmp_path)  # it writes a checkpoint
     assert len(blocks) >= 9
     names = {}
     for code in blocks:
