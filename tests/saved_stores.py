@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Where a state may be saved: each store yields what loading gives, while its file is open."""
+"""Where a state may be saved: each store writes a file, and yields what loading gives while it is open."""
 
 import io
 import json
@@ -9,81 +9,131 @@ import h5py
 import numpy as np
 
 
-def through_json(state):
-    yield json.loads(json.dumps(state, allow_nan=False))
+class Json:
+    ending = "json"
+
+    def save(self, state, file):
+        file.write(json.dumps(state, allow_nan=False).encode())
+
+    def load(self, file):
+        yield json.load(file)
 
 
-def through_pickle(state):
-    yield pickle.loads(pickle.dumps(state))
+class Pickle:
+    ending = "pickle"
+
+    def save(self, state, file):
+        pickle.dump(state, file, protocol=4)  # the one that every supported version of Python writes
+
+    def load(self, file):
+        yield pickle.load(file)
 
 
-def through_npz(state):
+class Npz:
     """Nested dicts become objects, which NumPy pickles."""
-    file = io.BytesIO()
-    np.savez(file, **state)
-    with np.load(io.BytesIO(file.getvalue()), allow_pickle=True) as archive:
-        yield archive
+
+    ending = "npz"
+
+    def save(self, state, file):
+        np.savez(file, **state)
+
+    def load(self, file):
+        with np.load(file, allow_pickle=True) as archive:
+            yield archive
 
 
-def through_npy(state):
-    file = io.BytesIO()
-    np.save(file, state)
-    yield np.load(io.BytesIO(file.getvalue()), allow_pickle=True)
+class Npy:
+    ending = "npy"
+
+    def save(self, state, file):
+        np.save(file, state)
+
+    def load(self, file):
+        yield np.load(file, allow_pickle=True)
 
 
-def through_flat_npz(state):
+class FlatNpz:
     """Without pickle: a name for every leaf."""
-    file = io.BytesIO()
-    np.savez(file, **dict(leaves(state)))
-    with np.load(io.BytesIO(file.getvalue()), allow_pickle=False) as archive:
-        nested = {}
-        for path in archive:
-            *folders, name = path.split("/")
-            place = nested
-            for folder in folders:
-                place = place.setdefault(folder, {})
-            place[name] = archive[path]
-        yield nested
+
+    ending = "flat.npz"
+
+    def save(self, state, file):
+        np.savez(file, **dict(leaves(state)))
+
+    def load(self, file):
+        with np.load(file, allow_pickle=False) as archive:
+            nested = {}
+            for path in archive:
+                *folders, name = path.split("/")
+                place = nested
+                for folder in folders:
+                    place = place.setdefault(folder, {})
+                place[name] = archive[path]
+            yield nested
 
 
-def hdf5(write):
-    def through_hdf5(state):
-        with h5py.File(io.BytesIO(), "w") as file:
-            write(file.create_group("saved"), state)
-            yield read(file["saved"])
+class Attributes:
+    """Of the groups of an HDF5 file."""
 
-    def read(group):
-        nested = {name: read(group[name]) for name in group if isinstance(group[name], h5py.Group)}
-        return {**group.attrs, **nested} if group.attrs or write is write_attributes else group
+    ending = "attributes.h5"
 
-    return through_hdf5
+    def save(self, state, file):
+        with h5py.File(file, "w", libver="v110") as archive:
+            self.write(archive.create_group("saved"), state)
 
+    def load(self, file):
+        with h5py.File(file, "r") as archive:
+            yield self.read(archive["saved"])
 
-def write_attributes(group, state):
-    for name, value in state.items():
-        if isinstance(value, dict):
-            write_attributes(group.create_group(name), value)
-        else:
-            group.attrs[name] = value
+    def write(self, group, state):
+        for name, value in state.items():
+            if isinstance(value, dict):
+                self.write(group.create_group(name), value)
+            else:
+                self.write_leaf(group, name, value)
 
+    def write_leaf(self, group, name, value):
+        group.attrs[name] = value
 
-def write_data_sets(group, state):
-    for name, value in state.items():
-        if isinstance(value, dict):
-            write_data_sets(group.create_group(name), value)
-        else:
-            group[name] = value
+    def read(self, group):
+        return {**group.attrs, **{name: self.read(group[name]) for name in group}}
 
 
-STORES = {
-    "JSON": through_json,
-    "pickle": through_pickle,
-    "npz": through_npz,
-    "npy": through_npy,
-    "npz without pickle": through_flat_npz,
-    "HDF5, attributes": hdf5(write_attributes),
-    "HDF5, data sets": hdf5(write_data_sets),
+class DataSets(Attributes):
+    """Of the groups of an HDF5 file, which is read as it is."""
+
+    ending = "data-sets.h5"
+
+    def write_leaf(self, group, name, value):
+        group[name] = value
+
+    def read(self, group):
+        return group
+
+
+KINDS = {
+    "JSON": Json(),
+    "pickle": Pickle(),
+    "npz": Npz(),
+    "npy": Npy(),
+    "npz without pickle": FlatNpz(),
+    "HDF5, attributes": Attributes(),
+    "HDF5, data sets": DataSets(),
 }
+
+
+def through(kind):
+    def back(state):
+        file = io.BytesIO()
+        kind.save(state, file)
+        file.seek(0)
+        yield from kind.load(file)
+
+    return back
+
+
+STORES = {name: through(kind) for name, kind in KINDS.items()}
+through_json = STORES["JSON"]
 
 
 def leaves(state, path=""):
