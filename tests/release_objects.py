@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Objects that each release keeps as pickles and saved states, and what must follow from them (`releases.py`).
+"""Objects that each release keeps as pickles and states, and what must follow from them (`releases.py`).
 
 A case that a release has been made with is never changed. What is new gets a new case.
 """
@@ -12,7 +12,6 @@ from release_results import arrays_of, digest, values
 
 X = values((6, 10), np.float32)
 MAPS = values((2, 3, 8, 7), np.float32)  # samples, channels, height, width
-FEATURES = X.shape[1]
 SEED = 2**64 + 5
 
 
@@ -62,13 +61,13 @@ LAYERS = {
     "AlphaDropout": (lambda: fd.AlphaDropout(0.3, rng=12), X),
     "FeatureAlphaDropout": (lambda: fd.FeatureAlphaDropout(0.3, rng=13), MAPS),
     "GaussianDropout": (lambda: fd.GaussianDropout(0.3, rng=14), X),
-    "BiasDropoutAdd": (lambda: with_parameters(fd.BiasDropoutAdd(FEATURES, 0.3, activation="gelu", rng=15)), X),
+    "BiasDropoutAdd": (lambda: with_parameters(fd.BiasDropoutAdd(10, 0.3, activation="gelu", rng=15)), X),
     "DropoutAddLayerNorm": (
-        lambda: with_parameters(fd.DropoutAddLayerNorm(FEATURES, 0.3, eps=1e-3, x_bias=True, rng=16)), X
+        lambda: with_parameters(fd.DropoutAddLayerNorm(10, 0.3, eps=1e-3, x_bias=True, rng=16)), X
     ),
-    "DropoutAddRMSNorm": (lambda: with_parameters(fd.DropoutAddRMSNorm(FEATURES, 0.3, x_bias=True, rng=17)), X),
-    "LayerNorm": (lambda: with_parameters(fd.LayerNorm(FEATURES, dtype="float64")), X.astype(np.float64)),
-    "RMSNorm": (lambda: with_parameters(fd.RMSNorm(FEATURES, eps=1e-3)), X),
+    "DropoutAddRMSNorm": (lambda: with_parameters(fd.DropoutAddRMSNorm(10, 0.3, x_bias=True, rng=17)), X),
+    "LayerNorm": (lambda: with_parameters(fd.LayerNorm(10, dtype="float64")), X.astype(np.float64)),
+    "RMSNorm": (lambda: with_parameters(fd.RMSNorm(10, eps=1e-3)), X),
     "Attention": (lambda: fd.Attention(0.3, is_causal=True, scale=0.5, rng=18), np.eye(7, dtype=np.float32)),
 }  # fmt: skip
 
@@ -159,6 +158,10 @@ def after_layer(name, layer):
     return found
 
 
+def after_drawn(name, drawn):
+    return hashes(drawn.to_numpy(), drawn.apply(values(drawn.shape, np.float32)))
+
+
 def after_monte_carlo(name, result):
     arrays = result.mean, result.std, result.entropy, result.mutual_information
     return hashes(*arrays) + following_masks(result.generator(1))
@@ -172,9 +175,7 @@ def after_scheduler(name, scheduler):
 AFTER = {
     fd.Layer: after_layer,
     fd.LayerList: lambda name, layers: list(map(after_layer, LISTED, layers)),
-    (fd.Mask, fd.GaussianNoise): lambda name, drawn: hashes(
-        drawn.to_numpy(), drawn.apply(values(drawn.shape, np.float32))
-    ),
+    (fd.Mask, fd.GaussianNoise): after_drawn,
     fd.MaskGenerator: lambda name, masks: following_masks(masks),
     (fd.LinearSchedule, fd.CurriculumSchedule): lambda name, p: [p(step) for step in (0, 3, 10, 1000)],
     fd.Scheduler: after_scheduler,

@@ -8,7 +8,7 @@ package of today. A folder has these files:
 - ``keys.json``: which key comes of which seed, and of which parent;
 - ``masks.json``: bits of masks by generator, stream, index and p;
 - ``objects.json``: pickles, and what each object does from then on;
-- ``state.*``: the state of every layer, of a generator and of a scheduler, in every store that docstrings name;
+- ``state.*``: the state of all layers, a generator and a scheduler, in every store that docstrings name;
 - ``following.json``: what comes after such a state.
 """
 
