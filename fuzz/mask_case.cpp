@@ -70,6 +70,22 @@ void draw_strides(Bytes& bytes, MaskCase& mask) {
   }
 }
 
+// A rate whose D is the number of an element, or one more. A double has 53 bits, so that this takes a number
+// below 2^53, or as near to 2^64.
+double aimed_exactly(const MaskCase& mask, int more) {
+  if (mask.rule == fastdrop::kStored) return 0.5;
+  oracle::Stream stream = mask.drawn();
+  for (std::uint64_t i = 0; i < std::min<std::uint64_t>(mask.count(), 400); ++i) {
+    const std::uint64_t index = mask.index(i), word = stream.word(index);
+    if (word > 31 && word < 65504) continue;
+    const std::uint64_t bound = stream.number(index) + static_cast<std::uint64_t>(more);
+    const double rate = word <= 31 ? std::ldexp(static_cast<double>(bound), -64)
+                                   : -std::ldexp(static_cast<double>(0 - bound), -64);
+    return rate == 0 ? 0.5 : rate;
+  }
+  return 0x1p-11;
+}
+
 }  // namespace
 
 std::uint64_t index_in(const WindowCase& window, int rank, const std::int64_t* shape, std::uint64_t element) {
@@ -111,7 +127,7 @@ std::uint64_t draw_index(Bytes& bytes) {
 
 double draw_rate(Bytes& bytes, const MaskCase& mask) {
   const auto fraction = bytes.ConsumeIntegral<std::uint16_t>();
-  switch (bytes.ConsumeIntegralInRange(0, 11)) {
+  switch (bytes.ConsumeIntegralInRange(0, 13)) {
     case 0:
       return 0;
     case 1:
@@ -132,6 +148,8 @@ double draw_rate(Bytes& bytes, const MaskCase& mask) {
       return -std::nextafter(1 - fraction / 65537.0, 0);
     case 9:
       return bytes.ConsumeProbability<double>();
+    case 10:
+      return aimed_exactly(mask, fraction % 2);
     default: {  // the number of an element, or one beside it: its first 16 bits tie, and the rest decides
       if (mask.rule == fastdrop::kStored || mask.count() == 0) return 0.5;
       oracle::Stream stream = mask.drawn();

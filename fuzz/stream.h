@@ -23,10 +23,10 @@ class Stream {
   bool kept(std::uint64_t index, double rate);
   // The element's 64-bit number: it is dropped where this is below D.
   std::uint64_t number(std::uint64_t index) { return word(index) << 48 | tie_word(index); }
+  std::uint64_t word(std::uint64_t index);  // its upper 16 bits
   float normal(std::uint64_t index);
 
  private:
-  std::uint64_t word(std::uint64_t index);
   std::uint64_t tie_word(std::uint64_t index) const;
   std::uint32_t normal_word(std::uint64_t index);
 
