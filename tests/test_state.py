@@ -42,6 +42,15 @@ def test_masks_are_equal_if_their_numbers_are():
     assert all(mask != other for mask in masks for other in (None, reference.Mask(3), "mask"))
 
 
+def test_masks_that_scale_in_another_way_differ_and_stay_so():
+    """Their decisions are the same: only what is kept becomes another number."""
+    scaled, plain = (fastdrop.Mask((3, 4), 0.3, seed=7, inverted=inverted) for inverted in (True, False))
+    assert scaled != plain
+    for other in copies(plain):
+        assert other == plain
+        assert (other.scale, scaled.scale) == (1.0, 1 / 0.7)
+
+
 @pytest.mark.parametrize("thing", ["mask", "window"])
 def test_copies_of_a_mask_are_equal_to_it(thing, generator):
     mask = fastdrop.Mask((6, 10), 0.3, seed=7, stream=2**40 + 1, generator=generator)
