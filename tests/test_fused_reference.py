@@ -190,6 +190,18 @@ def test_norms_are_their_formulas(norm, shape, dtype):
     (wanted + bounded(bias) if norm == "layer" else wanted).check(y)
 
 
+@pytest.mark.parametrize(("dtype", "large"), [(np.float32, 2.0**14), (np.float64, 2.0**30)])
+def test_a_variance_far_from_zero_is_exact_where_its_steps_are(dtype, large):
+    """Sums are integers below 2^24, or 2^53. Squares of x are not: the mean of them less the square of
+    the mean would have lost the variance, which is 4."""
+    signs = np.tile(np.array([1, -1, -1, 1], dtype), (3, 16))
+    x, keep = large + 2 * signs, np.ones(signs.shape, bool)
+    y, _, mean, rstd = ROW_OPERATIONS["dropout_add_layer_norm"](keep, x, None, None, None, None, 1.0, 0.0)
+    assert (mean == large).all()
+    assert (rstd == 0.5).all()
+    assert (y == signs).all()
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("norm", ["layer", "rms"])
