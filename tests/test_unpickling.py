@@ -204,6 +204,11 @@ def test_every_p_that_is_read_is_one(window, count):
         assert isinstance(state, _core.MaskState)
 
 
+@pytest.mark.parametrize("p", [(0.5, math.nan), (0.25, 7.0), (0.5, 0.5, 0.5, -1.0)])
+def test_a_wrong_p_after_right_ones_is_refused(p):
+    assert made(0, (np.array(p).tobytes(), 0, (1,)), (0, (len(p),), (1,))) == P_TEXT
+
+
 # --- Generators, layers, schedules ------------------------------------------------------------------
 
 
