@@ -8,7 +8,7 @@ SOFTMAX, SOFTMAX_DROPOUT = f"{ROWS}/softmax.h", f"{ROWS}/softmax_dropout.h"
 ENTROPY = f"{ROWS}/cross_entropy.h"
 OF_SOFTMAX = "python/fastdrop/reference/softmax.py"
 SCORES, ATTENTION = "tests/test_softmax_values.py", "tests/test_attention.py"
-GRADIENTS = "tests/test_fused_gradients.py"
+GRADIENTS, CLASSES = "tests/test_fused_gradients.py", "tests/test_cross_entropy.py"
 
 MUTANTS = (
     alike(
@@ -125,7 +125,8 @@ MUTANTS = (
                 "is_target = np.arange(z.shape[-1]) == np.trunc(np.where(place > 0, place - 1, place))",
             ),
         ],
-        "tests/test_cross_entropy.py",
+        f"{CLASSES}::test_losses_and_gradients_are_exact_up_to_their_roundings",
+        f"{CLASSES}::test_the_gradient_is_the_slope_of_the_loss",
     ),
     alike(
         "gradient-of-the-target-without-its-1",
@@ -137,7 +138,8 @@ MUTANTS = (
                 "(softmax.weights + 0 * one)",
             ),
         ],
-        "tests/test_cross_entropy.py",
+        f"{CLASSES}::test_losses_and_gradients_are_exact_up_to_their_roundings",
+        f"{CLASSES}::test_the_gradient_is_the_slope_of_the_loss",
     ),
     alike(
         "gradient-of-the-logarithm-without-its-sum",
@@ -153,7 +155,6 @@ MUTANTS = (
                 "_weight_of(widened(y)) + 0 * row_sums(wide)[..., np.newaxis]",
             ),
         ],
-        "tests/test_softmax.py",
-        SCORES,
+        f"{SCORES}::test_the_gradient_of_log_softmax_is_its_slope",
     ),
 )
