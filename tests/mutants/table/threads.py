@@ -23,7 +23,7 @@ MUTANTS = (
         SUMS,
         "(block_of_task & bit) != 0; bit *= 2, --depth)",
         "(block_of_task & bit) != 0 && bit < 2; bit *= 2, --depth)",
-        ROWS_SUMS,
+        f"{ROWS_SUMS}::test_the_error_of_sums_over_rows",
     ),
     mutant(
         "the-last-task-is-not-joined",
