@@ -94,3 +94,11 @@ def test_threads_cut_what_is_shared(isa, threads, shape, noise, rates):
             assert same_bytes(mask.apply(x), y), count
             assert same_bytes(mask.to_numpy(), np.broadcast_to(keep, shape).copy()), count
             assert same_bytes(mask.apply((in_place := x.copy()), out=in_place), y), count
+
+
+@pytest.mark.parametrize("shape", [(3000, 3), (2000, 7), (9, 1000, 15)], ids=str)
+def test_a_block_of_decisions_may_begin_among_elements_that_share_one(isa, shape):
+    """A block has 4,096 elements, which 3, 7 and 15 do not divide."""
+    options = {"noise_shape": (*shape[:-1], 1), "seed": 1}
+    mask, slow = fastdrop.Mask(shape, 0.3, **options), reference.Mask(shape, 0.3, **options)
+    assert (mask.to_numpy() == slow.to_numpy()).all()
