@@ -51,4 +51,4 @@ def _stack_of(thread):
     libc.pthread_attr_destroy(attributes)
     # Older versions of glibc count the guard page, which cannot be read, to the stack.
     readable = ctypes.c_byte * (size.value - PAGE)
-    return np.ctypeslib.as_array(readable.from_address(lowest.value + PAGE))
+    return np.array(readable.from_address(lowest.value + PAGE))  # a copy: the thread is not asleep yet

@@ -70,23 +70,25 @@ INNER_ARROWS = {
         "thread_limit": set(),
         "operands": {"request"},
         "rows": {"request"},
-        "varying": {"operands", "request", "rows"},
+        "interrupt": {"tuning"},
+        "scratch": {"rows", "tuning"},
+        "varying": {"operands", "request"},
         "varying_table": {"operands", "request", "rows", "threshold", "tuning"},
-        "gather": {"rows", "tuning"},
+        "gather": {"rows", "scratch", "tuning"},
         "store_policy": {"request", "operands", "tuning"},
-        "kernel_calls": {"operands", "store_policy", "tuning", "varying_table"},
-        "thread_pool": {"floating_point", "thread_limit", "tuning"},
-        "run": {"floating_point", "request", "gather", "kernel_calls", "threshold", "varying"}
+        "kernel_calls": {"operands", "scratch", "store_policy", "tuning", "varying_table"},
+        "thread_pool": {"floating_point", "interrupt", "thread_limit", "tuning"},
+        "run": {"floating_point", "request", "gather", "kernel_calls", "scratch", "threshold", "varying"}
         | {"varying_table", "thread_pool", "tuning"},
-        "block_mask": {"request", "run"},
-        "keep_bits": {"request", "rows", "run", "threshold", "tuning"},
+        "block_mask": {"interrupt", "request", "run"},
+        "keep_bits": {"interrupt", "request", "rows", "run", "scratch", "threshold", "tuning"},
         "column_sums": {"operands", "tuning"},
         "neutral_values": {"operands"},
         "row_places": {"operands"},
         "check_rows": {"operands", "request"},
-        "run_rows": {"check_rows", "column_sums", "floating_point", "keep_bits", "neutral_values"}
+        "run_rows": {"check_rows", "column_sums", "floating_point", "interrupt", "keep_bits", "neutral_values"}
         | {"operands", "request", "row_places", "store_policy", "thread_pool", "tuning", "varying"},
-        "run_transposed": {"operands", "request", "strided_copy", "thread_limit", "thread_pool"}
+        "run_transposed": {"operands", "request", "strided_copy", "thread_pool"}
         | {"threshold", "tuning"},
         "run_strided": {"request", "operands", "run", "run_transposed", "strided_copy", "thread_pool"}
         | {"tuning"},

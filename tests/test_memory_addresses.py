@@ -304,7 +304,7 @@ def test_no_keywords_are_taken():
 # --- Keys in memory ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("strides", [None, (3, 1), (0, 1), (-1, 2**62)], ids=str)
+@pytest.mark.parametrize("strides", [None, (3, 1), (0, 1), (1, 2**61)], ids=str)
 def test_a_key_is_read_from_its_address_at_the_call(generator, strides):
     rule = _core.generators.index(generator)
     places = np.zeros(4 * 4 + 1, np.uint8)

@@ -24,14 +24,15 @@ _Atomic int failing_threads = 0;  // whether no thread can be made
 _Atomic long failing_failures = 0;  // requests that have failed
 _Atomic long failing_live = 0;  // blocks that are in use
 
-// Whether a function of the core is among those that wait for this request.
+// Whether a function of the core waits for this request, and no Python code that the core has called.
 static int is_in_the_core(void) {
   void* callers[40];  // from the core through CPython or NumPy to malloc there are fewer
   const int count = backtrace(callers, 40);
   for (int i = 0; i < count; ++i) {
     Dl_info file;
-    if (dladdr(callers[i], &file) != 0 && file.dli_fname != NULL && strstr(file.dli_fname, "/_core.") != NULL)
-      return 1;
+    if (dladdr(callers[i], &file) == 0 || file.dli_fname == NULL) continue;
+    if (file.dli_sname != NULL && strcmp(file.dli_sname, "_PyEval_EvalFrameDefault") == 0) return 0;
+    if (strstr(file.dli_fname, "/_core.") != NULL) return 1;
   }
   return 0;
 }

@@ -301,7 +301,7 @@ PyObject* new_mask_state(const MaskState& state, std::uint64_t start, PyObject* 
   mask->start = start;
   try {
     fill(*mask, p, shape, strides, bits);
-  } catch (const std::invalid_argument&) {
+  } catch (...) {  // std::bad_alloc, too
     Py_DECREF(mask);
     throw;
   }
@@ -319,7 +319,7 @@ PyObject* new_mask_state(const MaskState& state, int rank, const std::int64_t* s
       parse_strides(strides, rank, mask->axes + rank);
       check_window(mask->window());
     }
-  } catch (const std::invalid_argument&) {
+  } catch (...) {  // std::bad_alloc, too
     Py_DECREF(mask);
     throw;
   }

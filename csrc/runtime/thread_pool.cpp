@@ -17,6 +17,7 @@
 #include <chrono>
 #include <exception>
 #include <mutex>
+#include <new>
 #include <thread>
 #include <vector>
 
@@ -216,7 +217,10 @@ Pool& the_pool() {
     pool = new Pool;
     // fork() copies the caller's thread only: the child begins with a new pool, whatever state its copy of
     // the old one is in.
-    pthread_atfork(nullptr, nullptr, [] { pool = new Pool; });
+    pthread_atfork(nullptr, nullptr, [] {
+      alignas(Pool) static unsigned char place[sizeof(Pool)];  // there may be no memory in the child
+      pool = new (place) Pool;
+    });
   });
   return *pool;
 }

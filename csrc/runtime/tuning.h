@@ -59,7 +59,7 @@ constexpr std::uint64_t kPatternRun = 2048;
 
 // Values that are converted at a time, on the stack, and the bytes of x that are kept at a time where
 // elements are copied in place. Chosen.
-constexpr std::uint64_t kReadAtOnce = 256, kSavedBytes = 2048;
+constexpr std::uint64_t kReadAtOnce = 128, kSavedBytes = 2048;
 
 // Decisions that kernels on rows find as bits: 4 KiB of them, unless a row is longer. Chosen.
 constexpr std::uint64_t kBitsAtOnce = 1 << 15;

@@ -259,7 +259,7 @@ class Layer(ABC):
         for name, option in options.items():
             setattr(trial, name, option.from_state(state.get(name)))
         own_p = _checks.probability(options["p"].from_state(state["p"]))
-        if not _core.with_subnormals(np.array_equal, trial.p, own_p):
+        if not _core.with_subnormals(_are_equal, trial.p, own_p):
             given = _checks.abbreviate(state["p"])
             raise ValueError(f"state['p'] must be 1 - state['keep_prob'], not {given}")
         trial._check_options()
@@ -369,3 +369,8 @@ class MaskLayer(Layer):
 def _check_mask(mask: Any) -> None:
     if mask is not None and not isinstance(mask, Mask):
         raise _checks.not_drawn(mask, "mask", "a fastdrop.Mask or None")
+
+
+def _are_equal(a: ScalarOrArray, b: ScalarOrArray) -> bool:
+    """Not numpy.array_equal, for which an exception, such as MemoryError, is a difference."""
+    return np.shape(a) == np.shape(b) and bool(np.all(a == b))

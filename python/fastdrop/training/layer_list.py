@@ -110,7 +110,7 @@ class LayerList(Sequence[Layer]):
         return {**states, "generators": self._generators()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore all layers, or none.
+        """Restore all layers, or none if the state is wrong.
 
         Parameters
         ----------
@@ -122,6 +122,8 @@ class LayerList(Sequence[Layer]):
         TypeError, ValueError
             If `state` is not that of so many layers of these classes, or these share generators otherwise
             than those that were saved; no layer is changed then.
+        MemoryError
+            Some layers may have been restored then.
         """
         state = plain_state(state)
         check_state(state, {"generators", *(str(number) for number in range(len(self)))})

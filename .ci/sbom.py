@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Whether a repaired wheel says what is in it: `python .ci/steps/sbom.py WHEEL`."""
+"""Whether a repaired wheel says what is in it: `python .ci/sbom.py WHEEL`."""
 
 import json
 import sys
