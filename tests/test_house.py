@@ -86,10 +86,16 @@ INNER_ARROWS = {
         "neutral_values": {"operands"},
         "row_places": {"operands"},
         "check_rows": {"operands", "request"},
-        "run_rows": {"check_rows", "column_sums", "floating_point", "interrupt", "keep_bits", "neutral_values"}
+        "run_rows": {
+            "check_rows",
+            "column_sums",
+            "floating_point",
+            "interrupt",
+            "keep_bits",
+            "neutral_values",
+        }
         | {"operands", "request", "row_places", "store_policy", "thread_pool", "tuning", "varying"},
-        "run_transposed": {"operands", "request", "strided_copy", "thread_pool"}
-        | {"threshold", "tuning"},
+        "run_transposed": {"operands", "request", "strided_copy", "thread_pool"} | {"threshold", "tuning"},
         "run_strided": {"request", "operands", "run", "run_transposed", "strided_copy", "thread_pool"}
         | {"tuning"},
     },
