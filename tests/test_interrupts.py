@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A signal's handler runs while a long call works, and its exception ends the call, as that of Ctrl-C does."""
+"""A signal's handler runs while a long call works. Its exception, such as that of Ctrl-C, ends the call."""
 
 import signal
 
@@ -14,16 +14,16 @@ LONG, DELAY = 1 << 24, 0.01
 BEFORE = 7.0  # what `out` holds
 
 
-class Interruption(Exception):
+class InterruptionError(Exception):
     """What the handler raises."""
 
 
 @pytest.fixture
 def alarm():
-    """``alarm()``: soon a signal comes, whose handler raises Interruption."""
+    """``alarm()``: soon a signal comes, whose handler raises InterruptionError."""
 
     def handler(number, frame):
-        raise Interruption
+        raise InterruptionError
 
     previous = signal.signal(signal.SIGALRM, handler)
     yield lambda: signal.setitimer(signal.ITIMER_REAL, DELAY)
@@ -49,10 +49,6 @@ CALLS = {
     ),
     "rows": lambda out: fastdrop.dropout_add_layer_norm(square(out), p=0.3, rng=masks(), out=square(out)),
     "one row": lambda out: fastdrop.softmax_dropout(out, 0.3, rng=masks(), out=out),
-    "sums": lambda out: fastdrop.bias_dropout_add_backward(
-        square(out),
-        fastdrop.bias_dropout_add(square(out), np.zeros(square(out).shape[1]), p=0.3, rng=masks())[1],
-    ),
 }
 
 
@@ -61,9 +57,8 @@ def test_an_exception_of_a_handler_ends_a_call(call, threads, alarm):
     out = np.full(LONG, BEFORE)
     with fastdrop.use_isa("scalar"), threads(1):
         alarm()
-        with pytest.raises(Interruption):
+        with pytest.raises(InterruptionError):
             CALLS[call](out)
-            pytest.fail("the call came to its end")
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -74,7 +69,7 @@ def test_what_was_interrupted_is_done_in_part_and_may_be_done_again(count, threa
     state = drop.state_dict()
     with fastdrop.use_isa("scalar"), threads(count):
         alarm()
-        with pytest.raises(Interruption):
+        with pytest.raises(InterruptionError):
             drop(out, out=out)
     again = fastdrop.GaussianDropout(0.3, rng=masks())
     again.load_state_dict(state)

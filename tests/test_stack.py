@@ -84,7 +84,7 @@ def test_sharing_the_work_out_stays_within_the_same(isa, threads):
 
 
 def test_a_thread_of_32_kib_does_what_any_thread_does(isa):
-    """Python's own frames included, as users call it. Without the stack there is no exception, but the end."""
+    """Python's own frames included, as users call it. Without the stack, the process would end."""
     x = np.linspace(-1, 1, int(np.prod(SHAPE)), dtype=np.float32).reshape(SHAPE)
     mask = fastdrop.Mask(SHAPE, np.linspace(0, 1, 523), seed=1)
     results = []
