@@ -113,7 +113,9 @@ INNER_ARROWS = {
         "operations": {"arrays", "fastcall", "gil", "mask_source", "mask_state", "parsed_request"}
         | {"python_types"},
         "memory": {"fastcall", "gil", "mask_state", "operations", "parsed_request", "python_types"},
-        "module": {"config", "functions", "mask_source", "mask_state", "memory", "operations"},
+        "values": {"python_types"},
+        "module": {"config", "functions", "mask_source", "mask_state", "memory", "operations"}
+        | {"values"},
     },
 }
 SOURCES = sorted(path for path in CSRC.rglob("*") if path.suffix in {".h", ".cpp"})

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "config.h"
 
-#include <cstring>
 #include <limits>
 #include <string>
 
@@ -9,7 +8,6 @@
 #include "../dispatch/isa_registry.h"
 #include "../runtime/floating_point.h"
 #include "../runtime/thread_limit.h"
-#include "../runtime/threshold.h"
 #include "../xla/dropout.h"
 #include "python_types.h"
 #include "seed.h"
@@ -91,45 +89,6 @@ PyObject* with_subnormals(PyObject*, PyObject* const* arguments, Py_ssize_t coun
   return PyObject_Vectorcall(arguments[0], arguments + 1, static_cast<std::size_t>(count - 1), nullptr);
 }
 
-// Whether every value of a C-contiguous buffer of float64 is from 0 to 1.
-PyObject* are_probabilities(PyObject*, PyObject* values) {
-  Py_buffer view;
-  if (PyObject_GetBuffer(values, &view, PyBUF_C_CONTIGUOUS) != 0) return nullptr;
-  const DefaultFloatingPoint environment;
-  const auto* const from = static_cast<const char*>(view.buf);
-  int others = 0;
-  for (Py_ssize_t at = 0; at + 8 <= view.len; at += 8) {
-    double value;  // where a user's array begins at any byte
-    std::memcpy(&value, from + at, sizeof value);
-    others |= !(value >= 0) | !(value <= 1);
-  }
-  PyBuffer_Release(&view);
-  return PyBool_FromLong(others == 0);
-}
-
-PyObject* scale(PyObject*, PyObject* rate) {
-  if (!PyFloat_Check(rate)) return raise_value_error("a rate must be a float");
-  const DefaultFloatingPoint environment;
-  return PyFloat_FromDouble(scale_for(PyFloat_AS_DOUBLE(rate)));
-}
-
-// The scale of every rate: bytes of float64, from the same.
-PyObject* scales(PyObject*, PyObject* rates) {
-  const DefaultFloatingPoint environment;
-  if (!PyBytes_Check(rates)) return raise_value_error("rates must be bytes");
-  PyObject* made = PyBytes_FromStringAndSize(nullptr, PyBytes_GET_SIZE(rates));
-  if (made == nullptr) return nullptr;
-  const char* from = PyBytes_AS_STRING(rates);
-  char* to = PyBytes_AS_STRING(made);
-  for (Py_ssize_t at = 0; at + 8 <= PyBytes_GET_SIZE(rates); at += 8) {
-    double rate;
-    std::memcpy(&rate, from + at, sizeof rate);
-    const double scale = scale_for(rate);
-    std::memcpy(to + at, &scale, sizeof scale);
-  }
-  return made;
-}
-
 // The two halves of a seed, and those of its key.
 PyObject* seed_key(PyObject*, PyObject* arguments) {
   std::uint64_t low, high;
@@ -160,14 +119,6 @@ PyMethodDef methods[] = {
     {"with_subnormals", as_function(with_subnormals), METH_FASTCALL,
      "with_subnormals($module, function, /, *arguments)\n--\n\n"
      "Call a function where subnormal numbers are numbers, whatever the caller has set."},
-    {"are_probabilities", are_probabilities, METH_O,
-     "are_probabilities($module, values, /)\n--\n\nWhether all float64 of a contiguous buffer are from 0 to "
-     "1."},
-    {"scale", scale, METH_O,
-     "scale($module, rate, /)\n--\n\nWhat is kept is multiplied by that, for one rate."},
-    {"scales", scales, METH_O,
-     "scales($module, rates, /)\n--\n\nWhat is kept is multiplied by that: float64 as bytes, for rates as "
-     "bytes."},
     {"seed_key", seed_key, METH_VARARGS,
      "seed_key($module, low, high, /)\n--\n\nThe key of an integer seed below 2^128, both in 64-bit halves."},
     {"isa", isa, METH_NOARGS, "isa($module, /)\n--\n\nThe ISA in use."},

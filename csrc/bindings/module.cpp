@@ -8,6 +8,7 @@
 #include "mask_state.h"
 #include "memory.h"
 #include "operations.h"
+#include "values.h"
 
 namespace {
 
@@ -25,7 +26,7 @@ PYBIND11_MODULE(_core_of_the_main_interpreter, m, pybind11::mod_gil_not_used(),
   // Again: from Python 3.13 on the main interpreter calls PyInit for the others.
   if (in_sub_interpreter()) throw pybind11::import_error(kMainOnly);
   m.doc() = "The compiled core of fastdrop. Private: use the functions of the fastdrop package.";
-  if (!add_config(m.ptr()) || !add_mask_state(m.ptr()) || !add_mask_source(m.ptr()))
+  if (!add_config(m.ptr()) || !add_values(m.ptr()) || !add_mask_state(m.ptr()) || !add_mask_source(m.ptr()))
     throw pybind11::error_already_set();
   add_operations(m);
   add_functions(m);

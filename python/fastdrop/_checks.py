@@ -36,6 +36,7 @@ def probability(p: Any, name: str = "p", of: str = "dropping") -> float | NDArra
     return _core.with_subnormals(_any_probability, p, name, of)
 
 
+_PIECE = 1 << 20  # elements, as the core's kPieceElements
 _SMALLEST_NORMAL = sys.float_info.min  # what is smaller, but for 0, is subnormal: a caller may flush it to 0
 
 
@@ -45,7 +46,7 @@ def _any_probability(p: Any, name: str, of: str) -> float | NDArray[np.float64]:
         values = np.asarray(p, np.float64, "C")
         if not _core.are_probabilities(values):
             raise _outside(p, name, of)
-        return values + 0.0 if p.ndim else float(p) + 0.0
+        return _without_minus_zeros(values) if p.ndim else float(p) + 0.0
     if not is_real(p):
         wanted = f"a real number or an array of them, the probability of {of}"
         raise TypeError(f"{name} must be {wanted}, not {describe(p)}{_remedies.for_probability(p, name)}")
@@ -59,6 +60,15 @@ def _any_probability(p: Any, name: str, of: str) -> float | NDArray[np.float64]:
     if not 0 <= value <= 1:
         raise _outside(number, name, of)
     return value + 0.0  # -0.0 becomes 0.0: equal masks compare and print alike
+
+
+def _without_minus_zeros(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A copy, made in pieces: between them Ctrl-C is answered."""
+    copy = np.empty_like(values)
+    flat, flat_copy = values.reshape(-1), copy.reshape(-1)
+    for first in range(0, flat.size, _PIECE):
+        np.add(flat[first : first + _PIECE], 0.0, out=flat_copy[first : first + _PIECE])
+    return copy
 
 
 def _outside(p: Any, name: str, of: str) -> ValueError:

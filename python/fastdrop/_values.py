@@ -88,7 +88,7 @@ def broadcast_value(value: ScalarOrArray, noise_shape: tuple[int, ...]) -> Value
     if value.size == 1:
         return float(value.item())
     strides = (0,) * (len(noise_shape) - value.ndim) + c_strides(value.shape)
-    return Broadcast(value.tobytes(), 0, strides)
+    return Broadcast(_core.value_bytes(value), 0, strides)
 
 
 def slice_value(value: Value, index: list[AxisIndex]) -> Value:
