@@ -114,8 +114,7 @@ INNER_ARROWS = {
         | {"python_types"},
         "memory": {"fastcall", "gil", "mask_state", "operations", "parsed_request", "python_types"},
         "values": {"python_types"},
-        "module": {"config", "functions", "mask_source", "mask_state", "memory", "operations"}
-        | {"values"},
+        "module": {"config", "functions", "mask_source", "mask_state", "memory", "operations"} | {"values"},
     },
 }
 SOURCES = sorted(path for path in CSRC.rglob("*") if path.suffix in {".h", ".cpp"})

@@ -68,10 +68,11 @@ def softmax_dropout(
     Row r of a matrix, the last two axes, sees its first ``visible + r`` elements.
     """
     with np.errstate(all="ignore"):
-        softmax = _Softmax(*_scores(scores, attn_mask, factor, visible))
+        z, seen = _scores(scores, attn_mask, factor, visible)
+        softmax = _Softmax(z, seen)
         weights = softmax.weights
         lse = (softmax.shift.astype(np.float64) + softmax.logarithm).astype(weights.dtype)
-        y = _dropped(keep, weights, scale)
+        y = np.where(seen, _dropped(keep, weights, scale), z.dtype.type(0))
         return rounded(y, scores.dtype), rounded(weights, scores.dtype), lse[..., 0]
 
 

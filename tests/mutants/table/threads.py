@@ -54,6 +54,28 @@ MUTANTS = (
         COUNTS,
     ),
     mutant(
+        "threads-share-their-scratch",
+        "csrc/runtime/run.cpp",
+        "&scratch[thread]",
+        "&scratch[0]",
+        COUNTS,
+    ),
+    mutant(
+        "no-signal-ends-a-call",
+        "csrc/runtime/interrupt.h",
+        "if (now < next_) return false;",
+        "return false;",
+        "tests/test_interrupts.py",
+    ),
+    mutant(
+        "blocks-lie-on-the-stack",
+        "csrc/runtime/run.cpp",
+        "  const auto run_chunk = [&](int chunk, int thread) {\n",
+        "  const auto run_chunk = [&](int chunk, int thread) {\n    volatile char on_the_stack[8192];\n"
+        "    on_the_stack[0] = 1;\n",
+        "tests/test_stack.py",
+    ),
+    mutant(
         "chunks-of-blocks-leave-one-out",
         "csrc/runtime/run_strided.cpp",
         "job.run_blocks(job.block_count() * at / count, job",
@@ -63,8 +85,8 @@ MUTANTS = (
     mutant(
         "a-child-takes-its-parents-threads",
         POOL,
-        "pthread_atfork(nullptr, nullptr, [] { pool = new Pool; });",
-        "",
+        "pool = new (place) Pool;",
+        "static_cast<void>(place);",
         "tests/test_workers.py",
     ),
     mutant(
