@@ -110,6 +110,8 @@ class StridedJob {
     alignas(kCacheLineBytes) char buffers[kBufferBytes];
     alignas(kCacheLineBytes) char between[kBetweenBytes];
     Block block;
+    Request request;  // of the block
+    Varying varying[1 + kMaxConstants];
     std::int64_t copied_shape[kMaxRank], buffer_strides[kMaxRank];
     Scratch scratch;
   };
@@ -229,17 +231,16 @@ class StridedJob {
     const Block& block = memory.block;
     const auto length = [&block](int axis) { return block.shape[axis]; };
     char* buffer = memory.buffers;
-    Request request = request_;
+    Request& request = memory.request = request_;
     const auto part = [&](const Window& whole, int walk) -> Window {
       return {whole.start + static_cast<std::uint64_t>(block.offsets[walk]), rank_, block.shape,
               strides(walk)};
     };
     request.window = part(request.window, kIndex);
-    Varying varying[1 + kMaxConstants];
     const auto cut_varying = [&](Value& value, int walk) {
       if (value.varying == nullptr) return;
-      varying[walk - kP] = {value.varying->values, part(value.varying->window, walk)};
-      value.varying = &varying[walk - kP];
+      memory.varying[walk - kP] = {value.varying->values, part(value.varying->window, walk)};
+      value.varying = &memory.varying[walk - kP];
     };
     cut_varying(request.mask.p, kP);
     for (int i = 0; i < kMaxConstants; ++i) cut_varying(request.constants[i], kConstants + i);
