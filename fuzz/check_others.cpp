@@ -22,7 +22,8 @@ void check_decide(Bytes& bytes) {
     fastdrop::use_isa(isa->name);
     const MaskMemory memory(mask);
     const std::unique_ptr<std::uint8_t[]> given(new std::uint8_t[count]);
-    fastdrop::decide(memory.state, memory.window, first, count, given.get());
+    const std::unique_ptr<fastdrop::Scratch> scratch(new fastdrop::Scratch);
+    fastdrop::decide(memory.state, memory.window, first, count, given.get(), *scratch);
     if (!std::equal(given.get(), given.get() + count, expected.begin() + static_cast<std::ptrdiff_t>(first)))
       report(Case{fastdrop::kKeepMask, fastdrop::kBool, mask, {}, {}, {}}.text() + "  decide() on " +
              isa->name + ", from " + std::to_string(first) + ", " + std::to_string(count));
@@ -65,7 +66,8 @@ void check_blocks(Bytes& bytes) {
     fastdrop::use_isa(isa->name);
     const MaskMemory memory(corners);
     std::vector<std::uint64_t> bits((size + 127) / 128 * 2);
-    const std::uint64_t kept = fastdrop::draw_blocks(memory.state, corners.rank, shape, block, bits.data());
+    const std::uint64_t kept =
+        fastdrop::draw_blocks(memory.state, corners.rank, shape, block, bits.data(), nullptr);
     bool is_right = kept == size - std::accumulate(dropped.begin(), dropped.end(), std::uint64_t{0});
     for (std::uint64_t i = 0; i < size; ++i) is_right &= (bits[i / 64] >> i % 64 & 1) != dropped[i];
     if (is_right) continue;
