@@ -42,6 +42,21 @@ sanitized_environment() {
   runtime=$("clang++-$clang" -print-file-name="libclang_rt.$library-x86_64.so")
 }
 
+# `in_halves PATTERN COMMAND...` runs the command on the files of tests/ but those of the pattern, in two halves side by side.
+in_halves() {
+  local pattern=$1 half files both=()
+  shift
+  for half in 0 1; do
+    mapfile -t files < <(ls tests/test_*.py | grep -vE "$pattern" | awk -v half=$half 'NR % 2 == half')
+    "$@" "${files[@]}" >"$work/half-$half.log" 2>&1 &
+    both+=($!)
+  done
+  for half in 0 1; do
+    wait "${both[half]}" || { tail -40 "$work/half-$half.log"; return 1; }
+    tail -1 "$work/half-$half.log"
+  done
+}
+
 # Sanitizers report to files, because pytest catches what a process prints, and its last words are lost with it.
 fail() {
   cat "$work"/report* 2>/dev/null

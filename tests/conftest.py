@@ -3,7 +3,6 @@
 
 import contextlib
 import os
-import re
 
 import hypothesis
 import ml_dtypes  # noqa: F401 -- from then on NumPy knows the name bfloat16
@@ -32,11 +31,6 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fastdrop"
 
 # After `import fastdrop`, so that the OpenMP runtime the core was given is among those found.
 OPENMP = ThreadpoolController().select(user_api="openmp")
-
-
-def pytest_itemcollected(item):
-    """Leave addresses out of a test's name, for pytest-xdist: its processes must give equal names."""
-    item._nodeid = re.sub(r" at 0x[0-9a-f]+", "", item._nodeid)
 
 
 @pytest.fixture(params=fastdrop.isas())
