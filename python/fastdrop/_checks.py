@@ -31,13 +31,15 @@ _BOOLS = "an array of bool, True where kept"
 def probability(p: Any, name: str = "p", of: str = "dropping") -> float | NDArray[np.float64]:
     """A probability as a float from 0 to 1, or as an array of them; an array without axes becomes a float."""
     # First what comes most often: it needs nothing else.
-    if type(p) is float and _SMALLEST_NORMAL <= p <= 1.0:
+    if type(p) is float and SMALLEST_NORMAL <= p <= 1.0:
         return p
+    if type(p) is float and not -SMALLEST_NORMAL < p <= 1.0:  # NaN, too
+        raise _outside(p, name, of)
     return _core.with_subnormals(_any_probability, p, name, of)
 
 
 _PIECE = 1 << 20  # elements, as the core's kPieceElements
-_SMALLEST_NORMAL = sys.float_info.min  # what is smaller, but for 0, is subnormal: a caller may flush it to 0
+SMALLEST_NORMAL = sys.float_info.min  # what is smaller, but for 0, is subnormal: a caller may flush it to 0
 
 
 def _any_probability(p: Any, name: str, of: str) -> float | NDArray[np.float64]:

@@ -59,6 +59,8 @@ def scale_for(rate: Value, inverted: bool) -> Value:
     if not inverted:
         return 1.0
     if isinstance(rate, float):
+        if rate >= _checks.SMALLEST_NORMAL:  # in Python, which torch's compiler looks into
+            return 1.0 / (1.0 - rate) if rate < 1.0 else 0.0
         return _core.scale(rate)
     return Broadcast(_core.scales(rate.values), rate.start, rate.strides)
 

@@ -25,7 +25,7 @@ _ALPHA_PRIME = -1.7580993408473766
 
 def affine(p: float) -> tuple[float, float, float]:
     """a, b, and what a dropped element becomes (stream document, section 7)."""
-    return _core.with_subnormals(_affine, p)
+    return _affine(p) if p >= _checks.SMALLEST_NORMAL else _core.with_subnormals(_affine, p)
 
 
 def _affine(p: float) -> tuple[float, float, float]:
