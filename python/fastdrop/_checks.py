@@ -35,6 +35,8 @@ def probability(p: Any, name: str = "p", of: str = "dropping") -> float | NDArra
         return p
     if type(p) is float and not -SMALLEST_NORMAL < p <= 1.0:  # NaN, too
         raise _outside(p, name, of)
+    if not is_real(p) and not isinstance(p, np.ndarray):
+        return _any_probability(p, name, of)
     return _core.with_subnormals(_any_probability, p, name, of)
 
 
