@@ -9,7 +9,9 @@ import zipfile
 def components(wheel):
     """Every component that a bill of materials in the wheel names, with its version and licences."""
     with zipfile.ZipFile(wheel) as archive:
-        names = [name for name in archive.namelist() if ".dist-info/sboms/" in name and name.endswith(".json")]
+        names = [
+            name for name in archive.namelist() if ".dist-info/sboms/" in name and name.endswith(".json")
+        ]
         for name in names:
             bill = json.loads(archive.read(name))
             if bill["bomFormat"] != "CycloneDX":
