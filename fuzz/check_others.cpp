@@ -23,8 +23,8 @@ void check_decide(Bytes& bytes) {
     const MaskMemory memory(mask);
     const std::unique_ptr<std::uint8_t[]> given(new std::uint8_t[count]);
     // Zeros: the buffers of fuzz_small_pieces are smaller, and what follows them lies elsewhere than here.
-    alignas(fastdrop::Scratch) unsigned char memory[sizeof(fastdrop::Scratch)] = {};
-    auto& scratch = reinterpret_cast<fastdrop::Scratch&>(memory);
+    alignas(fastdrop::Scratch) unsigned char zeros[sizeof(fastdrop::Scratch)] = {};
+    auto& scratch = reinterpret_cast<fastdrop::Scratch&>(zeros);
     fastdrop::decide(memory.state, memory.window, first, count, given.get(), scratch);
     if (!std::equal(given.get(), given.get() + count, expected.begin() + static_cast<std::ptrdiff_t>(first)))
       report(Case{fastdrop::kKeepMask, fastdrop::kBool, mask, {}, {}, {}}.text() + "  decide() on " +
