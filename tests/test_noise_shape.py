@@ -229,3 +229,10 @@ def test_comparing_masks_gives_a_bool():
     for p in (0.5, np.array(0.5)):
         mask = fastdrop.Mask(3, p, seed=1)
         assert [type(mask == mask[:]), type(mask.p), type(mask.scale)] == [bool, float, float]
+
+
+@pytest.mark.parametrize("shape", [(0, 600), (600, 0), (3, 0, 600), (0, 3, 600)])
+def test_an_array_without_elements(shape):
+    for noise_shape in [(1,) * (len(shape) - 1) + (None,), (None,) + (1,) * (len(shape) - 1)]:
+        y, mask = fastdrop.dropout(np.empty(shape, np.float32), 0.5, rng=1, noise_shape=noise_shape)
+        assert y.shape == mask.to_numpy().shape == shape

@@ -52,6 +52,7 @@ class Job {
 
   // Whether threads need memory: to gather decisions, to look up values, or to draw many.
   bool needs_scratch() const {
+    if (element_count() == 0) return false;  // and there are no rows to look at
     return element_count() >= kSequenceElements || varies(request_) ||
            !(calls_.info().draw == kNormals || draws_all());
   }
