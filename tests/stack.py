@@ -14,6 +14,17 @@ PAGE = 4096
 _SIZES = itertools.count(1 << 18, PAGE)
 
 
+def started(body, size):
+    """A thread that runs the function on a stack of so many bytes."""
+    before = threading.stack_size(size)
+    try:
+        thread = threading.Thread(target=body)
+        thread.start()
+    finally:
+        threading.stack_size(before)
+    return thread
+
+
 def depth(call):
     """From the top of a new thread's stack to the lowest byte that is not zero after the call."""
     done, leave = threading.Event(), threading.Event()
@@ -29,12 +40,7 @@ def depth(call):
         done.set()
         leave.wait()
 
-    before = threading.stack_size(next(_SIZES))
-    try:
-        thread = threading.Thread(target=body)
-        thread.start()
-    finally:
-        threading.stack_size(before)
+    thread = started(body, next(_SIZES))
     done.wait()
     try:
         assert not failure, failure

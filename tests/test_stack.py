@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The core needs little stack: a thread may have 128 KiB of it (musl), or 32 KiB (threading.stack_size)."""
 
-import threading
-
 import ml_dtypes
 import numpy as np
 import pytest
@@ -96,13 +94,7 @@ def test_a_thread_of_32_kib_does_what_any_thread_does(isa):
         results.append(fastdrop.softmax_dropout(x, 0.3, rng=fastdrop.MaskGenerator(seed=1))[0])
 
     work()
-    before = threading.stack_size(32 << 10)
-    try:
-        thread = threading.Thread(target=work)
-        thread.start()
-    finally:
-        threading.stack_size(before)
-    thread.join()
+    stack.started(work, 32 << 10).join()
     assert len(results) == 8
     for here, there in zip(results[:4], results[4:], strict=True):
         assert here.tobytes() == there.tobytes()
