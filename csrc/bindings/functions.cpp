@@ -50,10 +50,7 @@ void activate(const Function& function, Element element, const py::array& x, py:
   if (function.is_derivative) request.inputs[0].data = const_cast<void*>(ones.data());
   request.inputs[function.is_derivative ? 1 : 0].data = const_cast<void*>(x.data());
   request.outputs[0].data = y.mutable_data();
-  without_gil(static_cast<std::uint64_t>(size), [&](Interrupt* interrupt) {
-    request.interrupt = interrupt;
-    run_rows(request);
-  });
+  run_without_gil(request, [&] { run_rows(request); });
 }
 
 py::array evaluate(const std::string& name, const py::array& x) {

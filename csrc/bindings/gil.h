@@ -12,6 +12,7 @@
 
 #include "../dispatch/isa_registry.h"
 #include "../runtime/interrupt.h"
+#include "../runtime/request.h"
 #include "../runtime/thread_limit.h"
 #include "../runtime/tuning.h"
 
@@ -66,6 +67,15 @@ void without_gil(std::uint64_t element_count, const Work& work) {
   released.take_back();
   if (PyErr_Occurred()) throw pybind11::error_already_set();
   if (failure) std::rethrow_exception(failure);
+}
+
+// Calls work(), which runs the request, so that a signal may interrupt it.
+template <class Work>
+void run_without_gil(Request& request, const Work& work) {
+  without_gil(element_count(request.window), [&](Interrupt* interrupt) {
+    request.interrupt = interrupt;
+    work();
+  });
 }
 
 }  // namespace fastdrop

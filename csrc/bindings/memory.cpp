@@ -94,8 +94,7 @@ py::object run_memory(PyObject* const* arguments, Py_ssize_t count, PyObject* ke
                           strides.data() + static_cast<std::size_t>(i) * rank);
   }
   if (info.whole_rows) check_rows(request);
-  without_gil(element_count(request.window), [&](Interrupt* interrupt) {
-    request.interrupt = interrupt;
+  run_without_gil(request, [&] {
     if (info.whole_rows)
       run_rows(request);
     else

@@ -163,16 +163,11 @@ py::object run_operation(PyObject* const* arguments, Py_ssize_t count, PyObject*
 
   ParsedRequest parsed(operation, arguments[1], arguments + 2 + arrays.count());
   Request& request = parsed.request;
-  const std::uint64_t elements = element_count(request.window);
-
   if (!checked) {
     if (!arrays.take_contiguous(arguments + 2, request.window)) return py::none();
     request.element = arrays.element();
     arrays.put_into(request, nullptr);
-    without_gil(elements, [&](Interrupt* interrupt) {
-      request.interrupt = interrupt;
-      kOperations[operation].whole_rows ? run_rows(request) : run(request);
-    });
+    run_without_gil(request, [&] { kOperations[operation].whole_rows ? run_rows(request) : run(request); });
   } else {
     arrays.take_checked(arguments + 2, request.window);
     request.element = arrays.element();
@@ -180,10 +175,7 @@ py::object run_operation(PyObject* const* arguments, Py_ssize_t count, PyObject*
     arrays.put_into(request, &strides);
     const bool whole_rows = kOperations[operation].whole_rows;
     if (whole_rows) check_rows(request);
-    without_gil(elements, [&](Interrupt* interrupt) {
-      request.interrupt = interrupt;
-      whole_rows ? run_rows(request) : run_strided(request);
-    });
+    run_without_gil(request, [&] { whole_rows ? run_rows(request) : run_strided(request); });
   }
   return arrays.result();
 }
@@ -252,10 +244,7 @@ py::object dropout(PyObject* const* arguments, Py_ssize_t count, PyObject* keywo
   Request request{kDropout, arrays.element(),  next, mask_state(state.ptr()).window(), {},
                   {},       {{scale, nullptr}}};
   arrays.put_into(request, nullptr);
-  without_gil(element_count(request.window), [&request](Interrupt* interrupt) {
-    request.interrupt = interrupt;
-    run(request);
-  });
+  run_without_gil(request, [&request] { run(request); });
   return py::make_tuple(arrays.result(), mask);
 }
 
