@@ -35,9 +35,9 @@ def probability(p: Any, name: str = "p", of: str = "dropping") -> float | NDArra
         return p
     if type(p) is float and not -SMALLEST_NORMAL < p <= 1.0:  # NaN, too
         raise _outside(p, name, of)
-    if not is_real(p) and not isinstance(p, np.ndarray):
-        return _any_probability(p, name, of)
-    return _core.with_subnormals(_any_probability, p, name, of)
+    if isinstance(p, np.ndarray) or is_real(p):
+        return _core.with_subnormals(_any_probability, p, name, of)
+    return _any_probability(p, name, of)
 
 
 _PIECE = 1 << 20  # elements, as the core's kPieceElements
@@ -68,6 +68,8 @@ def _any_probability(p: Any, name: str, of: str) -> float | NDArray[np.float64]:
 
 def _without_minus_zeros(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """A copy, made in pieces: between them Ctrl-C is answered."""
+    if values.size <= _PIECE:
+        return values + 0.0
     copy = np.empty_like(values)
     flat, flat_copy = values.reshape(-1), copy.reshape(-1)
     for first in range(0, flat.size, _PIECE):
