@@ -30,7 +30,9 @@ namespace {
 
 constexpr std::uint32_t kNeededByAvx2 = kSse42 | kPopcnt | kAes | kAvx | kF16c | kFma | kAvx2;
 constexpr std::uint32_t kNeededByAvx2Vaes = kNeededByAvx2 | kVaes;
-constexpr std::uint32_t kNeededByAvx512 = kNeededByAvx2Vaes | kAvx512f | kAvx512bw | kAvx512dq | kAvx512vl;
+// A build without its kernels has no use for it.
+[[maybe_unused]] constexpr std::uint32_t kNeededByAvx512 =
+    kNeededByAvx2Vaes | kAvx512f | kAvx512bw | kAvx512dq | kAvx512vl;
 
 std::atomic<const Isa*> in_use{nullptr};
 
