@@ -178,7 +178,7 @@ WRONG = {
         "dx is zero elsewhere than y",
     ),
     "float64 for float32": (
-        wrong(forward=lambda x, keep, p: x * keep / np.float64(1 - p)),
+        wrong(forward=lambda x, keep, p: (x * keep / (1 - p)).astype(np.float64)),
         "y is float64 .* not float32",
     ),
     "another shape": (

@@ -150,7 +150,7 @@ def test_import_of_a_core_that_cannot_be_loaded_says_why(site):
 MAKERS = {
     "concurrent.interpreters": "maker.create().exec(CODE)",
     "_interpreters": "maker.exec(maker.create('legacy'), CODE)",
-    "_xxsubinterpreters": "maker.run_string(maker.create(), CODE)",
+    "_xxsubinterpreters": "maker.run_string(maker.create(isolated=False), CODE)",
     "_testcapi": "maker.run_in_subinterp(CODE)",
 }
 

@@ -35,7 +35,7 @@ from pathlib import Path
 from verification.allocation_cases import every_case
 
 HERE = Path(__file__).parent
-TIMEOUT = 1200  # seconds without an end are a hang
+TIMEOUT = 3600  # seconds: beside other work a process takes several times its ten minutes
 BATCH = 25  # cases of a process
 QUICK = (
     *("dropout, p by column, in place", "drop_block, out", "bias_dropout_add, backward, new"),

@@ -7,6 +7,7 @@ pip lets one distribution overwrite or remove the files of another. So this modu
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
 from importlib import metadata
 from pathlib import Path
@@ -63,8 +64,13 @@ def _recorded_files() -> dict[str, str]:
     ours = _find(DISTRIBUTION)
     if ours is None or Path(str(ours.locate_file(_FOLDER.name))).resolve() != _FOLDER:
         return {}
-    files = {str(file): file.hash.value for file in ours.files or () if file.hash is not None}
-    files = {name: digest for name, digest in files.items() if name.startswith(f"{_FOLDER.name}/")}
+    # Not `files` of the distribution, which from Python 3.12 on leaves out what is missing.
+    rows = csv.reader((ours.read_text("RECORD") or "").splitlines())
+    files = {
+        name: digest.partition("=")[2]
+        for name, digest, _ in rows
+        if digest and name.startswith(f"{_FOLDER.name}/")
+    }
     return files if f"{_FOLDER.name}/__init__.py" in files else {}
 
 
