@@ -41,6 +41,9 @@ BAD_SEEDS = [
     (np.array([True], object), TypeError, "of type ndarray"),
     (["0x1f"], TypeError, "['0x1f'] of type list"),
     ([1, ["12"]], TypeError, "[1, ['12']] of type list"),
+    ([[1, 2], [3]], TypeError, "[[1, 2], [3]] of type list"),
+    ((1, range(3)), TypeError, "(1, range(0, 3)) of type tuple"),
+    ([1, np.arange(2)], TypeError, "of type list"),
     ([b"ab"], TypeError, "[b'ab'] of type list"),
     ((1, {2}), TypeError, "(1, {2}) of type tuple"),
     ([np.float32(1)], TypeError, "of type list"),
@@ -74,13 +77,11 @@ SOURCES = [
     (1, 2**70),
     range(3),
     np.array([1, 2]),
-    [[1, 2], [3]],
 ]
 SOURCES += [
-    np.array([[1, 2]]),
     np.array([1, 2], np.uint32),
     np.array([1, 2], object),
-    [np.int8(1), np.arange(2)],
+    [np.int8(1), 2],
 ]
 
 
@@ -110,6 +111,7 @@ SEED_ADVICE = [
     ("a", "list({name}.encode())"),
     (b"ab", "list({name})"),
     (np.array(5), "int({name})"),
+    (np.array([[1, 2]]), "{name}.ravel()"),
 ]
 
 

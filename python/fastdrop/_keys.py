@@ -65,15 +65,24 @@ def given_key(key: Any, seed: Any) -> tuple[int, int]:
 
 
 def _check_integers(seed: Any) -> None:
-    """Refuse what a SeedSequence takes for integers, or fails with: bools, texts, floats, at any depth."""
-    if isinstance(seed, (list, tuple, np.ndarray)) and not isinstance(seed, np.ma.MaskedArray):
-        if not isinstance(seed, np.ndarray) or seed.dtype.kind not in "iu":
+    """Refuse what a SeedSequence takes for integers, or fails with: bools, texts, floats, nested sequences.
+
+    Before NumPy 2.5 a SeedSequence flattens nested sequences, and later ones refuse them.
+    """
+    if isinstance(seed, range):
+        if seed[_LONGEST_RANGE:]:
+            raise ValueError  # there may be more of them than memory
+    elif isinstance(seed, (list, tuple, np.ndarray)) and not isinstance(seed, np.ma.MaskedArray):
+        if not isinstance(seed, np.ndarray) or seed.dtype.kind not in "iu" or seed.ndim != 1:
             for entry in seed:
-                _check_integers(entry)
-    elif isinstance(seed, (bool, np.bool_)) or not isinstance(seed, (int, np.integer, range, type(None))):
+                _check_integer(entry)
+    else:
+        _check_integer(seed)
+
+
+def _check_integer(seed: Any) -> None:
+    if isinstance(seed, (bool, np.bool_)) or not isinstance(seed, (int, np.integer)):
         raise TypeError
-    elif isinstance(seed, range) and seed[_LONGEST_RANGE:]:
-        raise ValueError  # there may be more of them than memory
 
 
 def _refusal(seed: Any, name: str, kind: type[Exception]) -> Exception:

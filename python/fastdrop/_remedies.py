@@ -131,4 +131,6 @@ def _source_from(seed: Any, name: str) -> str | None:
         return f"list({name})"
     if isinstance(seed, np.ndarray) and seed.ndim == 0 and seed.dtype.kind in "iu":
         return f"int({name})"
+    if isinstance(seed, np.ndarray) and seed.ndim > 1 and seed.dtype.kind in "iu":
+        return f"{name}.ravel()"
     return None

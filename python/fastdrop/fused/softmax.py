@@ -238,7 +238,7 @@ def _places(targets: Any, shape: tuple[int, ...], ignore_index: Any) -> tuple[Ar
         remedy = f"; write ignore_index={wrong[0]} to leave such rows out" if wrong[0] < 0 else ""
         wanted = f"from 0 to {shape[-1] - 1}, the classes of logits"
         raise ValueError(f"targets must be {wanted}, not {wrong[0]}{remedy}")
-    return np.where(counts, array, -1), int(np.count_nonzero(counts))
+    return np.where(counts, array.astype(np.int64), -1), int(np.count_nonzero(counts))
 
 
 def _go_back(operation: str, dy: ArrayLike, y: ArrayLike, out: Array | None, *constants: float) -> Array:
