@@ -39,7 +39,6 @@ def parsed_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--part", default="1/1", metavar="K/N", help="every N-th mutant, from the K-th on")
     parser.add_argument("--jobs", type=int, default=1, help="how many copies work side by side")
-    parser.add_argument("--flags", default="-O1", help="how to compile: fast, and with the bits of -O2")
     return parser.parse_args()
 
 
@@ -55,7 +54,7 @@ def judge_all(chosen: list[Mutant], folder: Path, arguments: argparse.Namespace)
 
         def open_workshop(job: int) -> Workshop:
             (folder / str(job)).mkdir()
-            return Workshop(folder / str(job), arguments.flags)
+            return Workshop(folder / str(job))
 
         workshops: queue.SimpleQueue[Workshop] = queue.SimpleQueue()
         for workshop in pool.map(open_workshop, range(arguments.jobs)):

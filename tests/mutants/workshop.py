@@ -28,7 +28,7 @@ class BuildError(Exception):
 class Workshop:
     """A copy of the tree in that folder, with an extension of its own."""
 
-    def __init__(self, folder: Path, flags: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self.root, self._build, self._unmutated = folder / "tree", folder / "build", folder / "unmutated"
         self._log = folder / "build.log"
         names = subprocess.run(
@@ -46,16 +46,14 @@ class Workshop:
             "PYTHONPATH": f"{self.root / 'python'}{os.pathsep}{folder / 'site'}",
             "PYTHONDONTWRITEBYTECODE": "1",  # a mutant may have the size and the second of what it replaces
         }
-        self._configure(flags)
+        self._configure()
         self._compile()
         shutil.copytree(self._build, self._unmutated)
 
-    def _configure(self, flags: str) -> None:
+    def _configure(self) -> None:
         version = tomllib.loads((self.root / "pyproject.toml").read_text())["project"]["version"]
-        compile_one = f"<CMAKE_CXX_COMPILER> <DEFINES> <INCLUDES> <FLAGS> {flags} -o <OBJECT> -c <SOURCE>"
         options = {
             "CMAKE_MAKE_PROGRAM": Path(ninja.BIN_DIR) / "ninja",
-            "CMAKE_CXX_COMPILE_OBJECT": compile_one,  # after the flags of the kernels, which ask for -O2
             "pybind11_DIR": pybind11.get_cmake_dir(),
             "Python_EXECUTABLE": sys.executable,
             "SKBUILD_PROJECT_NAME": "fastdrop",
