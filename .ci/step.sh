@@ -36,7 +36,8 @@ sanitized_environment() {
   local name=$1 sanitizers=$2 isas=$3 library=$4
   shift 4
   need "clang++-$clang" "${clang_packages[@]}"
-  CXX=clang++-$clang pip_in "$name" install -Ccmake.define.FASTDROP_SANITIZE="$sanitizers" \
+  # Not stripped, so that reports name functions and lines.
+  CXX=clang++-$clang pip_in "$name" install -Cinstall.strip=false -Ccmake.define.FASTDROP_SANITIZE="$sanitizers" \
     -Ccmake.define.FASTDROP_ISAS="$isas" "$@"
   export PATH="/usr/lib/llvm-$clang/bin:$PATH" # reports name functions by its llvm-symbolizer
   runtime=$("clang++-$clang" -print-file-name="libclang_rt.$library-x86_64.so")
