@@ -58,14 +58,31 @@ PyObject* isas_for(PyObject*, PyObject* arguments) {
   return names;
 }
 
+// The names of built_isas(), made when the module is.
+PyObject* names_of_isas = nullptr;
+
+PyObject* name_of(const Isa& isa) {
+  return Py_NewRef(PyTuple_GET_ITEM(names_of_isas, &isa - built_isas().data()));
+}
+
+bool make_names_of_isas() {
+  names_of_isas = PyTuple_New(static_cast<Py_ssize_t>(built_isas().size()));
+  for (std::size_t i = 0; names_of_isas != nullptr && i < built_isas().size(); ++i) {
+    PyObject* name = PyUnicode_FromString(built_isas()[i].name);
+    if (name == nullptr) return false;
+    PyTuple_SET_ITEM(names_of_isas, static_cast<Py_ssize_t>(i), name);
+  }
+  return names_of_isas != nullptr;
+}
+
 PyObject* isa(PyObject*, PyObject*) {
-  return or_value_error([] { return PyUnicode_FromString(current_isa().name); });
+  return or_value_error([] { return name_of(current_isa()); });
 }
 
 PyObject* use(PyObject*, PyObject* name) {
   const char* text = PyUnicode_AsUTF8(name);
   if (text == nullptr) return nullptr;
-  return or_value_error([text] { return PyUnicode_FromString(use_isa(text).name); });
+  return or_value_error([text] { return name_of(use_isa(text)); });
 }
 
 PyObject* count_threads(PyObject*, PyObject*) {
@@ -144,7 +161,7 @@ bool add(PyObject* module, const char* name, PyObject* value) {
 }  // namespace
 
 bool add_config(PyObject* module) {
-  return add(module, "__version__", PyUnicode_FromString(FASTDROP_VERSION)) &&
+  return make_names_of_isas() && add(module, "__version__", PyUnicode_FromString(FASTDROP_VERSION)) &&
          add(module, "compiler", PyUnicode_FromString(FASTDROP_COMPILER)) &&
          add(module, "has_openmp", PyBool_FromLong(has_openmp())) &&
          add(module, "generators", rule_names(kGeneratorCount)) &&

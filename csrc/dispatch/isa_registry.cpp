@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <cstring>
 #include <stdexcept>
 
 #include "cpu_features.h"
@@ -36,13 +37,13 @@ constexpr std::uint32_t kNeededByAvx2Vaes = kNeededByAvx2 | kVaes;
 
 std::atomic<const Isa*> in_use{nullptr};
 
-const Isa& find(const std::string& name, const char* given_as) {
+// It asks for memory only if there is no such name: going back to an ISA never fails.
+const Isa& find(const char* name, const char* given_as) {
+  for (const Isa& isa : built_isas())
+    if (usable(isa) && std::strcmp(name, isa.name) == 0) return isa;
   std::string names;
-  for (const Isa& isa : built_isas()) {
-    if (!usable(isa)) continue;
-    if (name == isa.name) return isa;
-    names += (names.empty() ? "'" : ", '") + std::string(isa.name) + "'";
-  }
+  for (const Isa& isa : built_isas())
+    if (usable(isa)) names += (names.empty() ? "'" : ", '") + std::string(isa.name) + "'";
   throw std::invalid_argument(std::string(given_as) + " is '" + name +
                               "'; the instruction sets usable here are " + names);
 }
@@ -92,7 +93,7 @@ const Isa& current_isa() {
   return *isa;
 }
 
-const Isa& use_isa(const std::string& name) {
+const Isa& use_isa(const char* name) {
   const Isa& chosen = find(name, "name");
   const Isa& previous = current_isa();
   in_use.store(&chosen, std::memory_order_release);

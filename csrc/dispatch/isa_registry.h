@@ -27,6 +27,6 @@ bool usable(const Isa& isa);
 const Isa& current_isa();
 
 // Switches, and returns the ISA that was in use. Throws std::invalid_argument like current_isa().
-const Isa& use_isa(const std::string& name);
+const Isa& use_isa(const char* name);
 
 }  // namespace fastdrop

@@ -265,8 +265,8 @@ class Layer(ABC):
         trial._check_options()
         training = _checks.boolean(state["training"], "state['training']")
         self._rng.state = state["rng"]  # checks, and raises before it changes anything
-        for name in options:
-            setattr(self, name, getattr(trial, name))
+        for name in options:  # not by their descriptors, which check again, and may have no memory for it
+            setattr(self, f"_{name}", getattr(trial, f"_{name}"))
         self._training = training
         self._draw_by_hand(None)
 

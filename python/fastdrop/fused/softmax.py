@@ -207,10 +207,10 @@ def cross_entropy(
     if results is None:
         results, _ = run_rows("cross_entropy", state, ("logits", "targets"), array, *arguments)
     dlogits, losses = results
-    return _mean(losses.ravel().tolist(), count), dlogits
+    return _mean(memoryview(losses.reshape(-1)), count), dlogits  # out is written: a list would need memory
 
 
-def _mean(losses: list[float], count: int) -> float:
+def _mean(losses: memoryview, count: int) -> float:
     try:
         return math.fsum(losses) / count if count else math.nan
     except OverflowError:  # of the sum, but not of the mean
