@@ -69,8 +69,8 @@ MUTANTS = (
     mutant(
         "a-layer-loads-p-as-the-probability-of-keeping",
         LAYER,
-        "setattr(self, name, getattr(trial, name))",
-        'setattr(self, name, 1 - getattr(trial, name) if name == "p" else getattr(trial, name))',
+        'setattr(self, f"_{name}", getattr(trial, f"_{name}"))',
+        'setattr(self, f"_{name}", 1 - trial.p if name == "p" else getattr(trial, f"_{name}"))',
         CHECKPOINTS,
         "tests/test_layers.py",
     ),
