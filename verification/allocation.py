@@ -40,7 +40,8 @@ BATCH = 25  # cases of a process
 QUICK = (
     *("dropout, p by column, in place", "drop_block, out", "bias_dropout_add, backward, new"),
     *("dropout_add_layer_norm, out", "Dropout: layer_forward", "generator: spawn"),
-    "mask drawn on steps, in place",
+    *("mask drawn on steps, in place", "settings", "Dropout, p by column: layer_state"),
+    "rows: cross_entropy, float32",
 )
 
 

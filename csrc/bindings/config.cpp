@@ -15,17 +15,23 @@
 namespace fastdrop {
 namespace {
 
-// The names of the first rules; the generators come first.
-PyObject* rule_names(int count) {
+// A tuple of the texts name_of(0), name_of(1), ...
+template <class NameOf>
+PyObject* tuple_of_names(int count, const NameOf& name_of) {
   PyObject* names = PyTuple_New(count);
-  for (int rule = 0; names != nullptr && rule < count; ++rule) {
-    PyObject* name = PyUnicode_FromString(kKeepRuleNames[rule]);
+  for (int i = 0; names != nullptr && i < count; ++i) {
+    PyObject* name = PyUnicode_FromString(name_of(i));
     if (name == nullptr)
       Py_CLEAR(names);
     else
-      PyTuple_SET_ITEM(names, rule, name);
+      PyTuple_SET_ITEM(names, i, name);
   }
   return names;
+}
+
+// The names of the first rules; the generators come first.
+PyObject* rule_names(int count) {
+  return tuple_of_names(count, [](int rule) { return kKeepRuleNames[rule]; });
 }
 
 PyObject* isa_rows() {
@@ -66,12 +72,9 @@ PyObject* name_of(const Isa& isa) {
 }
 
 bool make_names_of_isas() {
-  names_of_isas = PyTuple_New(static_cast<Py_ssize_t>(built_isas().size()));
-  for (std::size_t i = 0; names_of_isas != nullptr && i < built_isas().size(); ++i) {
-    PyObject* name = PyUnicode_FromString(built_isas()[i].name);
-    if (name == nullptr) return false;
-    PyTuple_SET_ITEM(names_of_isas, static_cast<Py_ssize_t>(i), name);
-  }
+  const auto& isas = built_isas();
+  const auto name = [&](int i) { return isas[static_cast<std::size_t>(i)].name; };
+  names_of_isas = tuple_of_names(static_cast<int>(isas.size()), name);
   return names_of_isas != nullptr;
 }
 
