@@ -1,11 +1,12 @@
-# What the steps of .ci/steps have in common. A step is run as it stands, from anywhere, and works in a folder that it is
-# given as its argument, or in a temporary one.
+# What the steps of .ci/steps have in common. A step is run as it stands, from anywhere, and works in the folder that the
+# variable WORK names, or in a temporary one.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-if [ $# -gt 0 ]; then
-  mkdir -p "$1"
-  work=$(realpath "$1")
+if [ -n "${WORK:-}" ]; then
+  mkdir -p "$WORK"
+  work=$(realpath "$WORK")
+  rm -f "$work"/report* "$work"/leaks* # of an earlier run
 else
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
@@ -41,21 +42,6 @@ sanitized_environment() {
     -Ccmake.define.FASTDROP_ISAS="$isas" "$@"
   export PATH="/usr/lib/llvm-$clang/bin:$PATH" # reports name functions by its llvm-symbolizer
   runtime=$("clang++-$clang" -print-file-name="libclang_rt.$library-x86_64.so")
-}
-
-# `in_halves PATTERN COMMAND...` runs the command on the files of tests/ but those of the pattern, in two halves side by side.
-in_halves() {
-  local pattern=$1 half files both=()
-  shift
-  for half in 0 1; do
-    mapfile -t files < <(ls tests/test_*.py | grep -vE "$pattern" | awk -v half=$half 'NR % 2 == half')
-    "$@" "${files[@]}" >"$work/half-$half.log" 2>&1 &
-    both+=($!)
-  done
-  for half in 0 1; do
-    wait "${both[half]}" || { tail -40 "$work/half-$half.log"; return 1; }
-    tail -1 "$work/half-$half.log"
-  done
 }
 
 # Sanitizers report to files, because pytest catches what a process prints, and its last words are lost with it.
