@@ -96,7 +96,7 @@ def test_p_cannot_be_differentiated():
         (None, TypeError, ["not None of type NoneType"]),
         (np.random.default_rng(0), TypeError, ["of type Generator"]),
         (fastdrop.MaskGenerator(0), TypeError, ["of type MaskGenerator"]),
-        (fastdrop.Mask(3), TypeError, ["of type Mask; write key=mask.key, stream=mask.stream"]),
+        (fastdrop.Mask(3, seed=0), TypeError, ["of type Mask; write key=mask.key, stream=mask.stream"]),
         (jnp.ones(4), TypeError, ["not an array of float32 of the shape (4,)", ORDER]),
         (jnp.ones(3, jnp.uint32), TypeError, ["not an array of uint32 of the shape (3,)"]),
         (np.ones(4, np.int64), TypeError, ["not an array of int64 of the shape (4,)"]),

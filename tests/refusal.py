@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What a refusal is: exactly one exception class, and a message that says what is wrong."""
 
+import re
+
 import pytest
 
 
@@ -13,3 +15,8 @@ def refuse(call, kind, *fragments):
     assert message.startswith(fragments[0])
     for fragment in fragments:
         assert fragment in message
+
+
+def without_address(value):
+    """The name of a test of that value: the same in every process, as those that share the tests need it."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(value))

@@ -21,7 +21,7 @@ from fused_functions import (
     rms_norm,
     untouched,
 )
-from refusal import refuse
+from refusal import refuse, without_address
 
 # --- x ----------------------------------------------------------------------------------------------
 
@@ -154,7 +154,7 @@ def test_residuals_and_parameters_of_16_bits_may_not_be_mixed():
         (1, TypeError, ("not 1 of type int",)),
         (b"relu", TypeError, ("of type bytes",)),
     ],
-    ids=str,
+    ids=without_address,
 )
 def test_an_activation_that_is_none_of_the_names_is_refused(activation, kind, fragments):
     call = "activation must be None or one of", *fragments

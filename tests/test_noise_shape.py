@@ -12,7 +12,7 @@ import fastdrop
 from arrays import DTYPES, same_bytes, special_values
 from fastdrop import reference
 from operations import OPERATIONS, PROBABILITIES, WITH_DECISIONS, every_dtype, twins
-from refusal import refuse
+from refusal import refuse, without_address
 
 SHAPES = [(5,), (3, 50), (4, 3, 7, 7), (2, 3, 14, 14), (3, 2, 5, 40), (2, 300, 3), (2, 0, 3), (1, 3, 1, 2)]
 
@@ -177,7 +177,7 @@ def test_a_noise_shape_with_a_negative_length_is_refused(entrance):
         ],
         *[(noise, TypeError) for noise in (((),), (np.nan,), {1}, iter([1]), np.array([[1, 1]]))],
     ],
-    ids=str,
+    ids=without_address,
 )
 def test_a_layer_refuses_an_odd_noise_shape_before_it_has_an_input(noise, kind):
     drop = fastdrop.Dropout(noise_shape=(None, 1))

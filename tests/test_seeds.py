@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastdrop
-from refusal import refuse
+from refusal import refuse, without_address
 
 pytestmark = pytest.mark.usefixtures("silence")
 
@@ -116,7 +116,7 @@ SEED_ADVICE = [
 
 
 @pytest.mark.parametrize("entrance", TAKES_SEED)
-@pytest.mark.parametrize(("seed", "source"), SEED_ADVICE, ids=str)
+@pytest.mark.parametrize(("seed", "source"), SEED_ADVICE, ids=without_address)
 def test_a_seed_that_can_be_made_into_one_comes_with_advice(entrance, seed, source):
     name, call = TAKES_SEED[entrance]
     source = source.format(name=name)
@@ -149,7 +149,7 @@ def test_a_seed_that_can_be_made_into_one_comes_with_advice(entrance, seed, sour
         ((1, 2, 3, 4.0), TypeError, "a word of key must be an integer, not 4.0 of type float"),
         ((1, 2, 3, True), TypeError, "a word of key must be an integer, not True of type bool"),
     ],
-    ids=str,
+    ids=without_address,
 )
 def test_a_key_that_is_not_four_words_is_refused(make, key, kind, message):
     refuse(lambda: make(key=key), kind, message)
