@@ -89,10 +89,12 @@ struct TileKeep {
     for (int i = 0; i < kTileElements; i += 32)
       _mm256_storeu_si256((__m256i*)(bytes + i), _mm256_maskz_set1_epi8(bits[i / 32], 1));
   }
-  // By instructions that store a predicate register: GCC puts four of them together first, at 12 more.
   void store_bits(uint8_t* to) const {
 #pragma GCC unroll kUnroll
-    for (int i = 0; i < kTileElements / 32; ++i) _store_mask32((__mmask32*)(to + 4 * i), bits[i]);
+    for (int i = 0; i < kTileElements / 32; ++i) {
+      const uint32_t word = _cvtmask32_u32(bits[i]);
+      __builtin_memcpy(to + 4 * i, &word, sizeof word);
+    }
   }
 };
 
