@@ -86,10 +86,16 @@ def start(arguments: argparse.Namespace, job: int, corpus: Path) -> "subprocess.
         f"-seed={arguments.seed + job if arguments.seed else 0}",
         "-print_final_stats=1",
         "-timeout=60",
+        "-entropic=0",  # its counts of rare features take a tenth of the time
     ]
     options += [f"-artifact_prefix={arguments.build}/finding-{job}-"]
+    # Where memory came from is not kept, and freed memory not for as long: a fifth of the time. A finding
+    # that is run again by hand has both.
+    environment = {**os.environ, "ASAN_OPTIONS": "malloc_context_size=0:quarantine_size_mb=16"}
     with log_of(arguments.build, job).open("wb") as log:
-        return subprocess.Popen([str(program), *options, str(corpus)], stdout=log, stderr=log)
+        return subprocess.Popen(
+            [str(program), *options, str(corpus)], stdout=log, stderr=log, env=environment
+        )
 
 
 def executed(log: Path) -> int:
