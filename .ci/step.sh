@@ -1,12 +1,11 @@
 # What the steps of .ci/steps have in common. A step is run as it stands, from anywhere, and works in the folder that the
-# variable WORK names, or in a temporary one.
+# variable FASTDROP_STEP names, or in a temporary one.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-if [ -n "${WORK:-}" ]; then
-  mkdir -p "$WORK"
-  work=$(realpath "$WORK")
-  rm -f "$work"/report* "$work"/leaks* # of an earlier run
+if [ -n "${FASTDROP_STEP:-}" ]; then
+  mkdir -p "$FASTDROP_STEP"
+  work=$(realpath "$FASTDROP_STEP")
 else
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
@@ -37,6 +36,7 @@ sanitized_environment() {
   local name=$1 sanitizers=$2 isas=$3 library=$4
   shift 4
   need "clang++-$clang" "${clang_packages[@]}"
+  rm -f "$work"/report* "$work"/leaks* # of an earlier run
   # Not stripped, so that reports name functions and lines.
   CXX=clang++-$clang pip_in "$name" install -Cinstall.strip=false -Ccmake.define.FASTDROP_SANITIZE="$sanitizers" \
     -Ccmake.define.FASTDROP_ISAS="$isas" "$@"

@@ -266,7 +266,7 @@ WRONG_CALLS = {
         for strides in ((), (3,), (3, 1, 1), [3, 1], (3, 1.0), (3, None), (3, 2**63), (-(2**63) - 1, 1), 3)
     },
     **{
-        f"{end} at {'a float' if address == float(AT) else address}": (
+        f"{end} at {'a float' if isinstance(address, float) else address}": (
             ("dropout", STATE, 0, *((address, None, AT) if end == "x" else (AT, None, address)), None, 2.0),
             kind,
             message,
